@@ -1,0 +1,116 @@
+"""References to stored values, and the contract that serializers implement."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+__all__ = [
+    "INLINE_LIMIT",
+    "RECORD_LIMIT",
+    "ArtifactRef",
+    "InlinePlace",
+    "ObjectPlace",
+    "Place",
+    "RecordPlace",
+    "SerializedValue",
+    "Serializer",
+]
+
+INLINE_LIMIT = 128
+"""A packed value of at most this many bytes travels inside its reference."""
+RECORD_LIMIT = 64 * 1024
+"""A packed value of at most this many bytes lives in its commit record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlinePlace:
+    """The value is in the reference itself."""
+
+    data: bytes
+    """The packed value (see `dovetail.artifacts`), at most `INLINE_LIMIT` bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPlace:
+    """The value lives and dies with a commit record."""
+
+    store: str
+    """UUID of the data store that holds the record."""
+    run: str
+    """Run id."""
+    path: str
+    """Path of the task whose record holds the value."""
+    call_digest: bytes
+    """Digest of the task call of that record, 32 bytes."""
+    name: str
+    """Name of the output in the record."""
+    at: tuple[str, int, int] | None = None
+    """(key, byte offset, length) of the packed value where known: saves the look-up, is never needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectPlace:
+    """The value is the object named by the reference's digest."""
+
+    store: str
+    """UUID of the data store."""
+
+
+Place = InlinePlace | RecordPlace | ObjectPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRef:
+    """What a value is (digest, size, serializer) and where its bytes are."""
+
+    digest: bytes
+    """Identity of the value, 32 bytes of BLAKE3; the same value has the same digest wherever it is kept."""
+    size: int
+    """Bytes of all its frames together, uncompressed."""
+    serializer: str
+    """Id of the serializer that wrote it, such as `json` or `pickle`."""
+    place: Place
+    """Where the bytes are."""
+    type: str = ""
+    """Qualified name of the value's Python type, for listings; not part of the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class SerializedValue:
+    """A value as a serializer writes it."""
+
+    serializer: str
+    """Id of the serializer."""
+    header: bytes
+    """What the serializer needs to read the frames; counts in the identity, so it must be deterministic."""
+    frames: Sequence[memoryview | bytes]
+    """The bytes; kept apart so that large buffers are neither copied nor joined."""
+    type: str
+    """Qualified name of the Python type."""
+
+
+class Serializer(ABC):
+    """Turns one family of Python values into a header and frames, and back.
+
+    Stateless and thread-safe. The same value must give the same bytes in every process.
+    """
+
+    id: ClassVar[str]
+    """Stable name, stored with every value; never reused for another format."""
+    safe: ClassVar[bool] = True
+    """Whether `load` can't run code that the bytes bring along."""
+
+    @abstractmethod
+    def accepts(self, value: object) -> bool:
+        """Whether this serializer can write `value` so that it reads back equal."""
+
+    @abstractmethod
+    def dump(self, value: Any) -> SerializedValue:
+        """Write `value`. Frames may borrow its memory."""
+
+    @abstractmethod
+    def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
+        """Read a value back. The frames are verified already, read-only, and may be memory-mapped."""
