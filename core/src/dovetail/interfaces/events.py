@@ -98,7 +98,8 @@ class Event:
     @classmethod
     def from_plain(cls, data: list[Any], seq: int = 0) -> Event:
         """The inverse of `to_plain`."""
-        return cls(*data, seq=seq)
+        writer, n, kind, time, path, fields = data
+        return cls(writer, n, kind, time, path, fields, seq)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class Transition:
     """One `self.next(...)` that a step can reach. A step with several takes whichever it calls."""
 
     kind: TransitionKind
-    """`linear` (one target), `branch` (all targets), `foreach` (one target, many tasks), `switch` (one of the targets)."""
+    """`linear` (one target), `branch` (all), `foreach` (one target, many tasks), `switch` (one of the targets)."""
     targets: tuple[str, ...]
     """Names of the steps that follow, in the order written."""
     condition: str | None = None
