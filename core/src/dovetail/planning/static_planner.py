@@ -135,6 +135,7 @@ class StaticPlanner:
         self._foreaches: deque[_Cursor] = deque()
         self._ordinals: dict[tuple[str, tuple[int, ...]], int] = {}
         self._looping = _steps_in_loops(flow)
+        self._abandoned = False
         self.live = 0
         self.expected: dict[str, int] = {}
         self._plan(flow.start, root, None, 0, ())
@@ -168,7 +169,8 @@ class StaticPlanner:
         return self.live == 0
 
     def abandon(self) -> None:
-        """Plan nothing more; what was taken may still end."""
+        """Plan nothing more, for good; what was taken may still end."""
+        self._abandoned = True
         while self._singles:
             self._left(self._singles.popleft().fan)
         while self._foreaches:
@@ -185,7 +187,7 @@ class StaticPlanner:
             scope: Its own scope with its outputs on top.
         """
         try:
-            if _is_closed(task.fan) or not taken.targets:
+            if self._abandoned or _is_closed(task.fan) or not taken.targets:
                 return
             if taken.length is not None:
                 self._open_foreach(task, taken, scope)
@@ -205,7 +207,8 @@ class StaticPlanner:
         inside: list[_Fan] = []
         while fan is not None and not fan.collect:
             inside.append(fan)
-            fan, member = fan.outer, fan.member
+            member = fan.member
+            fan = fan.outer
         if fan is not None:
             for inner in inside:
                 inner.closed = True
@@ -250,6 +253,8 @@ class StaticPlanner:
         frames: tuple[ForeachFrame, ...],
         joined: Sequence[JoinInput] | None = None,
     ) -> None:
+        if self._abandoned:
+            return
         self.expected[step] = self.expected.get(step, 0) + 1
         self._entered(fan)
         self._singles.append(PlannedTask(self._path(step, frames), step, scope, frames, joined, fan, member))
@@ -269,7 +274,7 @@ class StaticPlanner:
             self._plan(target, scope, fan, member, frames)
             return
         assert fan is not None, "validation lets no join be reached outside of a split"
-        if scope.parent is fan.base and not fan.step == "":
+        if scope.parent is fan.base and fan.step != "":
             fan.arrived[member] = scope.digest + scope.layer
             if path != format_node(fan.step, tuple(frame.index for frame in frames)):
                 fan.paths[member] = path
@@ -288,7 +293,8 @@ class StaticPlanner:
 
     def _open_foreach(self, task: PlannedTask, taken: Next, scope: Scope) -> None:
         (target,) = taken.targets
-        assert taken.length is not None and taken.sequence is not None
+        assert taken.length is not None
+        assert taken.sequence is not None
         join = self._join_of[task.step, self._transition(task.step, "foreach", taken.targets)]
         level = Sequenced(ref=taken.sequence, length=taken.length, step=task.step, var=taken.var)
         fan = _Fan(

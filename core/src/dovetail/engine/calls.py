@@ -1,0 +1,85 @@
+"""Turns planned tasks into task calls: what a step's options, code and environment add to its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Resources, TaskCall
+
+if TYPE_CHECKING:
+    from dovetail.planning.static_planner import PlannedTask
+
+__all__ = ["CallBuilder", "StepPlan"]
+
+_DOMAIN = b"dovetail-call-1\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """What every task of a step shares."""
+
+    code: CodeRef
+    """What runs."""
+    environment: str
+    """Id of the locked environment."""
+    resources: Resources
+    """What a task asks of its backend."""
+    backend: str
+    """Name of the compute instance."""
+    datastore: str
+    """UUID of the data store that takes the values."""
+    isolation: Isolation
+    """Process or thread."""
+    policy: Policy
+    """Retries, time limit, catch, reuse."""
+
+
+class CallBuilder:
+    """Makes the task call of a planned task.
+
+    The call digest covers code, environment and inputs (scope, foreach indexes with their sequences, joined
+    scopes). Siblings of a foreach differ in one index only, so the rest is hashed once and copied.
+    """
+
+    def __init__(self, steps: Mapping[str, StepPlan]) -> None:
+        self._steps = steps
+        self._stem: tuple[object, object, object] = (None, None, None)
+        self._stem_hash = blake3()
+
+    def build(self, task: PlannedTask) -> TaskCall:
+        """The task call."""
+        plan = self._steps[task.step]
+        return TaskCall(
+            path=task.path,
+            step=task.step,
+            code=plan.code,
+            inputs=CallInputs(scope=task.scope, frames=task.frames, joined=task.joined),
+            digest=self._digest(plan, task),
+            environment=plan.environment,
+            resources=plan.resources,
+            backend=plan.backend,
+            datastore=plan.datastore,
+            isolation=plan.isolation,
+            policy=plan.policy,
+        )
+
+    def _digest(self, plan: StepPlan, task: PlannedTask) -> bytes:
+        frames = task.frames
+        inner = frames[-1].sequence if frames else None
+        stem = (plan, task.scope, inner)
+        if any(a is not b for a, b in zip(stem, self._stem, strict=True)):
+            self._stem = stem
+            self._stem_hash = blake3(_DOMAIN + plan.code.key + task.scope.digest)
+            self._stem_hash.update(len(plan.environment).to_bytes(2, "little") + plan.environment.encode())
+        hasher = self._stem_hash.copy()
+        for frame in frames:
+            hasher.update(frame.sequence.ref.digest + frame.index.to_bytes(8, "little"))
+        if task.joined is not None:
+            hasher.update(b"joined" + len(task.joined).to_bytes(8, "little"))
+            for joined in task.joined:
+                hasher.update(b"\0" if joined.scope is None else b"\1" + joined.scope.digest)
+        return hasher.digest()
