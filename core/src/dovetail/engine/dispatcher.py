@@ -1,0 +1,284 @@
+"""Places attempts on direct workers: starts them, keeps their queues short, enforces time limits."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from dovetail.engine.exits import report_exit, report_timeout
+from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskOutcome, Usage
+from dovetail.interfaces.workers import Assignment, Ended, Exited, Failed, Output, Started, WorkerGroup
+
+if TYPE_CHECKING:
+    from dovetail.engine.machine import Attempt
+
+__all__ = ["DispatchListener", "Dispatcher"]
+
+QUEUE_SECONDS = 0.05
+"""How much work a reused worker may have waiting: enough to keep it busy, little to lose or to balance."""
+QUEUE_LIMIT = 256
+LATE_LIMIT = 4
+
+
+class DispatchListener(Protocol):
+    """Told what happens to attempts, in order."""
+
+    def began(self, attempt: Attempt, isolation: Isolation, pid: int) -> None: ...
+    def output(self, output: Output) -> None: ...
+    def ended(
+        self,
+        attempt: Attempt,
+        outcome: TaskOutcome | None,
+        error: ErrorReport | None,
+        exit: Exit | None,
+        usage: Usage | None,
+        isolation: Isolation,
+    ) -> None: ...
+    def returned(self, attempt: Attempt) -> None: ...
+    def group_failed(self, name: str, error: ErrorReport) -> None: ...
+
+
+class _Worker:
+    __slots__ = (
+        "exclusive",
+        "fresh",
+        "group",
+        "isolation",
+        "killed",
+        "left",
+        "number",
+        "pace",
+        "pid",
+        "pool",
+        "queue",
+        "retiring",
+        "since",
+    )
+
+    def __init__(self, group: str, number: int, pool: tuple[str, ...], left: int, isolation: Isolation) -> None:
+        self.group = group
+        self.number = number
+        self.pool = pool
+        self.left = left  # tasks that it may still be given; -1: any number
+        self.isolation = isolation
+        self.exclusive = isolation is not Isolation.THREAD
+        self.queue: deque[Attempt] = deque()
+        self.fresh: list[Attempt] = []  # of `queue`, not sent yet
+        self.pid = 0
+        self.since = 0.0  # when the head of the queue began
+        self.pace = 0.0  # seconds a task, smoothed; 0: unknown
+        self.killed: ErrorReport | None = None
+        self.retiring = False
+
+    @property
+    def window(self) -> int:
+        if not self.exclusive:
+            return QUEUE_LIMIT
+        if self.pace == 0.0 or self.isolation is Isolation.INLINE:
+            return 1
+        return max(1, min(QUEUE_LIMIT, int(QUEUE_SECONDS / self.pace)))
+
+
+class Dispatcher:
+    """Places attempts on the workers of one or more groups.
+
+    Args:
+        groups: Name → group, begun already.
+        slots: Attempts that may run at the same time.
+        listener: Told what happens.
+        grace: Seconds between SIGTERM and SIGKILL.
+    """
+
+    def __init__(
+        self, groups: Mapping[str, WorkerGroup], *, slots: int, listener: DispatchListener, grace: float = 5.0
+    ) -> None:
+        self._groups = groups
+        self._slots = slots
+        self._listener = listener
+        self._grace = grace
+        self._workers: dict[tuple[str, int], _Worker] = {}
+        self._pools: dict[tuple[str, ...], list[_Worker]] = {}
+        self._deadlines: list[tuple[float, int, _Worker, Attempt]] = []
+        self._unsent: set[_Worker] = set()
+        self._tick = 0
+        self.busy = 0
+
+    # -- placing --------------------------------------------------------------------------------------------------
+
+    def place(self, group: str, attempt: Attempt) -> bool:
+        """Give an attempt to a worker; False when there is no room now."""
+        call = attempt.call
+        isolation, reuse = call.isolation, call.policy.reuse
+        if isolation in (Isolation.THREAD, Isolation.INLINE):
+            pool: tuple[str, ...] = (group, isolation.value)
+            limit = -1
+        elif reuse == 1:
+            if self.busy >= self._slots:
+                return False
+            self._give(self._start(group, (), isolation, 1), attempt)
+            return True
+        else:
+            pool = (group, isolation.value, call.step)
+            limit = -1 if reuse == 0 else reuse
+        worker = self._choose(pool, isolation)
+        if worker is None:
+            if self.busy >= self._slots or (pool[1] in ("thread", "inline") and self._pools.get(pool)):
+                return False
+            worker = self._start(group, pool, isolation, limit)
+        self._give(worker, attempt)
+        return True
+
+    def _choose(self, pool: tuple[str, ...], isolation: Isolation) -> _Worker | None:
+        """The worker of a pool that takes the next task, or None when a new one should."""
+        best: _Worker | None = None
+        for worker in self._pools.get(pool, ()):
+            if worker.left != 0 and worker.killed is None and len(worker.queue) < worker.window:
+                if best is None or len(worker.queue) < len(best.queue):
+                    best = worker
+        if best is None:
+            return None
+        if not best.exclusive:
+            return best if self.busy < self._slots else None
+        # A second task on a worker only when no slot is free for a worker of its own.
+        if best.queue and self.busy < self._slots and isolation is not Isolation.INLINE:
+            return None
+        return best
+
+    def _start(self, group: str, pool: tuple[str, ...], isolation: Isolation, tasks: int) -> _Worker:
+        number = self._groups[group].start(isolation, tasks=max(tasks, 0))
+        worker = _Worker(group, number, pool, tasks, isolation)
+        self._workers[group, number] = worker
+        if pool:
+            self._pools.setdefault(pool, []).append(worker)
+        return worker
+
+    def _give(self, worker: _Worker, attempt: Attempt) -> None:
+        if not worker.queue or not worker.exclusive:
+            self.busy += 1
+        if worker.left > 0:
+            worker.left -= 1
+        worker.queue.append(attempt)
+        worker.fresh.append(attempt)
+        self._unsent.add(worker)
+
+    def send(self) -> None:
+        """Send what was placed, one message a worker, and let idle workers of pools go."""
+        for worker in self._unsent:
+            group = self._groups[worker.group]
+            fresh, worker.fresh = worker.fresh, []
+            group.assign(worker.number, [Assignment(a.call, a.number, a.last) for a in fresh])
+            if worker.pid:
+                for attempt in fresh if not worker.exclusive else fresh[:1] if worker.queue[0] is fresh[0] else ():
+                    self._begin(worker, attempt)
+        self._unsent.clear()
+
+    def retire_idle(self) -> None:
+        """Let workers go that have nothing to do and for which nothing waits."""
+        for pool, workers in self._pools.items():
+            if pool[1] in ("thread", "inline"):
+                continue
+            for worker in workers:
+                if not worker.queue and not worker.retiring and worker.left != 0:
+                    worker.retiring = True
+                    worker.left = 0
+                    self._groups[worker.group].finish(worker.number)
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> None:
+        """Take in what a group tells."""
+        for event in self._groups[name].read():
+            if isinstance(event, Output):
+                self._listener.output(event)
+            elif isinstance(event, Ended):
+                self._ended(self._workers[name, event.worker], event)
+            elif isinstance(event, Started):
+                self._started(self._workers[name, event.worker], event)
+            elif isinstance(event, Exited):
+                self._exited(self._workers.pop((name, event.worker)), event)
+            elif isinstance(event, Failed):
+                self._listener.group_failed(name, event.error)
+
+    def _started(self, worker: _Worker, event: Started) -> None:
+        worker.pid = event.pid
+        worker.isolation = event.isolation
+        for attempt in list(worker.queue) if not worker.exclusive else list(worker.queue)[:1]:
+            if attempt not in worker.fresh:
+                self._begin(worker, attempt)
+
+    def _begin(self, worker: _Worker, attempt: Attempt) -> None:
+        now = worker.since = time.monotonic()
+        if attempt.call.policy.timeout is not None:
+            self._tick += 1
+            heapq.heappush(self._deadlines, (now + attempt.call.policy.timeout, self._tick, worker, attempt))
+        self._listener.began(attempt, worker.isolation, worker.pid)
+
+    def _ended(self, worker: _Worker, event: Ended) -> None:
+        attempt = self._remove(worker, event.path)
+        outcome = event.outcome
+        error = outcome.error if outcome is not None else worker.killed or report_exit(event.exit)
+        if outcome is not None and worker.exclusive:
+            spent = time.monotonic() - worker.since
+            worker.pace = spent if worker.pace == 0.0 else 0.8 * worker.pace + 0.2 * spent
+        usage = event.usage or (outcome.usage if outcome is not None else None)
+        if worker.exclusive and worker.queue and worker.pid and worker.queue[0] not in worker.fresh:
+            self._begin(worker, worker.queue[0])
+        self._listener.ended(attempt, outcome, error, event.exit, usage, worker.isolation)
+
+    def _remove(self, worker: _Worker, path: str) -> Attempt:
+        for attempt in worker.queue:  # the head, but for threads
+            if attempt.call.path == path:
+                break
+        else:
+            raise AssertionError(f"worker {worker.number} ended {path}, which it was not given")
+        worker.queue.remove(attempt)
+        if not worker.queue or not worker.exclusive:
+            self.busy -= 1
+        return attempt
+
+    def _exited(self, worker: _Worker, event: Exited) -> None:
+        if worker.pool:
+            self._pools[worker.pool].remove(worker)
+        self._unsent.discard(worker)
+        for attempt in worker.queue:
+            if worker.killed is not None and worker.killed.kind == "cancelled":
+                self._listener.ended(attempt, None, worker.killed, None, None, worker.isolation)
+            else:
+                self._listener.returned(attempt)
+        if worker.queue:
+            self.busy -= 1 if worker.exclusive else len(worker.queue)
+            worker.queue.clear()
+
+    # -- time and ending ------------------------------------------------------------------------------------------
+
+    def next_due(self) -> float | None:
+        """When `enforce` or a group must be looked at, by `time.monotonic`."""
+        wakes = [wake for group in self._groups.values() if (wake := group.next_wake()) is not None]
+        if self._deadlines:
+            wakes.append(self._deadlines[0][0])
+        return min(wakes, default=None)
+
+    def enforce(self) -> None:
+        """Kill what is over its time."""
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, worker, attempt = heapq.heappop(self._deadlines)
+            if attempt in worker.queue and worker.killed is None and attempt.call.policy.timeout is not None:
+                self._kill(worker, report_timeout(attempt.call.policy.timeout))
+        for name, group in self._groups.items():
+            wake = group.next_wake()
+            if wake is not None and wake <= now:
+                self.read(name)
+
+    def kill_all(self, message: str) -> None:
+        """End every attempt that runs."""
+        for worker in list(self._workers.values()):
+            if worker.queue and worker.killed is None:
+                self._kill(worker, ErrorReport(type="", message=message, kind="cancelled"))
+
+    def _kill(self, worker: _Worker, why: ErrorReport) -> None:
+        worker.killed = why
+        self._groups[worker.group].kill(worker.number, grace=self._grace)
