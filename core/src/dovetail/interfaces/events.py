@@ -18,7 +18,7 @@ __all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "Event", "EventKind", "
 class EventKind:
     """Kinds of events. The comment after each names the fields of `data`."""
 
-    RUN_CREATED = "run.created"  # flow, user, tags, parameters, origin, file, end
+    RUN_CREATED = "run.created"  # flow, user, tags, system_tags, parameters, origin, file, start, end, store
     RUN_STATE = "run.state"  # state, reason?, finished?, error?, failed? (root-cause path)
     DRIVER = "driver"  # fence, host, pid: a driver took over the run
     EXPECTED = "step.expected"  # step, count: tasks that are now known to come
@@ -152,7 +152,8 @@ def fold(events: Iterable[Event], into: RowChanges | None = None) -> RowChanges:
                 parameters=data.get("parameters", {}),
                 origin=data.get("origin"),
             )
-            changes.run.setdefault("info", {}).update({k: data[k] for k in ("file", "end", "start") if k in data})
+            known = ("file", "start", "end", "store")
+            changes.run.setdefault("info", {}).update({name: data[name] for name in known if name in data})
             changes.add_tags |= set(data.get("tags", ()))
         elif kind == EventKind.RUN_STATE:
             changes.run["state"] = data["state"]
