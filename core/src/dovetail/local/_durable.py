@@ -1,0 +1,108 @@
+"""Making files and their names survive a power cut."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["FolderSyncer", "sync_files"]
+
+_OPEN_FOLDERS = 64
+_THREADS = 8
+
+
+def sync_file(fd: int) -> None:
+    """Have the disk write the file's bytes and size, its own cache included."""
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+        return
+    try:
+        import fcntl
+
+        full_sync = fcntl.F_FULLFSYNC  # macOS: fsync(2) leaves the bytes in the drive's cache
+    except (ImportError, AttributeError):
+        os.fsync(fd)
+    else:
+        fcntl.fcntl(fd, full_sync)
+
+
+def sync_files(files: Iterable[Callable[[], int]]) -> None:
+    """Sync files; many of them side by side, since the file system then commits them together.
+
+    Args:
+        files: Each opens a file; its descriptor is closed here.
+    """
+    pending = list(files)
+    if len(pending) < 3:
+        for opener in pending:
+            _sync_one(opener)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(_THREADS, len(pending)), thread_name_prefix="dovetail-sync") as pool:
+        for _ in pool.map(_sync_one, pending):
+            pass
+
+
+def _sync_one(opener: Callable[[], int]) -> None:
+    fd = opener()
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
+
+
+class FolderSyncer:
+    """Makes names durable: a file's name is in its folder, and that folder's name in the one above.
+
+    A folder is synced for each batch of files; those above it once, since their names do not change again. The
+    folders are held open, so that one that was removed and made anew is told by its link count.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make the names of these files durable."""
+        if os.name == "nt":
+            return  # folders can't be opened there; NTFS journals names
+        folders = sorted({os.path.dirname(path) for path in paths})
+        with self._lock:
+            above: dict[str, None] = {}
+            for folder in folders:
+                os.fsync(self._descriptor(folder, above))
+            for folder in above:
+                if folder not in folders:
+                    os.fsync(self._descriptor(folder, {}))
+
+    def close(self) -> None:
+        """Close the folders that are held open."""
+        with self._lock:
+            for fd in self._open.values():
+                os.close(fd)
+            self._open.clear()
+
+    def _descriptor(self, folder: str, above: dict[str, None]) -> int:
+        fd = self._open.get(folder)
+        if fd is not None:
+            if os.fstat(fd).st_nlink:
+                self._open.move_to_end(folder)
+                return fd
+            del self._open[folder]
+            os.close(fd)
+        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
+        self._open[folder] = fd
+        above.update(dict.fromkeys(self._ancestors(folder)))
+        if len(self._open) > _OPEN_FOLDERS:
+            os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def _ancestors(self, folder: str) -> Iterator[str]:
+        while len(folder) > len(self._root):
+            folder = os.path.dirname(folder)
+            yield folder
+        yield os.path.dirname(self._root)
