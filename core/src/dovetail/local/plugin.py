@@ -1,0 +1,88 @@
+"""Manifest of the embedded defaults. They register as any plugin does, and are reached only through the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dovetail.plugins.descriptors import (
+    ComputeBackendSpec,
+    DataStoreSpec,
+    EnvironmentBuilderSpec,
+    MetadataProviderSpec,
+    SecretsProviderSpec,
+)
+from dovetail.plugins.marks import hookimpl
+
+
+@hookimpl
+def dovetail_datastores() -> Iterable[DataStoreSpec]:
+    """Files in a folder."""
+    return [
+        DataStoreSpec(
+            name="local",
+            factory="dovetail.local.store:LocalStore",
+            summary="files in a folder of this machine",
+            schemes=("file",),
+            capabilities=("copy", "local-path", "append", "stage"),
+            guard=False,
+        )
+    ]
+
+
+@hookimpl
+def dovetail_metadata_providers() -> Iterable[MetadataProviderSpec]:
+    """One SQLite file."""
+    return [
+        MetadataProviderSpec(
+            name="sqlite",
+            factory="dovetail.local.metadata:SqliteMetadata",
+            summary="an SQLite file on this machine",
+            guard=False,
+        )
+    ]
+
+
+@hookimpl
+def dovetail_compute_backends() -> Iterable[ComputeBackendSpec]:
+    """Processes of this machine."""
+    return [
+        ComputeBackendSpec(
+            name="local",
+            factory="dovetail.local.compute:LocalCompute",
+            summary="processes of this machine",
+            capabilities=("live-logs", "direct"),
+            guard=False,
+        )
+    ]
+
+
+@hookimpl
+def dovetail_environment_builders() -> Iterable[EnvironmentBuilderSpec]:
+    """The interpreter that runs Dovetail."""
+    return [
+        EnvironmentBuilderSpec(
+            name="host",
+            factory="dovetail.local.environment:HostEnvironment",
+            summary="the interpreter and packages that Dovetail itself runs in",
+            guard=False,
+        )
+    ]
+
+
+@hookimpl
+def dovetail_secrets_providers() -> Iterable[SecretsProviderSpec]:
+    """Environment variables and files."""
+    return [
+        SecretsProviderSpec(
+            name="env",
+            factory="dovetail.plugins.secrets:EnvSecrets",
+            summary="an environment variable of the process that needs the secret",
+            guard=False,
+        ),
+        SecretsProviderSpec(
+            name="file",
+            factory="dovetail.plugins.secrets:FileSecrets",
+            summary="a file on the machine that needs the secret",
+            guard=False,
+        ),
+    ]

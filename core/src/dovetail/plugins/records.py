@@ -1,0 +1,82 @@
+"""What the registry knows of each installed plugin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dovetail.plugins.descriptors import Spec
+
+__all__ = ["Offer", "Plugin", "PluginRecord", "PluginStatus"]
+
+PluginStatus = Literal[
+    "built-in", "ready", "blocked", "not-allowed", "incompatible", "broken", "duplicate", "missing-dependency"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One thing that a plugin provides, and whether it can be used."""
+
+    spec: Spec
+    """What it is."""
+    status: PluginStatus
+    """`built-in`, `ready`, `duplicate` or `missing-dependency`."""
+    reason: str = ""
+    """Why it can't be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginRecord:
+    """An installed plugin, and whether it can be used."""
+
+    entry: str
+    """Name of the entry point."""
+    target: str
+    """Module that is its manifest."""
+    dist: str
+    """Name of the distribution."""
+    version: str
+    """Version of the distribution."""
+    status: PluginStatus
+    """`duplicate` and `missing-dependency` are told of a plugin when they hold for all that it offers."""
+    reason: str = ""
+    """Why it can't be used, in one line."""
+    traceback: str = ""
+    """Of a broken plugin: where its manifest failed."""
+    notes: tuple[str, ...] = ()
+    """What its author should know, such as a hook that nothing calls."""
+    offers: tuple[Offer, ...] = ()
+    """What it provides; empty unless its manifest was imported."""
+    hooks: tuple[str, ...] = ()
+    """Event, policy and wrapper hooks that it implements."""
+    location: str = ""
+    """Folder that it is installed in."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Plugin:
+    """A plugin while it is being loaded. Internal; `PluginRecord` is what others see."""
+
+    entry: str
+    target: str
+    dist: str
+    version: str
+    status: PluginStatus
+    reason: str = ""
+    traceback: str = ""
+    notes: list[str] = field(default_factory=list)
+    specs: list[Spec] = field(default_factory=list)
+    hooks: tuple[str, ...] = ()
+    location: str = ""
+    module: Any = None
+
+    @property
+    def who(self) -> str:
+        """Distribution and version, for messages."""
+        return f"{self.dist} {self.version}".strip()
+
+    def fail(self, status: PluginStatus, reason: str, traceback: str = "") -> None:
+        """Nothing of this plugin is used."""
+        self.status, self.reason, self.traceback = status, reason, traceback
+        self.specs, self.hooks, self.module = [], (), None
