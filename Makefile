@@ -65,7 +65,7 @@ dist: $(UV)
 	@$(UV) build --quiet --all-packages --wheel --out-dir "$(DIST)"
 
 docs: setup
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv .venvs .tools dist site .mypy_cache .ruff_cache .pytest_cache
