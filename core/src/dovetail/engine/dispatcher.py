@@ -20,7 +20,8 @@ __all__ = ["DispatchListener", "Dispatcher"]
 QUEUE_SECONDS = 0.05
 """How much work a reused worker may have waiting: enough to keep it busy, little to lose or to balance."""
 QUEUE_LIMIT = 256
-LATE_LIMIT = 4
+IDLE_SECONDS = 0.25
+"""How long a reused worker is kept without work."""
 
 
 class DispatchListener(Protocol):
@@ -54,7 +55,6 @@ class _Worker:
         "pid",
         "pool",
         "queue",
-        "retiring",
         "since",
     )
 
@@ -68,10 +68,9 @@ class _Worker:
         self.queue: deque[Attempt] = deque()
         self.fresh: list[Attempt] = []  # of `queue`, not sent yet
         self.pid = 0
-        self.since = 0.0  # when the head of the queue began
+        self.since = time.monotonic()  # when the head of the queue began, or the last task ended
         self.pace = 0.0  # seconds a task, smoothed; 0: unknown
         self.killed: ErrorReport | None = None
-        self.retiring = False
 
     @property
     def window(self) -> int:
@@ -135,9 +134,11 @@ class Dispatcher:
         """The worker of a pool that takes the next task, or None when a new one should."""
         best: _Worker | None = None
         for worker in self._pools.get(pool, ()):
-            if worker.left != 0 and worker.killed is None and len(worker.queue) < worker.window:
-                if best is None or len(worker.queue) < len(best.queue):
-                    best = worker
+            waiting = len(worker.queue)
+            if worker.left == 0 or worker.killed is not None or waiting >= worker.window:
+                continue
+            if best is None or waiting < len(best.queue):
+                best = worker
         if best is None:
             return None
         if not best.exclusive:
@@ -165,7 +166,7 @@ class Dispatcher:
         self._unsent.add(worker)
 
     def send(self) -> None:
-        """Send what was placed, one message a worker, and let idle workers of pools go."""
+        """Send what was placed, one message a worker."""
         for worker in self._unsent:
             group = self._groups[worker.group]
             fresh, worker.fresh = worker.fresh, []
@@ -175,14 +176,13 @@ class Dispatcher:
                     self._begin(worker, attempt)
         self._unsent.clear()
 
-    def retire_idle(self) -> None:
-        """Let workers go that have nothing to do and for which nothing waits."""
+    def _retire_idle(self, now: float) -> None:
+        """Let workers of pools go that have had nothing to do for a while."""
         for pool, workers in self._pools.items():
             if pool[1] in ("thread", "inline"):
                 continue
             for worker in workers:
-                if not worker.queue and not worker.retiring and worker.left != 0:
-                    worker.retiring = True
+                if not worker.queue and worker.left != 0 and now - worker.since > IDLE_SECONDS:
                     worker.left = 0
                     self._groups[worker.group].finish(worker.number)
 
@@ -220,12 +220,15 @@ class Dispatcher:
         attempt = self._remove(worker, event.path)
         outcome = event.outcome
         error = outcome.error if outcome is not None else worker.killed or report_exit(event.exit)
+        now = time.monotonic()
         if outcome is not None and worker.exclusive:
-            spent = time.monotonic() - worker.since
+            spent = now - worker.since
             worker.pace = spent if worker.pace == 0.0 else 0.8 * worker.pace + 0.2 * spent
         usage = event.usage or (outcome.usage if outcome is not None else None)
         if worker.exclusive and worker.queue and worker.pid and worker.queue[0] not in worker.fresh:
             self._begin(worker, worker.queue[0])
+        else:
+            worker.since = now
         self._listener.ended(attempt, outcome, error, event.exit, usage, worker.isolation)
 
     def _remove(self, worker: _Worker, path: str) -> Attempt:
@@ -264,6 +267,7 @@ class Dispatcher:
     def enforce(self) -> None:
         """Kill what is over its time."""
         now = time.monotonic()
+        self._retire_idle(now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, worker, attempt = heapq.heappop(self._deadlines)
             if attempt in worker.queue and worker.killed is None and attempt.call.policy.timeout is not None:
@@ -273,12 +277,22 @@ class Dispatcher:
             if wake is not None and wake <= now:
                 self.read(name)
 
-    def kill_all(self, message: str) -> None:
-        """End every attempt that runs."""
+    def kill_all(self, message: str, *, grace: float | None = None) -> None:
+        """End every attempt that runs; called again with a shorter `grace`, at once."""
         for worker in list(self._workers.values()):
-            if worker.queue and worker.killed is None:
-                self._kill(worker, ErrorReport(type="", message=message, kind="cancelled"))
+            if worker.queue and (worker.killed is None or grace is not None):
+                self._kill(worker, ErrorReport(type="", message=message, kind="cancelled"), grace)
 
-    def _kill(self, worker: _Worker, why: ErrorReport) -> None:
+    def abandon(self, name: str, error: ErrorReport) -> None:
+        """A group is gone with all of its workers: what ran ends with `error`, what waited goes back."""
+        for key in [key for key in self._workers if key[0] == name]:
+            worker = self._workers.pop(key)
+            began = list(worker.queue)[: 1 if worker.exclusive else None] if worker.pid else []
+            for attempt in began:
+                self._remove(worker, attempt.call.path)
+                self._listener.ended(attempt, None, worker.killed or error, None, None, worker.isolation)
+            self._exited(worker, Exited(worker.number, ()))
+
+    def _kill(self, worker: _Worker, why: ErrorReport, grace: float | None = None) -> None:
         worker.killed = why
-        self._groups[worker.group].kill(worker.number, grace=self._grace)
+        self._groups[worker.group].kill(worker.number, grace=self._grace if grace is None else grace)

@@ -10,7 +10,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.events import Event, EventKind
@@ -59,7 +59,8 @@ class Journal:
         self._begun: dict[str, tuple[int, float]] = {}
         self._told: dict[str, str] = {}  # path → state that the journal shows, while it is not final
         self._oldest: float | None = None
-        self._last_seq = 0
+        self.last_seq = 0
+        """Sequence number of the last event that was committed."""
         self.foreign = False
         """Whether another writer has appended: the inbox is worth reading."""
         self._failure: BaseException | None = None
@@ -94,6 +95,10 @@ class Journal:
         if not state.final:
             self._told[path] = state.value
         self.add(EventKind.TASK, path, state=state.value, **columns)
+
+    def know(self, states: Mapping[str, str]) -> None:
+        """Tell what the index shows already, when a run is continued: path → state."""
+        self._told.update(states)
 
     def touched(self, keys: Iterable[str]) -> None:
         """Keys of the data store that must be power-durable before the present group is committed."""
@@ -175,9 +180,9 @@ class Journal:
             self._sync(touched)
         if events:
             seq = self._provider.append(self._run, events, fence=self._fence)
-            if self._last_seq and seq != self._last_seq + len(events):
+            if self.last_seq and seq != self.last_seq + len(events):
                 self.foreign = True
-            self._last_seq = seq
+            self.last_seq = seq
             if self._on_events is not None:
                 self._on_events(events)
 

@@ -84,6 +84,8 @@ class PlannedTask:
     """Foreach levels, outermost first."""
     joined: Sequence[JoinInput] | None
     """Of a join: what it brings together."""
+    after: str
+    """Path of its predecessor; empty for the first task and for a join, which has `joined`."""
     fan: _Fan | None
     member: int
 
@@ -251,13 +253,15 @@ class StaticPlanner:
         fan: _Fan | None,
         member: int,
         frames: tuple[ForeachFrame, ...],
+        *,
+        after: str = "",
         joined: Sequence[JoinInput] | None = None,
     ) -> None:
         if self._abandoned:
             return
         self.expected[step] = self.expected.get(step, 0) + 1
         self._entered(fan)
-        self._singles.append(PlannedTask(self._path(step, frames), step, scope, frames, joined, fan, member))
+        self._singles.append(PlannedTask(self._path(step, frames), step, scope, frames, joined, after, fan, member))
 
     def _path(self, step: str, frames: tuple[ForeachFrame, ...]) -> str:
         indexes = tuple(frame.index for frame in frames)
@@ -271,7 +275,7 @@ class StaticPlanner:
         self, target: str, path: str, scope: Scope, fan: _Fan | None, member: int, frames: tuple[ForeachFrame, ...]
     ) -> None:
         if not self._steps[target].is_join:
-            self._plan(target, scope, fan, member, frames)
+            self._plan(target, scope, fan, member, frames, after=path)
             return
         assert fan is not None, "validation lets no join be reached outside of a split"
         if scope.parent is fan.base and fan.step != "":
@@ -289,7 +293,7 @@ class StaticPlanner:
             self._open_join(fan)
 
     def _open_join(self, fan: _Fan) -> None:
-        self._plan(fan.join, self._root, fan.outer, fan.member, fan.frames, _Joined(fan))
+        self._plan(fan.join, self._root, fan.outer, fan.member, fan.frames, joined=_Joined(fan))
 
     def _open_foreach(self, task: PlannedTask, taken: Next, scope: Scope) -> None:
         (target,) = taken.targets
@@ -318,7 +322,7 @@ class StaticPlanner:
         cursor.index += 1
         frames = (*fan.frames, ForeachFrame(cursor.level, index))
         path = self._path(cursor.step, frames)
-        return PlannedTask(path, cursor.step, fan.base, frames, None, fan, index)
+        return PlannedTask(path, cursor.step, fan.base, frames, None, fan.split, fan, index)
 
     def _transition(self, step: str, kind: str, targets: tuple[str, ...]) -> int:
         for index, transition in enumerate(self._steps[step].transitions):

@@ -1,0 +1,200 @@
+"""What the terminal shows while a run is driven from here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from dovetail.cli.output import clean, human_duration, paint
+from dovetail.engine.listener import RunListener
+from dovetail.interfaces.paths import step_of
+from dovetail.interfaces.states import RunState, TaskState
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.manifest import RunManifest
+    from dovetail.interfaces.tasks import ErrorReport
+    from dovetail.interfaces.workers import Output
+
+__all__ = ["RunProgress"]
+
+EACH_LIMIT = 20
+"""Steps with more tasks are told as a count, not task by task."""
+COUNT_SECONDS = 2.0
+"""Without a terminal, how often a wide step's count is printed."""
+
+_MARKS = {
+    TaskState.SUCCEEDED: ("✓", "green"),
+    TaskState.CACHED: ("=", "cyan"),
+    TaskState.FAILED: ("✗", "red"),
+    TaskState.CANCELLED: ("-", "yellow"),
+    TaskState.WAITING: ("↻", "yellow"),
+}
+
+
+class _Step:
+    __slots__ = ("cached", "done", "expected", "failed", "running", "told")
+
+    def __init__(self) -> None:
+        self.expected = self.running = self.done = self.failed = self.cached = 0
+        self.told = 0.0
+
+
+class RunProgress(RunListener):
+    """Prints the tasks' output on stdout, and how the run goes on stderr.
+
+    In a terminal the last line is live; elsewhere (a pipe, CI) only whole lines are written.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = not quiet and sys.stderr.isatty()
+        self._steps: dict[str, _Step] = {}
+        self._drawn = ""
+        self._begun = time.monotonic()
+        self._partial: dict[tuple[str, str], bytes] = {}
+        self.run = ""
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def run_started(self, manifest: RunManifest, *, continued: bool) -> None:
+        self.run = manifest.run
+        verb = "continues" if continued else f"resumes {manifest.origin}" if manifest.origin else "runs"
+        self._say(f"{paint(manifest.flow, 'bold', stream=sys.stderr)} {verb} as {manifest.run}")
+
+    def expected(self, step: str, count: int) -> None:
+        self._step(step).expected = count
+
+    def task_began(self, path: str, attempt: int) -> None:
+        self._step(step_of(path)).running += 1
+
+    def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
+        name = step_of(path)
+        step = self._step(name)
+        if state is not TaskState.CACHED:
+            step.running = max(0, step.running - 1)
+        if state is TaskState.FAILED:
+            step.failed += 1
+        elif state.committed:
+            step.done += 1
+            step.cached += state is TaskState.CACHED
+        each = step.expected <= EACH_LIMIT
+        if error is not None or (each and state is not TaskState.CACHED):
+            mark, colour = _MARKS[state]
+            what = f" (attempt {attempt})" if attempt > 1 or state is TaskState.WAITING else ""
+            why = f"  {error.type.rpartition('.')[2]}: {error.message}" if error and error.type else ""
+            why = why or (f"  {error.message}" if error else "")
+            caught = "  caught:" if error and state.committed else ""
+            took = human_duration(seconds) or ""
+            self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{caught}{clean(why)}")
+        elif not each or state is TaskState.CACHED:
+            self._count(name, step)
+
+    def output(self, output: Output) -> None:
+        """Whole lines, each with the task that wrote it."""
+        key = (output.path, output.stream)
+        data = self._partial.pop(key, b"") + output.data
+        *lines, rest = data.split(b"\n")
+        if rest:
+            self._partial[key] = rest
+        if lines and not self._quiet:
+            self._print(output.path, output.stream, lines)
+
+    def note(self, message: str) -> None:
+        self._say(f"  {paint('·', 'dim', stream=sys.stderr)} {message}")
+
+    def tick(self) -> None:
+        self._draw()
+
+    def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
+        for (path, stream), rest in self._partial.items():
+            if not self._quiet:
+                self._print(path, stream, [rest])
+        self._erase()
+        took = human_duration(time.monotonic() - self._begun)
+        cached = sum(step.cached for step in self._steps.values())
+        done = sum(step.done for step in self._steps.values())
+        reused = f", {cached} of them reused" if cached else ""
+        colour = "green" if state is RunState.SUCCEEDED else "red"
+        self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {done} tasks{reused}, {took}")
+        if root_cause is not None:
+            self._say_why(*root_cause)
+        if state is not RunState.SUCCEEDED:
+            path = root_cause[0] if root_cause else ""
+            where = f"{self.run}/{path}" if path else self.run
+            self._say(
+                f"\n  look deeper:  dovetail logs {where}\n  go on:        dovetail resume {self.run}", always=True
+            )
+
+    # -- how it looks ---------------------------------------------------------------------------------------------
+
+    def _say_why(self, path: str, error: ErrorReport) -> None:
+        self._say(f"\n{paint(path, 'bold', stream=sys.stderr)} failed:", always=True)
+        text = error.traceback.rstrip() or f"{error.type}: {error.message}".removeprefix(": ")
+        self._say(clean("\n".join("  " + line for line in text.splitlines())), always=True)
+
+    def _step(self, name: str) -> _Step:
+        step = self._steps.get(name)
+        if step is None:
+            step = self._steps[name] = _Step()
+        return step
+
+    def _count(self, name: str, step: _Step) -> None:
+        """Without a terminal: a wide step's count, now and then and at its end."""
+        now = time.monotonic()
+        whole = step.done + step.failed == step.expected
+        if self._live or (not whole and now - step.told < COUNT_SECONDS):
+            return
+        if step.told == 0.0 and not whole:
+            step.told = now
+            return
+        step.told = now
+        self._say("  " + self._summary(name, step))
+
+    @staticmethod
+    def _summary(name: str, step: _Step) -> str:
+        parts = [f"{name} {step.done}/{step.expected}"]
+        if step.running:
+            parts.append(f"{step.running} running")
+        if step.failed:
+            parts.append(f"{step.failed} failed")
+        if step.cached:
+            parts.append(f"{step.cached} reused")
+        return ", ".join(parts)
+
+    def _print(self, path: str, stream: str, lines: list[bytes]) -> None:
+        self._erase()
+        target = sys.stdout if stream == "stdout" else sys.stderr
+        prefix = paint(f"[{path}] ", "dim", stream=target) if path else ""
+        target.write("".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines))
+        target.flush()
+        self._draw()
+
+    def _say(self, line: str, *, always: bool = False) -> None:
+        if self._quiet and not always:
+            return
+        self._erase()
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if not self._live:
+            return
+        active = [(name, step) for name, step in self._steps.items() if step.running or step.done < step.expected]
+        text = "  " + " · ".join(self._summary(name, step) for name, step in active[:4]) if active else ""
+        if text != self._drawn:
+            self._erase()
+            sys.stderr.write(text[: _columns() - 1])
+            sys.stderr.flush()
+            self._drawn = text
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            self._drawn = ""
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,32 @@
+"""`dovetail check`: find every problem of a flow without running it."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("file", metavar="FILE", help="file that holds the flow; FILE:NAME where it has several")
+    parser.add_argument("--json", action="store_true", help="print the flow and its problems as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the flow; exit code 2 when it has problems."""
+    from dovetail.cli.output import emit_json, paint, say
+    from dovetail.engine.describe import check, describe_file
+    from dovetail.planning.validate import validate
+
+    path, _, name = args.file.partition(":")
+    flow = describe_file(path, name=name or None)
+    if args.json:
+        problems = validate(flow)
+        emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
+        return 2 if problems else 0
+    check(flow)
+    say(f"{paint(flow.name, 'bold')} is sound: {len(flow.steps)} steps, {len(flow.parameters)} parameters")
+    for hazard in flow.fork_hazards:
+        say(f"  tasks will run in fresh processes (spawn): {hazard}")
+    return 0

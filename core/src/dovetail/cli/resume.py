@@ -1,0 +1,83 @@
+"""`dovetail resume`: continue a run, or start one that reuses what an earlier one has done."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.cli._run_options import add_run_options, exit_code, load_settings
+from dovetail.interfaces.errors import UsageError
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Everything is read by `run`, since the flow adds options of its own."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="[FILE] [RUN] [OPTIONS]")
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dovetail resume",
+        allow_abbrev=False,
+        description="Without RUN: the newest run that has not succeeded, of the flow in FILE if one is named.",
+    )
+    parser.add_argument(
+        "targets", nargs="*", metavar="[FILE] [RUN]", help="the flow's file, the run's id or its beginning"
+    )
+    parser.add_argument(
+        "--from",
+        dest="rerun",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="run this step again, and all that follows from what changes; repeatable",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="code[:STEP]",
+        help="reuse records though the code changed, of one step or all; recorded in the run",
+    )
+    add_run_options(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resume the run; the exit code tells how it ended."""
+    options, rest = _options().parse_known_args(args.words)
+    file: Path | None = None
+    run_id: str | None = None
+    for target in options.targets:
+        if target.endswith(".py") and file is None:
+            from dovetail.engine.describe import find_flow_file
+
+            file = find_flow_file(target)
+        elif run_id is None:
+            run_id = target.rpartition("/")[2]
+        else:
+            raise UsageError(f"one run can be resumed, not {run_id} and {target}")
+    ignored = []
+    for text in options.ignore:
+        kind, _, step = text.partition(":")
+        if kind != "code":
+            raise UsageError(
+                f"--ignore {text}: only code can be ignored", hint="Write --ignore code or --ignore code:STEP."
+            )
+        ignored.append(step or "*")
+    from dovetail.cli._run_progress import RunProgress
+    from dovetail.engine.resume import ResumeRequest, resume_run
+
+    request = ResumeRequest(
+        run=run_id,
+        file=file,
+        argv=rest,
+        rerun=frozenset(options.rerun),
+        ignore_code=frozenset(ignored),
+        tags=tuple(options.tag),
+        max_workers=options.max_workers,
+        on_failure=options.on_failure,
+        run_id_file=options.run_id_file,
+    )
+    return exit_code(resume_run(load_settings(options), request, RunProgress(quiet=options.quiet)))

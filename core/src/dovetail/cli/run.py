@@ -1,0 +1,78 @@
+"""`dovetail run`: run a flow and follow it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from dovetail.cli._run_options import add_run_options, exit_code, load_settings
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Everything is read by `run`, since the flow adds options of its own."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="FILE [OPTIONS]")
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dovetail run", allow_abbrev=False, add_help=False)
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="file that holds the flow; FILE:NAME where it has several"
+    )
+    add_run_options(parser)
+    parser.add_argument(
+        "--debug",
+        nargs="?",
+        const="*",
+        metavar="STEP",
+        help="run this step, or all, inline with the terminal attached and timeouts off (--debug=STEP)",
+    )
+    parser.add_argument("--post-mortem", action="store_true", help="open pdb where a step fails")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help, and the flow's parameters")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the flow; the exit code tells how it ended."""
+    parser = _options()
+    options, rest = parser.parse_known_args(args.words)
+    if options.help or options.file is None:
+        return _help(parser, options.file, missing=not options.help)
+    from dovetail.cli._run_progress import RunProgress
+    from dovetail.engine.describe import find_flow_file
+    from dovetail.engine.launch import RunRequest, start_run
+    from dovetail.engine.session import FlowSource
+
+    file, _, name = options.file.partition(":")
+    request = RunRequest(
+        source=FlowSource(file=find_flow_file(file), name=name or None),
+        argv=rest,
+        tags=tuple(options.tag),
+        max_workers=options.max_workers,
+        on_failure=options.on_failure,
+        run_id_file=options.run_id_file,
+        debug=options.debug,
+        post_mortem=options.post_mortem,
+    )
+    return exit_code(start_run(load_settings(options), request, RunProgress(quiet=options.quiet)))
+
+
+def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -> int:
+    if missing:
+        parser.print_usage(sys.stderr)
+        sys.stderr.write("dovetail run: name the file that holds the flow\n")
+        return 2
+    parser.print_help()
+    if file is not None:
+        from dovetail.engine.describe import describe_file
+        from dovetail.engine.parameters import option_of
+
+        path, _, name = file.partition(":")
+        flow = describe_file(path, name=name or None)
+        sys.stdout.write(f"\nparameters of {flow.name}:\n" if flow.parameters else f"\n{flow.name} has no parameters\n")
+        for p in flow.parameters:
+            kind = f"list of {p.type}" if p.is_list else p.type
+            default = "required" if p.required else f"default {p.default!r}"
+            sys.stdout.write(f"  {option_of(p.name):22} {p.help or ''} ({kind}, {default})\n")
+    return 0

@@ -1,0 +1,113 @@
+"""Writes the commit records of a run, in batches, and derives what follows from each: scope and next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dovetail.artifacts.outputs import ScopeReader, pack_layer, scope_digest
+from dovetail.artifacts.records import join_record, pack_head
+from dovetail.interfaces.artifacts import RecordPlace
+from dovetail.interfaces.tasks import Next, Scope
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.artifacts.segments import SegmentWriter
+    from dovetail.interfaces.tasks import Exit, TaskCall, TaskOutcome, Usage
+    from dovetail.planning.static_planner import PlannedTask
+
+__all__ = ["SEQUENCE_NAME", "Committer", "Pending", "Written"]
+
+SEQUENCE_NAME = "_foreach"
+"""Reserved output name under which a small foreach sequence lies in its record."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Pending:
+    """A task whose record is to be written."""
+
+    task: PlannedTask
+    call: TaskCall
+    outcome: TaskOutcome
+    attempt: int
+    state: str
+    isolation: str
+    exit: Exit | None = None
+    usage: Usage | None = None
+    log: tuple[str, int, int] | None = None
+    origin: str | None = None
+    written: CommitRecord | None = None
+    """The record, where it is in this run already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A task whose record is kill-durable."""
+
+    pending: Pending
+    scope: Scope
+    next: Next
+    record: tuple[str, int]
+    """(key, offset of the frame that holds the record)"""
+
+
+class Committer:
+    """Appends commit records to the driver's segments.
+
+    Args:
+        segments: Where records go.
+        store: UUID of the run's data store.
+        run: Run id.
+    """
+
+    def __init__(self, segments: SegmentWriter, *, store: str, run: str) -> None:
+        self._segments = segments
+        self._store = store
+        self._run = run
+
+    def write(self, batch: Iterable[Pending]) -> list[Written]:
+        """Write a batch with one append; kill-durable when it returns."""
+        pending = list(batch)
+        fresh = [item for item in pending if item.written is None]
+        records = [(join_record(self._head(item), item.outcome.body), item.outcome.values) for item in fresh]
+        places = iter(self._segments.append(records) if records else ())
+        return [
+            self._written(item, item.written.place if item.written is not None else next(places)) for item in pending
+        ]
+
+    def _head(self, item: Pending) -> bytes:
+        call, usage, joined = item.call, item.usage, item.task.joined
+        if joined is not None:
+            after = [one.path for one in joined]
+        else:
+            after = [item.task.after] if item.task.after else []
+        return pack_head(
+            path=call.path,
+            call_digest=call.digest,
+            code_key=call.code.key,
+            environment=call.environment,
+            attempt=item.attempt,
+            state=item.state,
+            predecessors=after,
+            store=call.datastore,
+            exit=item.exit,
+            cpu=usage.cpu if usage else None,
+            memory=usage.memory if usage else None,
+            log=item.log,
+            origin=item.origin,
+            isolation=item.isolation,
+        )
+
+    def _written(self, item: Pending, place: tuple[str, int, int]) -> Written:
+        key, frame, base = place
+        call, outcome = item.call, item.outcome
+        origin = (self._store, self._run, call.path, call.digest, key, base) if outcome.values else None
+        layer = pack_layer(outcome.outputs, origin)
+        below = item.task.scope
+        scope = Scope(below, layer, scope_digest(below.digest, outcome.outputs_digest))
+        taken = outcome.next or Next(targets=())
+        if taken.sequence is not None and isinstance(taken.sequence.place, RecordPlace):
+            # The worker could not know where the record would lie.
+            taken = replace(taken, sequence=ScopeReader([layer]).get(SEQUENCE_NAME))
+        return Written(item, scope, taken, (key, frame))

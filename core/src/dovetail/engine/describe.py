@@ -1,0 +1,102 @@
+"""What a flow's file holds, found by a process that imports it; this one never does."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dovetail.interfaces.errors import UsageError, ValidationError
+from dovetail.interfaces.problems import Problem
+from dovetail.interfaces.workers import Described, Failed
+from dovetail.planning.validate import validate
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.tasks import ErrorReport
+    from dovetail.interfaces.workers import WorkerGroup
+
+__all__ = ["FlowImportError", "check", "describe_file", "find_flow_file", "wait_described"]
+
+
+class FlowImportError(ValidationError):
+    """The flow's file can't be imported. The message ends with the user's own traceback."""
+
+    default_code = "DOVETAIL-U005"
+
+    def __init__(self, file: str, report: ErrorReport) -> None:
+        hint = None
+        if "ModuleNotFoundError" in report.bases or "ImportError" in report.bases:
+            hint = "Install it here, or import it inside the steps whose environment has it."
+        why = f"{report.type}: {report.message}" if report.type else report.message
+        text = f"{file} can't be imported: {why}"
+        if report.traceback:
+            text += "\n" + "\n".join("  " + line for line in report.traceback.rstrip().splitlines())
+        super().__init__(text + (f"\n  {hint}" if hint else ""))
+        self.report = report
+
+
+def find_flow_file(text: str) -> Path:
+    """The absolute path of a flow's file.
+
+    Raises:
+        NotFoundError: There is no such file.
+        UsageError: It is no Python file.
+    """
+    path = Path(text).absolute()
+    if not path.exists():
+        from difflib import get_close_matches
+
+        near = (
+            get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
+            if path.parent.is_dir()
+            else []
+        )
+        raise UsageError(f"there is no file {text}", hint=f"Did you mean {path.with_name(near[0])}?" if near else None)
+    if path.suffix != ".py":
+        raise UsageError(f"{text} is not a Python file", hint="Give the file that holds the flow: dovetail run flow.py")
+    return path
+
+
+def wait_described(group: WorkerGroup, file: str) -> FlowDescription:
+    """Wait until a group has imported its flow.
+
+    Raises:
+        FlowImportError: It can't be imported.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(group.fileno(), selectors.EVENT_READ)
+        while True:
+            wake = group.next_wake()
+            selector.select(None if wake is None else max(0.0, wake - time.monotonic()))
+            for event in group.read():
+                if isinstance(event, Described):
+                    return event.flow
+                if isinstance(event, Failed):
+                    raise FlowImportError(file, event.error)
+
+
+def check(flow: FlowDescription, extra: list[Problem] | None = None) -> None:
+    """Raise with every problem of a flow, if it has any.
+
+    Raises:
+        ValidationError: With all problems at once.
+    """
+    problems = [*validate(flow), *(extra or ())]
+    if problems:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ValidationError(f"{flow.name} can't run, it has {count}:", problems=problems)
+
+
+def describe_file(file: str, *, name: str | None = None) -> FlowDescription:
+    """The flow of a file, described by a process of its own. Not validated."""
+    from dovetail.engine.session import FlowSource, Session
+    from dovetail.settings import Settings
+
+    path = find_flow_file(file)
+    session = Session(Settings.load(), FlowSource(file=path, name=name))
+    try:
+        return wait_described(session.open_group(session.settings.select("compute", None, None)), str(path))
+    finally:
+        session.close()

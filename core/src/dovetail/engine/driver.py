@@ -1,0 +1,447 @@
+"""The driver: performs what the state machine asks for, from one event loop.
+
+It never imports user code. It is the single writer of the run's state events and commit records, under a lease and
+a fence; when it can no longer renew them, it stops causing effects.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dovetail.engine.committer import Pending, Written
+from dovetail.engine.dispatcher import Dispatcher
+from dovetail.engine.journal import compact
+from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
+from dovetail.engine.recorded import outcome_of
+from dovetail.engine.reports import exit_to_plain
+from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.states import RunState, TaskState
+from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.logs import LogWriter
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.engine.calls import CallBuilder
+    from dovetail.engine.committer import Committer
+    from dovetail.engine.inbox import Inbox
+    from dovetail.engine.journal import Journal
+    from dovetail.engine.listener import RunListener
+    from dovetail.engine.machine import RunMachine
+    from dovetail.engine.ownership import Ownership
+    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.reports import AttemptReports
+    from dovetail.interfaces.workers import Output, WorkerGroup
+    from dovetail.planning.static_planner import PlannedTask
+
+__all__ = ["Driver"]
+
+TICK_SECONDS = 0.5
+BATCH = 512
+"""Records that are written with one append at the most."""
+RESTARTS = 3
+"""How often a group whose warm parent died is opened again."""
+
+
+class Driver:
+    """Drives one run to its end.
+
+    Args:
+        machine: Decides.
+        calls: Makes task calls.
+        groups: Name → workers, begun already.
+        group_of: Name of the group that runs a call.
+        reopen: Opens a group again whose warm parent died.
+        slots: Attempts that may run at the same time.
+        values_of: Bytes of the values section of a recorded task.
+        caught: Makes the outcome of a task whose last attempt died and is caught.
+        grace: Seconds between SIGTERM and SIGKILL.
+    """
+
+    def __init__(
+        self,
+        *,
+        machine: RunMachine,
+        calls: CallBuilder,
+        groups: dict[str, WorkerGroup],
+        group_of: Callable[[TaskCall], str],
+        reopen: Callable[[str], WorkerGroup],
+        slots: int,
+        committer: Committer,
+        journal: Journal,
+        logs: LogWriter,
+        reports: AttemptReports,
+        recorded: Recorded,
+        values_of: Callable[[CommitRecord], bytes],
+        caught: Callable[[Attempt, ErrorReport], TaskOutcome],
+        ownership: Ownership,
+        inbox: Inbox,
+        listener: RunListener,
+        grace: float = 5.0,
+    ) -> None:
+        self._machine = machine
+        self._calls = calls
+        self._groups = groups
+        self._group_of = group_of
+        self._reopen = reopen
+        self._committer = committer
+        self._journal = journal
+        self._logs = logs
+        self._reports = reports
+        self._recorded = recorded
+        self._values_of = values_of
+        self._caught = caught
+        self._ownership = ownership
+        self._inbox = inbox
+        self._listener = listener
+        self._dispatcher = Dispatcher(groups, slots=slots, listener=self, grace=grace)
+        self._selector = selectors.DefaultSelector()
+        self._pending: list[Pending] = []
+        self._held: Attempt | None = None
+        self._offsets: dict[tuple[str, int], list[int]] = {}
+        self._started: dict[str, float] = {}
+        self._expected: dict[str, int] = {}
+        self._restarts: dict[str, int] = {}
+        self._interrupts = 0
+        self._tick = 0.0
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self) -> RunState:
+        """Drive the run until nothing runs and nothing will; its final state.
+
+        All that was committed is kill-durable; the caller makes it power-durable and tells the final state.
+        """
+        for name, group in self._groups.items():
+            self._selector.register(group.fileno(), selectors.EVENT_READ, name)
+        with self._signals(), self._selector:
+            self._fill()
+            while not self._machine.finished:
+                for key, _ in self._selector.select(self._timeout()):
+                    if key.data is not None:
+                        self._dispatcher.read(key.data)
+                    else:
+                        key.fileobj.recv(64)  # type: ignore[union-attr]
+                self._dispatcher.enforce()
+                self._write_commits()
+                self._look_around()
+                self._fill()
+        return self._machine.state
+
+    def _timeout(self) -> float:
+        dues = [self._tick, self._inbox.next_due(), self._ownership.next_due()]
+        for due in (self._journal.next_due(), self._dispatcher.next_due(), self._machine.next_due()):
+            if due is not None:
+                dues.append(due)
+        return max(0.0, min(dues) - time.monotonic())
+
+    def _look_around(self) -> None:
+        """What is due by the clock rather than by an event."""
+        now = time.monotonic()
+        self._journal.flush_if_due()
+        self._ownership.renew_if_due()
+        for event in self._inbox.take(self._journal):
+            if event.kind == EventKind.CANCEL:
+                self._stop(RunState.CANCELLED, event.data.get("reason") or "cancelled on request")
+        if now >= self._tick:
+            self._tick = now + TICK_SECONDS
+            self._listener.tick()
+        if self._interrupts:
+            self._stop(RunState.INTERRUPTED, "interrupted")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as a wish to stop; a second one kills at once. Off the main thread: nothing."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._selector.register(reader, selectors.EVENT_READ, None)
+        previous: dict[int, Any] = {}
+
+        def interrupted(signum: int, frame: object) -> None:
+            self._interrupts += 1
+
+        try:
+            try:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    previous[number] = signal.signal(number, interrupted)
+                wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            except ValueError:  # not the main thread: signals are somebody else's
+                yield
+                return
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(wakeup)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            reader.close()
+            writer.close()
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Start what can start, and take what is recorded instead of running it."""
+        while True:
+            self._place()
+            if not self._pending:
+                break
+            self._write_commits()
+        self._tell_expected()
+        self._dispatcher.send()
+
+    def _place(self) -> None:
+        now = time.monotonic()
+        while len(self._pending) < BATCH:
+            attempt = self._held
+            self._held = None
+            if attempt is None:
+                item = self._machine.take(now)
+                if item is None:
+                    return
+                attempt = item if isinstance(item, Attempt) else self._attempt(item)
+                if attempt is None:
+                    continue
+            if not self._dispatcher.place(self._group_of(attempt.call), attempt):
+                self._held = attempt
+                return
+
+    def _attempt(self, task: PlannedTask) -> Attempt | None:
+        """The first attempt of a task, or None when a record stands for it."""
+        call = self._calls.build(task)
+        if self._recorded:
+            reuse = self._recorded.find(call)
+            if reuse.record is not None:
+                self._reuse(task, call, reuse.record)
+                return None
+            if reuse.reason:
+                self._journal.add(EventKind.NOTE, call.path, level="info", message=f"runs again: {reuse.reason}")
+                self._listener.note(f"{call.path} runs again: {reuse.reason}")
+        return Attempt(task, call)
+
+    def _reuse(self, task: PlannedTask, call: TaskCall, record: CommitRecord) -> None:
+        same_run = record.call_digest == call.digest and record.run == self._recorded.run
+        self._pending.append(
+            Pending(
+                task=task,
+                call=call,
+                outcome=outcome_of(record, self._values_of(record)),
+                attempt=record.attempt,
+                state="succeeded" if same_run else "cached",
+                isolation=record.isolation,
+                usage=Usage(cpu=record.cpu, memory=record.memory),
+                log=record.log,
+                origin=None if same_run else record.origin or record.run,
+                written=record if same_run else None,
+            )
+        )
+
+    def _tell_expected(self) -> None:
+        for step, count in self._machine.planner.expected.items():
+            known = self._expected.get(step, 0)
+            if count > known:
+                self._expected[step] = count
+                self._journal.add(EventKind.EXPECTED, step=step, count=count - known)
+                self._listener.expected(step, count)
+
+    # -- what workers tell ----------------------------------------------------------------------------------------
+
+    def began(self, attempt: Attempt, isolation: Isolation, pid: int) -> None:
+        """An attempt runs."""
+        path = attempt.call.path
+        now = time.time()
+        self._started[path] = now
+        self._journal.begun(path, attempt.number, now)
+        self._listener.task_began(path, attempt.number)
+
+    def output(self, output: Output) -> None:
+        """A task wrote something: keep it, show it."""
+        if output.path:
+            offsets = self._offsets.setdefault((output.path, output.attempt), [0, 0])
+            which = 0 if output.stream == "stdout" else 1
+            self._logs.append(output.path, output.attempt, output.stream, offsets[which], output.time, output.data)
+            offsets[which] += len(output.data)
+        self._listener.output(output)
+
+    def ended(
+        self,
+        attempt: Attempt,
+        outcome: TaskOutcome | None,
+        error: ErrorReport | None,
+        exit: Exit | None,
+        usage: Usage | None,
+        isolation: Isolation,
+    ) -> None:
+        """An attempt ended: commit it, try again or give up."""
+        call = attempt.call
+        if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
+            outcome, error = self._caught(attempt, error), None
+        log = self._log(call.path, attempt.number)
+        number = attempt.number
+        verdict = self._machine.ended(attempt, error, time.monotonic())
+        if isinstance(verdict, Commit):
+            assert outcome is not None
+            self._pending.append(
+                Pending(
+                    task=attempt.task,
+                    call=call,
+                    outcome=outcome,
+                    attempt=number,
+                    state="succeeded",
+                    isolation=isolation.value,
+                    exit=exit,
+                    usage=usage,
+                    log=log,
+                )
+            )
+            return
+        assert error is not None
+        self._failed(attempt, number, error, verdict, exit, usage, log)
+
+    def returned(self, attempt: Attempt) -> None:
+        """An attempt never began: it goes back, without using a try."""
+        self._machine.put_back(attempt)
+
+    def group_failed(self, name: str, error: ErrorReport) -> None:
+        """A warm parent died in mid-run: open its group again, a few times."""
+        self._selector.unregister(self._groups[name].fileno())
+        self._groups[name].close()
+        self._restarts[name] = self._restarts.get(name, 0) + 1
+        if self._restarts[name] > RESTARTS:
+            self._dispatcher.abandon(name, error)
+            return
+        self._note(f"the process that imported the flow died ({error.message}); starting it again")
+        self._groups[name] = self._reopen(name)
+        self._selector.register(self._groups[name].fileno(), selectors.EVENT_READ, name)
+        self._dispatcher.abandon(name, ErrorReport(type="", message=error.message, kind="lost"))
+
+    # -- ends of attempts -----------------------------------------------------------------------------------------
+
+    def _failed(
+        self,
+        attempt: Attempt,
+        number: int,
+        error: ErrorReport,
+        verdict: Retry | GiveUp,
+        exit: Exit | None,
+        usage: Usage | None,
+        log: tuple[str, int, int] | None,
+    ) -> None:
+        path, finished = attempt.call.path, time.time()
+        started = self._started.pop(path, None)
+        columns: dict[str, Any] = {"attempt": number, "error": compact(error.to_plain()), "finished": finished}
+        if started is not None:
+            columns["started"] = started
+        if usage is not None:
+            columns["cpu"], columns["memory"] = usage.cpu, usage.memory
+        if log is not None:
+            columns["log"] = compact(log)
+        if exit is not None:
+            columns["info"] = compact({"exit": exit_to_plain(exit)})
+        if isinstance(verdict, GiveUp) and verdict.cancelled:
+            state = TaskState.CANCELLED
+        else:
+            tried = replace_number(attempt, number)
+            key = self._reports.put(tried, error, exit=exit, usage=usage, log=log, started=started, finished=finished)
+            self._journal.touched([key])
+            self._journal.add(EventKind.ATTEMPT, path, attempt=number, error=error.to_plain(), exit=exit_to_plain(exit))
+            state = TaskState.WAITING if isinstance(verdict, Retry) else TaskState.FAILED
+        self._journal.task(path, state, **columns)
+        seconds = finished - started if started is not None else 0.0
+        self._listener.task_ended(path, state, number, error, seconds)
+        if isinstance(verdict, GiveUp) and verdict.kill:
+            self._put_held_back()
+            self._dispatcher.kill_all("ended because another task failed")
+
+    def _log(self, path: str, attempt: int) -> tuple[str, int, int] | None:
+        if self._offsets.pop((path, attempt), None) is None:
+            return None
+        return self._logs.finish(path, attempt)
+
+    def _write_commits(self) -> None:
+        """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
+        while self._pending:
+            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
+            self._logs.flush()
+            for written in self._committer.write(batch):
+                self._committed(written)
+            self._journal.flush_if_due()
+
+    def _committed(self, written: Written) -> None:
+        pending = written.pending
+        outcome, call = pending.outcome, pending.call
+        path = call.path
+        self._started.pop(path, None)
+        state = TaskState.CACHED if pending.state == "cached" else TaskState.SUCCEEDED
+        columns: dict[str, Any] = {
+            "attempt": pending.attempt,
+            "started": outcome.started,
+            "finished": outcome.finished,
+            "outputs": outcome.index,
+            "record": compact(written.record),
+        }
+        usage = pending.usage
+        if usage is not None:
+            if usage.cpu is not None:
+                columns["cpu"] = usage.cpu
+            if usage.memory is not None:
+                columns["memory"] = usage.memory
+        if pending.log is not None:
+            columns["log"] = compact(pending.log)
+        info = self._info(pending)
+        if info:
+            columns["info"] = compact(info)
+        self._journal.task(path, state, **columns)
+        if outcome.objects:
+            self._journal.touched(outcome.objects)
+        self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
+        self._machine.committed(pending.task, written.next, written.scope)
+
+    @staticmethod
+    def _info(pending: Pending) -> dict[str, Any]:
+        info: dict[str, Any] = {}
+        if pending.isolation != Isolation.FORK.value:
+            info["isolation"] = pending.isolation
+        if pending.origin is not None:
+            info["origin"] = pending.origin
+        if pending.outcome.caught is not None:
+            info["caught"] = pending.outcome.caught.to_plain()
+        exit = exit_to_plain(pending.exit)
+        if exit is not None and exit.get("code", 1) != 0:
+            info["exit"] = exit
+        return info
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    def _stop(self, state: RunState, why: str) -> None:
+        first = self._machine.ended_by is None
+        if first:
+            self._put_held_back()
+            self._machine.stop(state)
+            self._note(f"{why}: ending the tasks that run")
+            self._dispatcher.kill_all(why)
+        elif self._interrupts > 1:
+            self._dispatcher.kill_all(why, grace=0.0)
+
+    def _put_held_back(self) -> None:
+        if self._held is not None:
+            self._machine.put_back(self._held)
+            self._held = None
+
+    def _note(self, message: str) -> None:
+        self._journal.add(EventKind.NOTE, level="warning", message=message)
+        self._listener.note(message)
+
+
+_NOT_CAUGHT = frozenset({"cancelled", "lost"})
+
+
+def replace_number(attempt: Attempt, number: int) -> Attempt:
+    """The attempt as it was when it ended: the machine has counted on already."""
+    return Attempt(attempt.task, attempt.call, number, attempt.faults)

@@ -1,0 +1,257 @@
+"""Drives a pinned run: takes it over under a lease and a fence, runs the driver, records the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.layout import end_key, run_key
+from dovetail.artifacts.logs import LogWriter
+from dovetail.artifacts.manifest import write_manifest
+from dovetail.artifacts.outputs import root_scope
+from dovetail.artifacts.segments import SegmentWriter
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.engine.calls import CallBuilder
+from dovetail.engine.catching import CaughtOutcomes
+from dovetail.engine.committer import Committer
+from dovetail.engine.driver import Driver
+from dovetail.engine.inbox import Inbox
+from dovetail.engine.journal import Journal
+from dovetail.engine.machine import RunMachine
+from dovetail.engine.ownership import Ownership
+from dovetail.engine.recorded import Recorded
+from dovetail.engine.reports import AttemptReports
+from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.datastore import DataStore, SupportsAppend
+from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.states import RunState
+from dovetail.interfaces.workers import RunFacts
+from dovetail.planning.graph import Graph
+from dovetail.planning.static_planner import StaticPlanner
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.engine.listener import RunListener
+    from dovetail.engine.plan import RunPlan
+    from dovetail.engine.session import Session
+    from dovetail.interfaces.metadata import MetadataProvider
+    from dovetail.interfaces.tasks import ErrorReport, Scope
+    from dovetail.interfaces.workers import WorkerGroup
+
+__all__ = ["RunResult", "execute"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    run: str
+    """Run id."""
+    state: RunState
+    """Final state, or interrupted."""
+    root_cause: tuple[str, ErrorReport] | None = None
+    """Path and error of the task that failed first."""
+
+
+def execute(
+    session: Session,
+    manifest: RunManifest,
+    plan: RunPlan,
+    *,
+    listener: RunListener,
+    continued: bool = False,
+    recorded: Recorded | None = None,
+    max_workers: int | None = None,
+    on_failure: str | None = None,
+) -> RunResult:
+    """Drive a run until it ends.
+
+    Args:
+        session: The opened backends.
+        manifest: What the run pins.
+        plan: Every choice of the run.
+        listener: Told what happens here.
+        continued: Whether the run exists and is taken over; otherwise it is created.
+        recorded: What may be reused.
+        max_workers: Attempts at the same time; None: as set.
+        on_failure: What follows a failure; None: as set.
+
+    Raises:
+        UsageError: Another live driver has the run.
+        StaleFenceError: Another driver took the run over meanwhile; this one caused no effect since.
+    """
+    core = session.settings.core
+    store, provider = plan.datastores[plan.store], session.metadata()
+    run = manifest.run
+    with ExitStack() as stack:
+        if not continued:
+            write_manifest(store, manifest)
+            provider.create_run(manifest.flow, run_id=run, created=manifest.created)
+        ownership = Ownership(provider, store, run)
+        stack.callback(ownership.release)
+        artifacts = ArtifactStore(plan.datastores, default=plan.store)
+        observers = session.settings.registry.event_hooks(manifest) if hasattr(session.settings, "registry") else None
+        writer = f"{manifest.host}:{os.getpid()}:{secrets.token_hex(4)}"
+        journal = Journal(
+            provider,
+            run,
+            writer=writer,
+            fence=ownership.fence,
+            sync=_syncer(plan.datastores.values(), store),
+            on_events=observers,
+        )
+        stack.callback(journal.close)
+        _open_journal(journal, manifest, plan, ownership, continued=continued)
+        if continued:
+            journal.know(_states(provider, run))
+        facts = _facts(session, manifest, plan)
+        for group in plan.groups.values():
+            group.begin(facts)
+        segments = SegmentWriter(store, run, ownership.fence)
+        stack.callback(segments.close)
+        logs = LogWriter(store, run, ownership.fence)
+        stack.callback(logs.close)
+        machine = RunMachine(
+            planner=StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(artifacts, manifest)),
+            on_failure=on_failure or core.on_failure,
+        )
+        driver = Driver(
+            machine=machine,
+            calls=CallBuilder(plan.steps),
+            groups=plan.groups,
+            group_of=lambda call: f"{call.backend}|{call.environment}",
+            reopen=lambda name: _reopen(session, plan, name, facts),
+            slots=max_workers or core.max_workers,
+            committer=Committer(segments, store=plan.store, run=run),
+            journal=journal,
+            logs=logs,
+            reports=AttemptReports(store, run),
+            recorded=recorded or Recorded.nothing(run),
+            values_of=lambda record: _values(plan.datastores, store, record),
+            caught=CaughtOutcomes(artifacts, plan.flow),
+            ownership=ownership,
+            inbox=Inbox(provider, store, run, writer=writer),
+            listener=listener,
+        )
+        listener.run_started(manifest, continued=continued)
+        for hazard in plan.flow.fork_hazards:
+            listener.note(f"tasks run in fresh processes (spawn): {hazard}")
+            journal.add(EventKind.NOTE, level="info", message=f"spawn instead of fork: {hazard}")
+        state = driver.run()
+        logs.flush()
+        _end(store, journal, run, ownership.fence, state, machine.root_cause)
+        listener.run_ended(state, machine.root_cause)
+    return RunResult(run=run, state=state, root_cause=machine.root_cause)
+
+
+# -- beginning --------------------------------------------------------------------------------------------------------
+
+
+def _open_journal(
+    journal: Journal, manifest: RunManifest, plan: RunPlan, ownership: Ownership, *, continued: bool
+) -> None:
+    if not continued:
+        journal.add(
+            EventKind.RUN_CREATED,
+            flow=manifest.flow,
+            user=manifest.user,
+            tags=list(manifest.tags),
+            system_tags=list(manifest.system_tags),
+            parameters=dict(manifest.parameters),
+            origin=manifest.origin,
+            file=manifest.file,
+            start=plan.flow.start,
+            end=plan.flow.end,
+            store=plan.store,
+        )
+    journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.host, pid=os.getpid())
+    if not continued:
+        journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=time.time())
+    journal.touched([run_key(manifest.run)])
+
+
+def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
+    from dovetail.interfaces.metadata import Query
+
+    page = provider.query(Query(kind="tasks", run=run), columns=("path", "state"))
+    return dict(page.rows)  # type: ignore[arg-type]
+
+
+def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:
+    return RunFacts(
+        run=manifest.run,
+        flow=manifest.flow,
+        origin=manifest.origin,
+        namespace=f"user:{manifest.user}",
+        username=manifest.user,
+        tags=manifest.tags,
+        parameters=tuple(p.name for p in plan.flow.parameters),
+        stores=plan.stores,
+        home=str(session.settings.home),
+        settings={"env": {step: dict(env) for step, env in plan.step_env.items() if env}},
+    )
+
+
+def _root(artifacts: ArtifactStore, manifest: RunManifest) -> Scope:
+    """Parameters and constants as the outermost scope."""
+    refs: dict[str, ArtifactRef] = dict(manifest.constants)
+    for name, value in manifest.parameters.items():
+        refs[name] = artifacts.save(value)
+    return root_scope(refs)
+
+
+def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:
+    selection, python, env = plan.launches[name]
+    group = session.open_group(selection, python=python, env=env)
+    group.begin(facts)
+    return group
+
+
+def _values(stores: Mapping[str, DataStore], run_store: DataStore, record: CommitRecord) -> bytes:
+    if not record.values_length:
+        return b""
+    key, _, base = record.place
+    return run_store.get(key, byte_range=(base, base + record.values_length)).read()
+
+
+def _syncer(stores: Iterable[DataStore], run_store: DataStore) -> Any:
+    """Makes keys power-durable, in whichever store they are; stores without the ability are durable by themselves."""
+    able = [store for store in {id(s): s for s in (run_store, *stores)}.values() if isinstance(store, SupportsAppend)]
+
+    def sync(keys: Iterable[str]) -> None:
+        for store in able:
+            store.sync(keys)
+
+    return sync
+
+
+# -- ending -----------------------------------------------------------------------------------------------------------
+
+
+def _end(
+    store: DataStore,
+    journal: Journal,
+    run: str,
+    fence: int,
+    state: RunState,
+    root_cause: tuple[str, ErrorReport] | None,
+) -> None:
+    """Record the end: first in the store, which is the truth, then in the journal; power-durable."""
+    finished = time.time()
+    error = {"path": root_cause[0], "message": root_cause[1].message} if root_cause else None
+    key = end_key(run, fence)
+    body = {"version": 1, "state": state.value, "finished": finished, "error": error}
+    store.put(key, json.dumps(body, separators=(",", ":")).encode())
+    journal.touched([key])
+    fields: dict[str, Any] = {"state": state.value, "finished": finished}
+    if error is not None:
+        fields["error"] = error
+    journal.add(EventKind.RUN_STATE, **fields)
+    journal.flush(wait=True)

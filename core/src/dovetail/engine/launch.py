@@ -1,0 +1,145 @@
+"""Starts a run: describe, validate, resolve every choice once, pin all of it in `run.json`, drive."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.manifest import RunManifest
+from dovetail.engine.describe import check, wait_described
+from dovetail.engine.listener import RunListener
+from dovetail.engine.parameters import parse_parameters, resolve_parameters
+from dovetail.engine.plan import RunPlan, plan_run
+from dovetail.engine.session import FlowSource, Session
+from dovetail.engine.tags import resolve_tags
+from dovetail.interfaces.runs import new_run_id
+
+if TYPE_CHECKING:
+    from dovetail.engine.execute import RunResult
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.workers import WorkerGroup
+    from dovetail.settings import Settings
+
+__all__ = ["RunRequest", "describe_source", "new_manifest", "start_run", "username"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a user asks for."""
+
+    source: FlowSource
+    """The flow."""
+    argv: Sequence[str] = ()
+    """Options of the flow's parameters."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values of parameters, over `argv`."""
+    tags: tuple[str, ...] = ()
+    """User tags."""
+    max_workers: int | None = None
+    """Attempts at the same time; None: as set."""
+    on_failure: str | None = None
+    """`finish`, `cancel` or `continue`; None: as set."""
+    run_id_file: Path | None = None
+    """File that gets the run id once the run is registered."""
+    debug: str | None = None
+    """Step that runs `inline` with the terminal attached, `*` for all; None: none."""
+    post_mortem: bool = False
+    """Whether pdb opens at a failure."""
+
+
+def username() -> str:
+    """Who starts the run."""
+    for name in ("DOVETAIL_USER", "USER", "LOGNAME", "USERNAME"):
+        if os.environ.get(name):
+            return os.environ[name]
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def describe_source(session: Session) -> tuple[FlowDescription, WorkerGroup]:
+    """Import the flow with the flow-level compute and open the other backends meanwhile; its description."""
+    group = session.open_group(session.settings.select("compute", None, None))
+    session.datastore()
+    session.metadata()
+    return wait_described(group, str(session.source.file)), group
+
+
+def start_run(settings: Settings, request: RunRequest, listener: RunListener) -> RunResult:
+    """Start a run and drive it to its end.
+
+    Raises:
+        ValidationError: The flow or the command line has problems; nothing was started.
+    """
+    session = Session(
+        settings,
+        request.source,
+        terminal=request.debug is not None or request.post_mortem,
+        post_mortem=request.post_mortem,
+    )
+    try:
+        flow, group = describe_source(session)
+        check(flow)
+        given = {**parse_parameters(flow, request.argv), **request.parameters}
+        values = resolve_parameters(flow, given)
+        plan = plan_run(session, flow, group, debug="*" if request.post_mortem else request.debug)
+        tags = resolve_tags(settings.core, request.tags)
+        manifest = new_manifest(session, flow, plan, values, tags=tags)
+        if request.run_id_file is not None:
+            request.run_id_file.write_text(manifest.run + "\n")
+        from dovetail.engine.execute import execute
+
+        return execute(
+            session,
+            manifest,
+            plan,
+            listener=listener,
+            max_workers=request.max_workers,
+            on_failure=request.on_failure,
+        )
+    finally:
+        session.close()
+
+
+def new_manifest(
+    session: Session,
+    flow: FlowDescription,
+    plan: RunPlan,
+    values: Mapping[str, Any],
+    *,
+    tags: Sequence[str],
+    origin: str | None = None,
+) -> RunManifest:
+    """What a new run pins."""
+    import platform
+
+    user = username()
+    return RunManifest(
+        run=new_run_id(),
+        flow=flow.name,
+        created=time.time(),
+        user=user,
+        host=platform.node(),
+        file=flow.file,
+        module=flow.module,
+        parameters=dict(values),
+        tags=tuple(sorted(tags)),
+        system_tags=(f"user:{user}", f"python:{sys.version_info[0]}.{sys.version_info[1]}", "runtime:local"),
+        graph=flow.to_plain(),
+        code=plan.code,
+        environments=plan.environments,
+        plugins=plan.plugins,
+        stores=plan.stores,
+        store=plan.store,
+        settings=plan.pinned,
+        hash_seed=session.source.hash_seed,
+        origin=origin,
+    )

@@ -1,0 +1,170 @@
+"""Finds recorded tasks that a run may reuse instead of running them: resume and continue are this look-up.
+
+A record of the same run counts when its call digest is the call's: code, inputs and environment are the same. A
+record of an origin run counts when path, code and environment are the same and every name that it read has the same
+digest in the present scope; what it did not read may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.outputs import ScopeReader
+from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.tasks import JoinInput, Scope, TaskCall, TaskOutcome
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.artifacts.sequence import SequenceReader
+
+__all__ = ["Recorded", "Reuse"]
+
+SCOPES_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Why a task is reused or run."""
+
+    record: CommitRecord | None
+    """The record that stands for the task; None when it must run."""
+    reason: str = ""
+    """Why it must run, in words; empty when there is nothing recorded to compare with."""
+
+
+@dataclass(kw_only=True)
+class Recorded:
+    """Recorded tasks of this run and of the runs that it resumes.
+
+    Args:
+        run: This run.
+        own: Records of this run, when it is continued.
+        origins: Records of each origin run, the newest run first.
+        rerun: Steps that must run whatever is recorded (`--from`).
+        ignore_code: Steps whose code may differ; empty string in it: any step.
+        open_sequence: Opens a foreach sequence, for the digest of an item.
+        parts: Step → what went into its code key, of the newest origin, to name what changed.
+    """
+
+    run: str
+    own: Iterable[CommitRecord] = ()
+    origins: Iterable[Iterable[CommitRecord]] = ()
+    rerun: frozenset[str] = frozenset()
+    ignore_code: frozenset[str] = frozenset()
+    open_sequence: Callable[[ArtifactRef], SequenceReader]
+    index_digest: Callable[[int], bytes]
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    present_parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._own = {(r.path, r.call_digest): r for r in self.own}
+        self._origins: dict[str, list[CommitRecord]] = {}
+        for records in self.origins:
+            for record in records:
+                self._origins.setdefault(record.path, []).append(record)
+        self._scopes: dict[Scope, ScopeReader] = {}
+        self._sequences: dict[bytes, SequenceReader] = {}
+
+    @classmethod
+    def nothing(cls, run: str) -> Recorded:
+        """Of a new run without an origin."""
+
+        def unused(_: object) -> Any:
+            raise AssertionError("nothing is recorded")
+
+        return cls(run=run, open_sequence=unused, index_digest=unused)
+
+    def __bool__(self) -> bool:
+        return bool(self._own or self._origins)
+
+    def find(self, call: TaskCall) -> Reuse:
+        """The record that stands for a call, or why there is none."""
+        own = self._own.get((call.path, call.digest))
+        if own is not None:
+            return Reuse(own)
+        candidates = self._origins.get(call.path)
+        if not candidates:
+            return Reuse(None, "not recorded" if self._origins else "")
+        if call.step in self.rerun:
+            return Reuse(None, "asked for by --from")
+        reason = ""
+        for record in candidates:
+            difference = self._difference(record, call)
+            if not difference:
+                return Reuse(record)
+            reason = reason or difference
+        return Reuse(None, reason)
+
+    def _difference(self, record: CommitRecord, call: TaskCall) -> str:
+        """What keeps a record from standing for a call; empty when nothing does."""
+        if record.code_key != call.code.key and not self.ignore_code & {"", call.step}:
+            return self._code_difference(call.step)
+        if record.environment != call.environment:
+            return f"environment changed from {record.environment} to {call.environment}"
+        joined = record.joined_reads
+        for name, digest in record.reads.items():
+            if self._digest(call, name) != digest:
+                return f"input {name} changed"
+        inputs = call.inputs.joined
+        if (inputs is None) != (not record.is_join):
+            return "the step became a join or ceased to be one"
+        if inputs is not None:
+            if record.join_length != len(inputs):
+                return f"it joins {len(inputs)} tasks instead of {record.join_length}"
+            for name, digests in joined.items():
+                for index, digest in enumerate(digests):
+                    if digest != b"" and self._joined_digest(inputs[index], name) != digest:
+                        return f"input {name} of {inputs[index].path} changed"
+        return ""
+
+    def _code_difference(self, step: str) -> str:
+        was, present = self.parts.get(step, {}), self.present_parts.get(step, {})
+        changed = [name for name in present if was.get(name) != present[name]]
+        gone = [name for name in was if name not in present]
+        named = ", ".join([*changed, *gone][:3])
+        return f"code of {named} changed" if named else "code changed"
+
+    def _digest(self, call: TaskCall, name: str) -> bytes | None:
+        if name in ("input", "index"):
+            if not call.inputs.frames:
+                return None
+            frame = call.inputs.frames[-1]
+            if name == "index":
+                return self.index_digest(frame.index)
+            ref = frame.sequence.ref
+            reader = self._sequences.get(ref.digest)
+            if reader is None:
+                reader = self._sequences[ref.digest] = self.open_sequence(ref)
+            return reader.digest(frame.index)
+        return self._scope_digest(call.inputs.scope, name)
+
+    def _joined_digest(self, joined: JoinInput, name: str) -> bytes | None:
+        return None if joined.scope is None else self._scope_digest(joined.scope, name)
+
+    def _scope_digest(self, scope: Scope, name: str) -> bytes | None:
+        reader = self._scopes.get(scope)
+        if reader is None:
+            if len(self._scopes) >= SCOPES_KEPT:
+                self._scopes.clear()
+            reader = self._scopes[scope] = ScopeReader(scope.layers())
+        ref = reader.get(name)
+        return None if ref is None else ref.digest
+
+
+def outcome_of(record: CommitRecord, values: bytes) -> TaskOutcome:
+    """A record as the outcome of an attempt: what the worker's half said, verbatim."""
+    return TaskOutcome(
+        path=record.path,
+        attempt=record.attempt,
+        started=record.started,
+        finished=record.finished,
+        caught=record.caught,
+        body=record.body,
+        values=values,
+        outputs=record.table,
+        outputs_digest=record.outputs_digest,
+        index=record.index,
+        next=record.next,
+    )

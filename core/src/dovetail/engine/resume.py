@@ -1,0 +1,216 @@
+"""Resumes a run: continues it under its own id when nothing changed, else starts one that reuses by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.identity import digest_of_int
+from dovetail.artifacts.manifest import read_manifest
+from dovetail.artifacts.records import CommitRecord
+from dovetail.artifacts.segments import read_records
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.engine.describe import check
+from dovetail.engine.execute import execute
+from dovetail.engine.launch import describe_source, new_manifest
+from dovetail.engine.listener import RunListener
+from dovetail.engine.ownership import lease_name
+from dovetail.engine.parameters import parse_parameters, resolve_parameters
+from dovetail.engine.plan import plan_run
+from dovetail.engine.recorded import Recorded
+from dovetail.engine.session import FlowSource, Session
+from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageError
+from dovetail.interfaces.flow import FlowDescription
+from dovetail.interfaces.metadata import Query
+from dovetail.interfaces.states import RunState
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.manifest import RunManifest
+    from dovetail.engine.execute import RunResult
+    from dovetail.engine.plan import RunPlan
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.metadata import MetadataProvider
+    from dovetail.settings import Settings
+
+__all__ = ["ResumeRequest", "resume_run"]
+
+_CONTINUED = frozenset({RunState.LOST, RunState.INTERRUPTED, RunState.PAUSED})
+ORIGINS_READ = 16
+"""How many generations of resumed runs are looked through for records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequest:
+    """What a user asks for."""
+
+    run: str | None = None
+    """Run id or a unique prefix; None: the newest run that has not succeeded."""
+    file: Path | None = None
+    """The flow's file; None: where the run was started from."""
+    argv: Sequence[str] = ()
+    """Options of the flow's parameters that shall differ."""
+    rerun: frozenset[str] = frozenset()
+    """Steps that run whatever is recorded, with all that follows from what they change."""
+    ignore_code: frozenset[str] = frozenset()
+    """Steps whose records are reused though their code changed; `*`: all."""
+    tags: tuple[str, ...] = ()
+    """Further user tags of a new run."""
+    max_workers: int | None = None
+    """Attempts at the same time; None: as set."""
+    on_failure: str | None = None
+    """What follows a failure; None: as set."""
+    run_id_file: Path | None = field(default=None)
+    """File that gets the run id."""
+
+
+def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
+    """Resume a run and drive it to its end.
+
+    Raises:
+        UsageError: There is no such run, or it is being driven.
+        ValidationError: The flow as it is now has problems; nothing was started.
+    """
+    opened = Session(settings, FlowSource(file=request.file or Path()))
+    provider, store = opened.metadata(), opened.datastore()
+    origin, state = _find(provider, request)
+    manifest = read_manifest(store, origin)
+    file = request.file or Path(manifest.file)
+    if not file.exists():
+        raise UsageError(
+            f"run {origin} was started from {file}, which is not there",
+            hint=f"Name the file: dovetail resume {file.name} {origin}",
+        )
+    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.hash_seed))
+    session.adopt(opened)
+    try:
+        flow, group = describe_source(session)
+        check(flow)
+        _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
+        known = {p.name for p in flow.parameters}
+        kept = {name: value for name, value in manifest.parameters.items() if name in known}
+        values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
+        plan = plan_run(session, flow, group, debug=None)
+        artifacts = ArtifactStore(plan.datastores, default=plan.store)
+        continued = state in _CONTINUED and not request.rerun and _unchanged(manifest, plan, values)
+        if continued:
+            recorded = Recorded(
+                run=origin,
+                own=read_records(store, origin),
+                open_sequence=artifacts.open_sequence,
+                index_digest=digest_of_int,
+            )
+        else:
+            recorded = Recorded(
+                run="",
+                origins=_origin_records(store, manifest),
+                rerun=request.rerun,
+                ignore_code=frozenset("" if step == "*" else step for step in request.ignore_code),
+                open_sequence=artifacts.open_sequence,
+                index_digest=digest_of_int,
+                parts=_parts(FlowDescription.from_plain(manifest.graph)),
+                present_parts=_parts(flow),
+            )
+            tags = sorted({*manifest.tags, *request.tags})
+            manifest = new_manifest(session, flow, plan, values, tags=tags, origin=origin)
+            recorded.run = manifest.run
+        if request.run_id_file is not None:
+            request.run_id_file.write_text(manifest.run + "\n")
+        return execute(
+            session,
+            manifest,
+            plan,
+            listener=listener,
+            continued=continued,
+            recorded=recorded,
+            max_workers=request.max_workers,
+            on_failure=request.on_failure,
+        )
+    finally:
+        session.close()
+
+
+def _find(provider: MetadataProvider, request: ResumeRequest) -> tuple[str, RunState]:
+    """The run to resume, and its state as it really is."""
+    columns = ("run", "state", "info")
+    if request.run is not None:
+        page = provider.query(Query(kind="runs", run=request.run, limit=3), columns=columns)
+        if not page.rows:
+            raise UnknownNameError(f"there is no run {request.run}", hint="dovetail runs lists them.")
+        if len(page.rows) > 1:
+            raise UsageError(f"{request.run} is the beginning of several run ids", hint="Give more of it.")
+        run, state, _ = page.rows[0]
+    else:
+        unfinished = tuple(s.value for s in RunState if s not in (RunState.SUCCEEDED, RunState.LOST))
+        page = provider.query(Query(kind="runs", states=unfinished), columns=columns)
+        wanted = None if request.file is None else str(request.file)
+        rows = [row for row in page.rows if wanted is None or _file_of(row[2]) == wanted]
+        if not rows:
+            raise NotFoundError(
+                "there is no run to resume: all have succeeded" + (f" of {request.file}" if wanted else ""),
+                hint="dovetail runs lists them; dovetail resume RUN --from STEP runs a part again.",
+            )
+        run, state, _ = rows[0]
+    if state == RunState.RUNNING.value:
+        if any(lease.name == lease_name(run) for lease in provider.leases(lease_name(run))):
+            raise UsageError(
+                f"run {run} is being driven by another process",
+                hint=f"Follow it with: dovetail logs {run} --follow",
+            )
+        return run, RunState.LOST
+    return run, RunState(state)
+
+
+def _file_of(info: Any) -> str | None:
+    return info.get("file") if isinstance(info, Mapping) else None
+
+
+def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
+    from difflib import get_close_matches
+
+    for name in named:
+        if name not in flow.by_name:
+            near = get_close_matches(name, list(flow.by_name), n=1)
+            raise UnknownNameError(
+                f"{flow.name} has no step {name}",
+                hint=f"Did you mean {near[0]}?" if near else f"Its steps: {', '.join(flow.by_name)}",
+            )
+
+
+def _unchanged(manifest: RunManifest, plan: RunPlan, values: Mapping[str, Any]) -> bool:
+    """Whether graph, code keys, environments and parameters equal the pinned ones."""
+    return (
+        _shape(FlowDescription.from_plain(manifest.graph)) == _shape(plan.flow)
+        and {step: e["id"] for step, e in manifest.environments.items()}
+        == {step: e["id"] for step, e in plan.environments.items()}
+        and dict(manifest.parameters) == dict(values)
+    )
+
+
+def _shape(flow: FlowDescription) -> dict[str, Any]:
+    """What of a flow decides how a run goes, apart from where it is written."""
+    return {
+        step.name: (
+            step.is_join,
+            step.code_key,
+            [replace(transition, line=0).to_plain() for transition in step.transitions],
+        )
+        for step in flow.steps
+    }
+
+
+def _parts(flow: FlowDescription) -> dict[str, Mapping[str, str]]:
+    return {step.name: step.code_parts for step in flow.steps}
+
+
+def _origin_records(store: DataStore, manifest: RunManifest) -> Iterator[Iterator[CommitRecord]]:
+    """Records of the run and of those that it resumed, the newest run first."""
+    for _ in range(ORIGINS_READ):
+        yield read_records(store, manifest.run)
+        if manifest.origin is None:
+            return
+        try:
+            manifest = read_manifest(store, manifest.origin)
+        except NotFoundError:  # deleted since
+            return

@@ -1,0 +1,118 @@
+"""The backends that a run uses, opened: settings resolved once, then data store, metadata provider, workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.compute import ComputeCapability
+from dovetail.interfaces.errors import UnsupportedOperationError
+from dovetail.interfaces.workers import Launch, SupportsDirectWorkers, WorkerGroup
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.flow import FlowDescription, StepDescription
+    from dovetail.interfaces.metadata import MetadataProvider
+    from dovetail.settings import Selection, Settings
+
+__all__ = ["FlowSource", "Session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSource:
+    """Which flow to import."""
+
+    file: Path
+    """The flow's file."""
+    name: str | None = None
+    """Name of the class, where the file has several."""
+    hash_seed: str = "0"
+    """PYTHONHASHSEED of every process that runs user code: sets iterate alike in all of them."""
+
+
+class Session:
+    """Opens backends on demand, each once.
+
+    Args:
+        settings: The resolved layers.
+        source: The flow.
+        terminal: Whether inline tasks get the terminal.
+        post_mortem: Whether pdb opens where an inline task fails.
+    """
+
+    def __init__(
+        self, settings: Settings, source: FlowSource, *, terminal: bool = False, post_mortem: bool = False
+    ) -> None:
+        self.settings = settings
+        self.source = source
+        self._terminal = terminal
+        self._post_mortem = post_mortem
+        self._opened: dict[tuple[str, str], Any] = {}
+        self._groups: list[WorkerGroup] = []
+
+    # -- backends -------------------------------------------------------------------------------------------------
+
+    def open(self, selection: Selection) -> Any:
+        """The backend of a selection; the same instance is opened once."""
+        key = (selection.kind, selection.instance)
+        if key not in self._opened:
+            self._opened[key] = self.settings.open(selection)
+        return self._opened[key]
+
+    def adopt(self, other: Session) -> None:
+        """Take over what another session of the same settings has opened."""
+        self._opened.update(other._opened)
+        other._opened.clear()
+
+    def datastore(self, step: StepDescription | None = None, flow: FlowDescription | None = None) -> DataStore:
+        """The data store of a step, or of the run."""
+        store: DataStore = self.open(self.settings.select("datastore", step, flow))
+        return store
+
+    def metadata(self) -> MetadataProvider:
+        """The metadata provider."""
+        provider: MetadataProvider = self.open(self.settings.select("metadata", None, None))
+        return provider
+
+    # -- workers --------------------------------------------------------------------------------------------------
+
+    def open_group(
+        self, selection: Selection, *, python: tuple[str, ...] = (), env: Mapping[str, str] = {}
+    ) -> WorkerGroup:
+        """Begin to import the flow on a compute instance.
+
+        Raises:
+            UnsupportedOperationError: The backend can't run tasks beside the driver.
+        """
+        backend = self.open(selection)
+        if ComputeCapability.DIRECT not in backend.capabilities or not isinstance(backend, SupportsDirectWorkers):
+            raise UnsupportedOperationError(
+                f"compute {selection.instance!r} does not run tasks beside the driver",
+                hint="Choose another one for this step, such as --compute local.",
+            )
+        group = backend.open_group(
+            Launch(
+                file=str(self.source.file),
+                flow=self.source.name,
+                python=python or (sys.executable,),
+                env={"PYTHONHASHSEED": self.source.hash_seed, **env},
+                cwd=os.getcwd(),
+                terminal=self._terminal,
+                post_mortem=self._post_mortem,
+            )
+        )
+        self._groups.append(group)
+        return group
+
+    def close(self) -> None:
+        """Close everything that was opened."""
+        for group in self._groups:
+            group.close(grace=1.0)
+        self._groups.clear()
+        for backend in self._opened.values():
+            backend.close()
+        self._opened.clear()
