@@ -7,8 +7,9 @@ DovetailError
 ├── UsageError(ValueError)                      wrong command line, name or argument        exit 2
 │   ├── ValidationError                         a flow that can't run; holds `problems`     exit 2
 │   ├── SettingsError                           an unknown or malformed setting             exit 2
-│   └── UnknownNameError(LookupError)           a name that nothing provides; suggests      exit 2
+│   └── UnknownNameError(KeyError)              a name that nothing provides; suggests      exit 2
 ├── RunFailedError                              a run ended as failed                       exit 1
+├── FailedInputError(AttributeError)            an artifact of a join's failed input        exit 1
 ├── PluginError                                                                             exit 3
 │   ├── PluginNotFoundError(LookupError)
 │   ├── PluginLoadError(ImportError)
@@ -50,6 +51,7 @@ __all__ = [
     "BackendTimeoutError",
     "CorruptDataError",
     "DovetailError",
+    "FailedInputError",
     "NotFoundError",
     "PermissionDeniedError",
     "PluginBlockedError",
@@ -124,8 +126,8 @@ class SettingsError(UsageError):
     default_code = "DOVETAIL-U003"
 
 
-class UnknownNameError(UsageError, LookupError):
-    """A name that nothing provides; the hint suggests near ones."""
+class UnknownNameError(UsageError, KeyError):
+    """A name that nothing provides; the hint suggests near ones. A KeyError, so mappings may raise it."""
 
     default_code = "DOVETAIL-U004"
 
@@ -134,6 +136,12 @@ class RunFailedError(DovetailError):
     """A run ended as failed."""
 
     default_code = "DOVETAIL-R001"
+
+
+class FailedInputError(DovetailError, AttributeError):
+    """An artifact was read from an input of a join that failed under `on_error="collect"`."""
+
+    default_code = "DOVETAIL-R002"
 
 
 class PluginError(DovetailError):

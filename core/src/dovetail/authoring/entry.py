@@ -1,0 +1,64 @@
+"""`python flow.py run`: hand over to the command line, in the same process where the platform can."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from dovetail.authoring.flowspec import FlowSpec
+
+__all__ = ["command", "main"]
+
+
+def main(flow_cls: type[FlowSpec], argv: Sequence[str] | None = None) -> NoReturn:
+    """Replace this process by `dovetail VERB FILE ...`; see `FlowSpec.main`."""
+    args = command(flow_cls, list(sys.argv[1:] if argv is None else argv))
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    if os.name == "nt":  # exec there returns to the shell at once
+        import subprocess
+
+        raise SystemExit(subprocess.run(args, check=False).returncode)
+    os.execv(args[0], args)
+
+
+def command(flow_cls: type[FlowSpec], argv: list[str]) -> list[str]:
+    """The command line that stands for `python flow.py ARGV`."""
+    base = [sys.executable, *_interpreter_options(), "-m", "dovetail"]
+    verb = next((n for n, arg in enumerate(argv) if not arg.startswith("-")), None)
+    if verb is None:
+        return [*base, *(argv or ["--help"])]
+    # Options before the verb, as in `python flow.py --profile=x run`, are the verb's own.
+    return [*base, argv[verb], _file_of(flow_cls), *argv[:verb], *argv[verb + 1 :]]
+
+
+def _file_of(flow_cls: type[FlowSpec]) -> str:
+    """The flow's file as given to the interpreter, so that messages and processes show what was typed."""
+    module = sys.modules.get(flow_cls.__module__)
+    file = getattr(module, "__file__", None)
+    if not file:
+        from dovetail.interfaces.errors import UsageError
+
+        raise UsageError(
+            f"{flow_cls.__name__} has no file, so it has no command line",
+            hint="Put the class into a file and run that.",
+        )
+    return str(file)
+
+
+def _interpreter_options() -> list[str]:
+    """Options such as `-X dev` that this interpreter was started with."""
+    orig = sys.orig_argv
+    options: list[str] = []
+    n = 1
+    while n < len(orig) and orig[n].startswith("-") and orig[n] not in ("-m", "-c", "-"):
+        options.append(orig[n])
+        if orig[n] in ("-X", "-W"):
+            n += 1
+            options += orig[n : n + 1]
+        n += 1
+    return options
