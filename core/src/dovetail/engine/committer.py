@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dovetail.artifacts.outputs import ScopeReader, pack_layer, scope_digest
+from dovetail.artifacts.packing import FOREACH_OUTPUT
 from dovetail.artifacts.records import join_record, pack_head
+from dovetail.artifacts.scopes import ScopeReader, pack_layer, scope_digest
 from dovetail.interfaces.artifacts import RecordPlace
 from dovetail.interfaces.tasks import Next, Scope
 
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.tasks import Exit, TaskCall, TaskOutcome, Usage
     from dovetail.planning.static_planner import PlannedTask
 
-__all__ = ["SEQUENCE_NAME", "Committer", "Pending", "Written"]
-
-SEQUENCE_NAME = "_foreach"
-"""Reserved output name under which a small foreach sequence lies in its record."""
+__all__ = ["Committer", "Pending", "Written"]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -78,10 +76,9 @@ class Committer:
 
     def _head(self, item: Pending) -> bytes:
         call, usage, joined = item.call, item.usage, item.task.joined
+        after = [item.task.after] if item.task.after else []
         if joined is not None:
             after = [one.path for one in joined]
-        else:
-            after = [item.task.after] if item.task.after else []
         return pack_head(
             path=call.path,
             call_digest=call.digest,
@@ -109,5 +106,5 @@ class Committer:
         taken = outcome.next or Next(targets=())
         if taken.sequence is not None and isinstance(taken.sequence.place, RecordPlace):
             # The worker could not know where the record would lie.
-            taken = replace(taken, sequence=ScopeReader([layer]).get(SEQUENCE_NAME))
+            taken = replace(taken, sequence=ScopeReader([layer]).get(FOREACH_OUTPUT))
         return Written(item, scope, taken, (key, frame))

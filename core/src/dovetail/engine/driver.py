@@ -235,7 +235,7 @@ class Driver:
                 attempt=record.attempt,
                 state="succeeded" if same_run else "cached",
                 isolation=record.isolation,
-                usage=Usage(cpu=record.cpu, memory=record.memory),
+                usage=record.usage,
                 log=record.log,
                 origin=None if same_run else record.origin or record.run,
                 written=record if same_run else None,

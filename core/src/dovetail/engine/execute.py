@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import end_key, run_key
+from dovetail.artifacts.layout import end_key, manifest_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import write_manifest
-from dovetail.artifacts.outputs import root_scope
+from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.calls import CallBuilder
@@ -134,7 +134,7 @@ def execute(
             logs=logs,
             reports=AttemptReports(store, run),
             recorded=recorded or Recorded.nothing(run),
-            values_of=lambda record: _values(plan.datastores, store, record),
+            values_of=lambda record: record.read_values(store),
             caught=CaughtOutcomes(artifacts, plan.flow),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer),
@@ -174,7 +174,7 @@ def _open_journal(
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.host, pid=os.getpid())
     if not continued:
         journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=time.time())
-    journal.touched([run_key(manifest.run)])
+    journal.touched([manifest_key(manifest.run)])
 
 
 def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
@@ -212,13 +212,6 @@ def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> Work
     group = session.open_group(selection, python=python, env=env)
     group.begin(facts)
     return group
-
-
-def _values(stores: Mapping[str, DataStore], run_store: DataStore, record: CommitRecord) -> bytes:
-    if not record.values_length:
-        return b""
-    key, _, base = record.place
-    return run_store.get(key, byte_range=(base, base + record.values_length)).read()
 
 
 def _syncer(stores: Iterable[DataStore], run_store: DataStore) -> Any:

@@ -78,9 +78,8 @@ def resolve_parameters(flow: FlowDescription, given: Mapping[str, Any]) -> dict[
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     known = {p.name for p in flow.parameters}
-    for name in given:
-        if name not in known:
-            problems.append(_unknown(flow, option_of(name), {option_of(k): None for k in known}))
+    options = {option_of(name): None for name in known}
+    problems += [_unknown(flow, option_of(name), options) for name in given if name not in known]
     for parameter in flow.parameters:
         if parameter.name in given:
             try:

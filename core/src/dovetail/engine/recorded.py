@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.outputs import ScopeReader
+from dovetail.artifacts.identity import simple_digest
+from dovetail.artifacts.index import encode_index
+from dovetail.artifacts.scopes import ScopeReader
 from dovetail.interfaces.artifacts import ArtifactRef
 from dovetail.interfaces.tasks import JoinInput, Scope, TaskCall, TaskOutcome
 
@@ -54,7 +56,6 @@ class Recorded:
     rerun: frozenset[str] = frozenset()
     ignore_code: frozenset[str] = frozenset()
     open_sequence: Callable[[ArtifactRef], SequenceReader]
-    index_digest: Callable[[int], bytes]
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     present_parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -74,7 +75,7 @@ class Recorded:
         def unused(_: object) -> Any:
             raise AssertionError("nothing is recorded")
 
-        return cls(run=run, open_sequence=unused, index_digest=unused)
+        return cls(run=run, open_sequence=unused)
 
     def __bool__(self) -> bool:
         return bool(self._own or self._origins)
@@ -103,20 +104,18 @@ class Recorded:
             return self._code_difference(call.step)
         if record.environment != call.environment:
             return f"environment changed from {record.environment} to {call.environment}"
-        joined = record.joined_reads
         for name, digest in record.reads.items():
-            if self._digest(call, name) != digest:
+            if name and self._digest(call, name) != digest:
                 return f"input {name} changed"
         inputs = call.inputs.joined
-        if (inputs is None) != (not record.is_join):
-            return "the step became a join or ceased to be one"
-        if inputs is not None:
-            if record.join_length != len(inputs):
-                return f"it joins {len(inputs)} tasks instead of {record.join_length}"
-            for name, digests in joined.items():
-                for index, digest in enumerate(digests):
-                    if digest != b"" and self._joined_digest(inputs[index], name) != digest:
-                        return f"input {name} of {inputs[index].path} changed"
+        if inputs is None:
+            return ""
+        if len(record.predecessors) != len(inputs):
+            return f"it joins {len(inputs)} tasks instead of {len(record.predecessors)}"
+        for name, digests in record.reads.get("", {}).items():
+            for joined, digest in zip(inputs, digests, strict=True):
+                if digest != b"" and self._joined_digest(joined, name) != digest:
+                    return f"input {name} of {joined.path} changed"
         return ""
 
     def _code_difference(self, step: str) -> str:
@@ -132,7 +131,7 @@ class Recorded:
                 return None
             frame = call.inputs.frames[-1]
             if name == "index":
-                return self.index_digest(frame.index)
+                return simple_digest("json", str(frame.index).encode())
             ref = frame.sequence.ref
             reader = self._sequences.get(ref.digest)
             if reader is None:
@@ -165,6 +164,6 @@ def outcome_of(record: CommitRecord, values: bytes) -> TaskOutcome:
         values=values,
         outputs=record.table,
         outputs_digest=record.outputs_digest,
-        index=record.index,
+        index=encode_index(record.table),
         next=record.next,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.identity import digest_of_int
 from dovetail.artifacts.manifest import read_manifest
 from dovetail.artifacts.records import CommitRecord
 from dovetail.artifacts.segments import read_records
@@ -99,7 +98,6 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
                 run=origin,
                 own=read_records(store, origin),
                 open_sequence=artifacts.open_sequence,
-                index_digest=digest_of_int,
             )
         else:
             recorded = Recorded(
@@ -108,7 +106,6 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
                 rerun=request.rerun,
                 ignore_code=frozenset("" if step == "*" else step for step in request.ignore_code),
                 open_sequence=artifacts.open_sequence,
-                index_digest=digest_of_int,
                 parts=_parts(FlowDescription.from_plain(manifest.graph)),
                 present_parts=_parts(flow),
             )
