@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -18,14 +19,12 @@ def sync_file(fd: int) -> None:
     if hasattr(os, "fdatasync"):
         os.fdatasync(fd)
         return
-    try:
+    if sys.platform == "darwin":
         import fcntl
 
-        full_sync = fcntl.F_FULLFSYNC  # macOS: fsync(2) leaves the bytes in the drive's cache
-    except (ImportError, AttributeError):
-        os.fsync(fd)
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync(2) leaves the bytes in the drive's cache there
     else:
-        fcntl.fcntl(fd, full_sync)
+        os.fsync(fd)
 
 
 def sync_files(files: Iterable[Callable[[], int]]) -> None:

@@ -34,7 +34,7 @@ def fault(error: OSError, path: str | os.PathLike[str], *, doing: str, writing: 
         what = "the disk quota is used up" if error.errno == getattr(errno, "EDQUOT", None) else "no space is left"
         found = StoreFullError(
             f"can't {doing} {shown}: {what}. Nothing that was stored before is lost.",
-            hint=f"Free some space on the file system of {_existing(shown)}, or use a store on another one, and resume.",
+            hint=f"Free some space on the file system of {_existing(shown)}, or use another one, and resume.",
         )
     elif writing and error.errno in READ_ONLY:
         what = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"

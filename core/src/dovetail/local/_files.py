@@ -99,7 +99,7 @@ class StoreFiles:
                     copy_bytes(source, fd)
                 elif isinstance(body, (bytes, bytearray, memoryview)):
                     write_all(fd, (body,))
-                else:
+                elif not isinstance(body, os.PathLike):
                     write_all(fd, tuple(body))
                 status = self.finish(fd, metadata)
             except BaseException:
