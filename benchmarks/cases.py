@@ -1,0 +1,85 @@
+"""What is measured, and what is to be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CASES", "Case"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    """As in `BENCH_CASES`."""
+    title: str
+    """As in the report."""
+    figure: str
+    """The number of a run that is compared."""
+    unit: str
+    """Its unit: `s`, `MiB`, `files` or `tasks/s`."""
+    goal: float
+    """To be reached by Dovetail: at most, or at least where `more_is_better`."""
+    more_is_better: bool = False
+    """Whether a larger figure is better."""
+    also: tuple[tuple[str, str, float], ...] = ()
+    """Further goals of the row, at most: (number, unit, goal)."""
+
+
+CASES = [
+    Case(name="import", title="import, over bare Python", figure="over_bare", unit="s", goal=0.030),
+    Case(name="help", title="`--help`, over bare Python", figure="over_bare", unit="s", goal=0.040),
+    Case(name="hello3", title="3 no-op steps, whole process", figure="wall", unit="s", goal=0.2),
+    Case(name="chain100", title="chain of 100 no-op steps", figure="wall", unit="s", goal=0.6),
+    Case(
+        name="fan1000",
+        title="1,000-wide foreach, a process each, flow imports the standard library",
+        figure="tasks_per_s",
+        unit="tasks/s",
+        goal=500,
+        more_is_better=True,
+    ),
+    Case(
+        name="fan1000pandas",
+        title="the same, flow imports numpy and pandas",
+        figure="tasks_per_s",
+        unit="tasks/s",
+        goal=150,
+        more_is_better=True,
+    ),
+    Case(name="fan10000", title='10,000-wide foreach, `reuse="auto"`', figure="wall", unit="s", goal=2.0),
+    Case(
+        name="fan100000",
+        title='100,000-wide foreach, `reuse="auto"`',
+        figure="wall",
+        unit="s",
+        goal=20.0,
+        also=(("peak", "MiB, driver", 64 * 1e6 / 2**20), ("metadata_bytes_per_task", "bytes of metadata a task", 300)),
+    ),
+    Case(name="pss100", title="peak PSS of the tree, 100 wide, 16 at once", figure="pss", unit="MiB", goal=100),
+    Case(
+        name="files1000",
+        title="files written for 1,000 tasks",
+        figure="files",
+        unit="files",
+        goal=50,
+        also=(("allocated_mb", "MB allocated", 1.0),),
+    ),
+    Case(
+        name="client1000",
+        title="client: state and an artifact of each of 1,000 tasks",
+        figure="read_s",
+        unit="s",
+        goal=0.010,
+    ),
+    Case(name="client100000", title="the same, of 100,000 tasks", figure="read_s", unit="s", goal=0.3),
+    Case(name="resume1000", title="resume a run of 1,000 finished tasks", figure="wall", unit="s", goal=0.3),
+    Case(
+        name="twenty",
+        title="20 runs started at once, until the last ends",
+        figure="last_end",
+        unit="s",
+        goal=3.0,
+    ),
+]
