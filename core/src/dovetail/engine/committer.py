@@ -70,9 +70,7 @@ class Committer:
         fresh = [item for item in pending if item.written is None]
         records = [(join_record(self._head(item), item.outcome.body), item.outcome.values) for item in fresh]
         places = iter(self._segments.append(records) if records else ())
-        return [
-            self._written(item, item.written.place if item.written is not None else next(places)) for item in pending
-        ]
+        return [self._written(item, next(places) if item.written is None else _place(item.written)) for item in pending]
 
     def _head(self, item: Pending) -> bytes:
         call, usage, joined = item.call, item.usage, item.task.joined
@@ -108,3 +106,8 @@ class Committer:
             # The worker could not know where the record would lie.
             taken = replace(taken, sequence=ScopeReader([layer]).get(FOREACH_OUTPUT))
         return Written(item, scope, taken, (key, frame))
+
+
+def _place(record: CommitRecord) -> tuple[str, int, int]:
+    assert record.key is not None
+    return record.key, record.frame, record.values_at

@@ -134,11 +134,15 @@ class Driver:
         return self._machine.state
 
     def _timeout(self) -> float:
-        dues = [self._tick, self._inbox.next_due(), self._ownership.next_due()]
-        for due in (self._journal.next_due(), self._dispatcher.next_due(), self._machine.next_due()):
-            if due is not None:
-                dues.append(due)
-        return max(0.0, min(dues) - time.monotonic())
+        dues = [
+            self._tick,
+            self._inbox.next_due(),
+            self._ownership.next_due(),
+            self._journal.next_due(),
+            self._dispatcher.next_due(),
+            self._machine.next_due(),
+        ]
+        return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
     def _look_around(self) -> None:
         """What is due by the clock rather than by an event."""
@@ -168,8 +172,8 @@ class Driver:
 
         try:
             try:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    previous[number] = signal.signal(number, interrupted)
+                for caught in (signal.SIGINT, signal.SIGTERM):
+                    previous[caught] = signal.signal(caught, interrupted)
                 wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
             except ValueError:  # not the main thread: signals are somebody else's
                 yield

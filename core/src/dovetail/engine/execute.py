@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import end_key, manifest_key
 from dovetail.artifacts.logs import LogWriter
-from dovetail.artifacts.manifest import write_manifest
+from dovetail.artifacts.manifest import put_manifest
+from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
@@ -27,7 +28,7 @@ from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.reports import AttemptReports
-from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.states import RunState
@@ -37,7 +38,6 @@ from dovetail.planning.static_planner import StaticPlanner
 
 if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
-    from dovetail.artifacts.records import CommitRecord
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
@@ -92,13 +92,13 @@ def execute(
     run = manifest.run
     with ExitStack() as stack:
         if not continued:
-            write_manifest(store, manifest)
+            put_manifest(store, manifest)
             provider.create_run(manifest.flow, run_id=run, created=manifest.created)
         ownership = Ownership(provider, store, run)
         stack.callback(ownership.release)
         artifacts = ArtifactStore(plan.datastores, default=plan.store)
         observers = session.settings.registry.event_hooks(manifest) if hasattr(session.settings, "registry") else None
-        writer = f"{manifest.host}:{os.getpid()}:{secrets.token_hex(4)}"
+        writer = f"{manifest.info['host']}:{os.getpid()}:{secrets.token_hex(4)}"
         journal = Journal(
             provider,
             run,
@@ -119,7 +119,7 @@ def execute(
         logs = LogWriter(store, run, ownership.fence)
         stack.callback(logs.close)
         machine = RunMachine(
-            planner=StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(artifacts, manifest)),
+            planner=StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest)),
             on_failure=on_failure or core.on_failure,
         )
         driver = Driver(
@@ -128,7 +128,7 @@ def execute(
             groups=plan.groups,
             group_of=lambda call: f"{call.backend}|{call.environment}",
             reopen=lambda name: _reopen(session, plan, name, facts),
-            slots=max_workers or core.max_workers,
+            slots=max_workers or core.max_workers or usable_cpus(),
             committer=Committer(segments, store=plan.store, run=run),
             journal=journal,
             logs=logs,
@@ -151,6 +151,15 @@ def execute(
     return RunResult(run=run, state=state, root_cause=machine.root_cause)
 
 
+def usable_cpus() -> int:
+    """Processors that this process may use, at least two so that a waiting task holds nothing up."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this platform
+        count = os.cpu_count() or 1
+    return max(2, count)
+
+
 # -- beginning --------------------------------------------------------------------------------------------------------
 
 
@@ -164,17 +173,25 @@ def _open_journal(
             user=manifest.user,
             tags=list(manifest.tags),
             system_tags=list(manifest.system_tags),
-            parameters=dict(manifest.parameters),
+            parameters={name: _shown(ref) for name, ref in manifest.parameters.items()},
             origin=manifest.origin,
-            file=manifest.file,
+            file=manifest.info["file"],
             start=plan.flow.start,
             end=plan.flow.end,
             store=plan.store,
         )
-    journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.host, pid=os.getpid())
+    journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:
         journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=time.time())
     journal.touched([manifest_key(manifest.run)])
+
+
+def _shown(plain: Mapping[str, Any]) -> Any:
+    """A parameter as the index shows it: its value where it is small, else its size."""
+    ref = ref_from_plain(plain)
+    if isinstance(ref.place, InlinePlace) and ref.serializer == "json":
+        return json.loads(ref.place.data)
+    return f"<{ref.type or ref.serializer}, {ref.size} bytes>"
 
 
 def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
@@ -199,12 +216,10 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:
     )
 
 
-def _root(artifacts: ArtifactStore, manifest: RunManifest) -> Scope:
+def _root(manifest: RunManifest) -> Scope:
     """Parameters and constants as the outermost scope."""
-    refs: dict[str, ArtifactRef] = dict(manifest.constants)
-    for name, value in manifest.parameters.items():
-        refs[name] = artifacts.save(value)
-    return root_scope(refs)
+    plain = {**manifest.description["constants"], **manifest.parameters}
+    return root_scope({name: ref_from_plain(ref) for name, ref in plain.items()})
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:

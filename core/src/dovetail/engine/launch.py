@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail import __version__
 from dovetail.artifacts.manifest import RunManifest
+from dovetail.artifacts.packing import ref_to_plain
+from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.describe import check, wait_described
 from dovetail.engine.listener import RunListener
 from dovetail.engine.parameters import parse_parameters, resolve_parameters
@@ -122,24 +125,28 @@ def new_manifest(
     import platform
 
     user = username()
+    artifacts = ArtifactStore(plan.datastores, default=plan.store)
     return RunManifest(
         run=new_run_id(),
         flow=flow.name,
         created=time.time(),
         user=user,
-        host=platform.node(),
-        file=flow.file,
-        module=flow.module,
-        parameters=dict(values),
+        description=flow.to_plain(),
+        parameters={name: ref_to_plain(artifacts.save(value)) for name, value in values.items()},
         tags=tuple(sorted(tags)),
-        system_tags=(f"user:{user}", f"python:{sys.version_info[0]}.{sys.version_info[1]}", "runtime:local"),
-        graph=flow.to_plain(),
+        system_tags=(f"python:{sys.version_info[0]}.{sys.version_info[1]}", f"user:{user}"),
         code=plan.code,
         environments=plan.environments,
         plugins=plan.plugins,
         stores=plan.stores,
-        store=plan.store,
         settings=plan.pinned,
-        hash_seed=session.source.hash_seed,
         origin=origin,
+        info={
+            "store": plan.store,
+            "host": platform.node(),
+            "file": flow.file,
+            "module": flow.module,
+            "hash_seed": session.source.hash_seed,
+            "dovetail": __version__,
+        },
     )

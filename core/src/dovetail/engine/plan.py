@@ -49,8 +49,8 @@ class RunPlan:
     """Step → {builder, id, python, platform}."""
     code: Mapping[str, Any]
     """Step → code key, and the code package's key."""
-    plugins: tuple[Mapping[str, str], ...]
-    """Distributions that the choices come from."""
+    plugins: Mapping[str, Any]
+    """Distributions that the choices come from, by name."""
     pinned: Mapping[str, Any]
     """Resolved settings, JSON-able, without secrets."""
 
@@ -153,7 +153,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         stores=stores,
         environments=environments,
         code={"steps": {step.name: step.code_key for step in flow.steps}, "sources": dict(flow.sources)},
-        plugins=(),
+        plugins={},
         pinned=pinned,
     )
 

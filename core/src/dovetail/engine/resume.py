@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.manifest import read_manifest
+from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.records import CommitRecord
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
@@ -75,24 +76,25 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
     provider, store = opened.metadata(), opened.datastore()
     origin, state = _find(provider, request)
     manifest = read_manifest(store, origin)
-    file = request.file or Path(manifest.file)
+    file = request.file or Path(manifest.info["file"])
     if not file.exists():
         raise UsageError(
             f"run {origin} was started from {file}, which is not there",
             hint=f"Name the file: dovetail resume {file.name} {origin}",
         )
-    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.hash_seed))
+    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
     session.adopt(opened)
     try:
         flow, group = describe_source(session)
         check(flow)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
-        known = {p.name for p in flow.parameters}
-        kept = {name: value for name, value in manifest.parameters.items() if name in known}
-        values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
         plan = plan_run(session, flow, group, debug=None)
         artifacts = ArtifactStore(plan.datastores, default=plan.store)
-        continued = state in _CONTINUED and not request.rerun and _unchanged(manifest, plan, values)
+        pinned = {name: artifacts.load(ref_from_plain(ref)) for name, ref in manifest.parameters.items()}
+        known = {p.name for p in flow.parameters}
+        kept = {name: value for name, value in pinned.items() if name in known}
+        values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
+        continued = state in _CONTINUED and not request.rerun and _unchanged(manifest, plan) and values == pinned
         if continued:
             recorded = Recorded(
                 run=origin,
@@ -106,7 +108,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
                 rerun=request.rerun,
                 ignore_code=frozenset("" if step == "*" else step for step in request.ignore_code),
                 open_sequence=artifacts.open_sequence,
-                parts=_parts(FlowDescription.from_plain(manifest.graph)),
+                parts=_parts(FlowDescription.from_plain(manifest.description)),
                 present_parts=_parts(flow),
             )
             tags = sorted({*manifest.tags, *request.tags})
@@ -175,14 +177,11 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
             )
 
 
-def _unchanged(manifest: RunManifest, plan: RunPlan, values: Mapping[str, Any]) -> bool:
-    """Whether graph, code keys, environments and parameters equal the pinned ones."""
-    return (
-        _shape(FlowDescription.from_plain(manifest.graph)) == _shape(plan.flow)
-        and {step: e["id"] for step, e in manifest.environments.items()}
-        == {step: e["id"] for step, e in plan.environments.items()}
-        and dict(manifest.parameters) == dict(values)
-    )
+def _unchanged(manifest: RunManifest, plan: RunPlan) -> bool:
+    """Whether graph, code keys and environments equal the pinned ones."""
+    return _shape(FlowDescription.from_plain(manifest.description)) == _shape(plan.flow) and {
+        step: e["id"] for step, e in manifest.environments.items()
+    } == {step: e["id"] for step, e in plan.environments.items()}
 
 
 def _shape(flow: FlowDescription) -> dict[str, Any]:
