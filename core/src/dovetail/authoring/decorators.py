@@ -348,12 +348,8 @@ def _choice(kind: str, name: object, options: dict[str, Any]) -> StepDecorator:
     made = StepDecorator(kind, name if isinstance(name, str) else kind, options, depth=4)
     if not isinstance(name, str) or not name:
         made.wrong(f"@{kind} needs a name first, not {name!r}", f'As in @{kind}("local").')
-    from json import dumps
-
     for option, value in options.items():
-        try:
-            dumps(value)
-        except (TypeError, ValueError):
+        if not _is_json(value):
             made.wrong(f"@{kind}: {option}= can't be written as JSON: {value!r}", "Give plain data.")
             made.use.options[option] = repr(value)
     return made
@@ -368,6 +364,16 @@ def _variables(variables: Mapping[str, Any], *, depth: int) -> StepDecorator:
                 f"@environment_variables: {name} is a {type(value).__name__}, not a text", "Give a str or a number."
             )
     return made
+
+
+def _is_json(value: object) -> bool:
+    from json import dumps
+
+    try:
+        dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar, overload
 
+    from dovetail.authoring.flowspec import FlowSpec
+
     T = TypeVar("T")
 
 __all__ = ["MISSING", "JSONType", "Parameter", "ParameterAttribute"]

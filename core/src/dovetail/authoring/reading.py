@@ -24,6 +24,13 @@ class Unreadable(Exception):
         self.fix = fix
 
 
+DYNAMIC_NEXT = (
+    "dynamic-next",
+    "self.next(*...) can't be read from the source: it does not say which steps follow",
+    "Write the arguments out.",
+)
+
+
 class Written:
     """Something that a step's source does to `self`."""
 
@@ -146,10 +153,8 @@ class NextReader:
             Unreadable: It can't be told from the source.
         """
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        if None in keywords:
-            raise Unreadable(
-                "dynamic-next", "self.next(**...) can't be read from the source", "Write the arguments out."
-            )
+        if None in keywords or any(isinstance(arg, ast.Starred) for arg in call.args):
+            raise Unreadable(*DYNAMIC_NEXT)
         for name in keywords.keys() - {"foreach", "condition", "on_error"}:
             raise Unreadable(
                 "unknown-argument",

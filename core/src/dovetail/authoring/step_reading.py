@@ -79,12 +79,15 @@ class StepReader:
         read = read_bytecode(code, self._resolver(method))
         for name, line in read.assigned:
             self._assigned(name, code, line)
-        for name in read.called:
-            for called in self._called(name, code):
-                found += self._read(called)
+        for item in read.steps:
+            if isinstance(item, Transition):
+                found.append(item)
+            else:
+                for called in self._called(item, code):
+                    found += self._read(called)
         for wrong, line in read.unreadable:
             self._problem(wrong.code, wrong.message, wrong.fix, code, line)
-        return [*read.transitions, *found]
+        return found
 
     def _called(self, name: str, code: CodeType) -> list[object]:
         """Methods of the flow that `self.name()` or `super().name()` may mean, other than the caller."""
