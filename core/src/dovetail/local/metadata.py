@@ -32,6 +32,8 @@ __all__ = ["SqliteMetadata"]
 
 _SHORTEST, _LONGEST = 0.01, 0.1
 """Seconds between two looks of `watch` at what other processes wrote."""
+_RUNS = 64
+"""Runs whose steps are remembered."""
 
 
 class SqliteMetadata(MetadataProvider):
@@ -59,7 +61,8 @@ class SqliteMetadata(MetadataProvider):
         """The database file."""
         self._clock = clock
         self._database = Database(str(self.path), busy_timeout=busy_timeout, journal=journal)
-        self._steps: dict[int, dict[str, int]] = {}  # numbers are never used twice, so this never gets stale
+        # Run → step → number, of what is committed. Numbers are never used twice, so this never gets stale.
+        self._steps: dict[int, dict[str, int]] = {}
         self._appended = threading.Condition()
 
     @classmethod
@@ -126,15 +129,20 @@ class SqliteMetadata(MetadataProvider):
                 if len(fresh) != len(events):
                     data = encode(fresh)
                 connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (number << 32 | seq + 1, len(fresh), data))
-                self._apply(connection, number, changes, first=number << 32 | places, base=base)
+                steps = self._apply(connection, number, changes, first=number << 32 | places, base=base)
             if fresh or changes.fence > newest:
                 _update_run(connection, number, changes, seq=seq + len(fresh), tasks=places + len(changes.tasks))
         if fresh:
+            self._remember(number, steps)
             with self._appended:
                 self._appended.notify_all()
         return int(seq) + len(fresh)
 
-    def _apply(self, connection: sqlite3.Connection, run: int, changes: RowChanges, *, first: int, base: int) -> None:
+    def _apply(
+        self, connection: sqlite3.Connection, run: int, changes: RowChanges, *, first: int, base: int
+    ) -> dict[str, int]:
+        """Apply the fold of a batch; the numbers of the run's steps."""
+        steps: dict[str, int] = {}
         if changes.tasks or changes.counts:
             names = {row["step"]: None for row in changes.tasks.values()}
             names.update((step, None) for step, _ in changes.counts)
@@ -144,9 +152,16 @@ class SqliteMetadata(MetadataProvider):
             _count(connection, steps, changes)
         if changes.add_tags or changes.remove_tags:
             _change_tags(connection, run, changes)
+        return steps
+
+    def _remember(self, run: int, steps: dict[str, int]) -> None:
+        if len(self._steps) > _RUNS:
+            self._steps.clear()
+        if steps:
+            self._steps[run] = steps
 
     def _numbers(self, connection: sqlite3.Connection, run: int, names: Sequence[str]) -> dict[str, int]:
-        """Numbers of steps, given where they have none. Only what is committed is remembered."""
+        """Numbers of steps, given where they have none."""
         known = self._steps.get(run, {})
         if all(name in known for name in names):
             return known
