@@ -49,7 +49,8 @@ def load_settings(options: argparse.Namespace) -> Settings:
     """The settings that the options ask for."""
     from dovetail.settings import Settings
 
-    return Settings.load(profile=options.profile, set_=options.set_, with_=options.with_, compute=options.compute)
+    choices = {"compute": options.compute} if options.compute else {}
+    return Settings.load(profile=options.profile, set_=options.set_, with_=options.with_, choices=choices)
 
 
 def exit_code(result: RunResult) -> int:

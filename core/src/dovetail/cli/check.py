@@ -18,14 +18,16 @@ def run(args: argparse.Namespace) -> int:
     from dovetail.cli.output import emit_json, paint, say
     from dovetail.engine.describe import check, describe_file
     from dovetail.planning.validate import validate
+    from dovetail.settings import Settings
 
     path, _, name = args.file.partition(":")
-    flow = describe_file(path, name=name or None)
+    settings = Settings.load()
+    flow = describe_file(path, name=name or None, settings=settings)
     if args.json:
-        problems = validate(flow)
+        problems = [*validate(flow), *settings.check(flow)]
         emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
         return 2 if problems else 0
-    check(flow)
+    check(flow, settings)
     say(f"{paint(flow.name, 'bold')} is sound: {len(flow.steps)} steps, {len(flow.parameters)} parameters")
     for hazard in flow.fork_hazards:
         say(f"  tasks will run in fresh processes (spawn): {hazard}")

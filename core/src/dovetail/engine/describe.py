@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dovetail.interfaces.errors import UsageError, ValidationError
-from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.workers import Described, Failed
 from dovetail.planning.validate import validate
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import WorkerGroup
+    from dovetail.settings import Settings
 
 __all__ = ["FlowImportError", "check", "describe_file", "find_flow_file", "wait_described"]
 
@@ -77,25 +77,25 @@ def wait_described(group: WorkerGroup, file: str) -> FlowDescription:
                     raise FlowImportError(file, event.error)
 
 
-def check(flow: FlowDescription, extra: list[Problem] | None = None) -> None:
-    """Raise with every problem of a flow, if it has any.
+def check(flow: FlowDescription, settings: Settings) -> None:
+    """Raise with every problem of a flow, of its graph and of the choices for its steps, if it has any.
 
     Raises:
         ValidationError: With all problems at once.
     """
-    problems = [*validate(flow), *(extra or ())]
+    problems = [*validate(flow), *settings.check(flow)]
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ValidationError(f"{flow.name} can't run, it has {count}:", problems=problems)
 
 
-def describe_file(file: str, *, name: str | None = None) -> FlowDescription:
+def describe_file(file: str, *, name: str | None = None, settings: Settings | None = None) -> FlowDescription:
     """The flow of a file, described by a process of its own. Not validated."""
     from dovetail.engine.session import FlowSource, Session
     from dovetail.settings import Settings
 
     path = find_flow_file(file)
-    session = Session(Settings.load(), FlowSource(file=path, name=name))
+    session = Session(settings or Settings.load(), FlowSource(file=path, name=name))
     try:
         return wait_described(session.open_group(session.settings.select("compute", None, None)), str(path))
     finally:

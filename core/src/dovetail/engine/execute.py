@@ -35,6 +35,7 @@ from dovetail.interfaces.states import RunState
 from dovetail.interfaces.workers import RunFacts
 from dovetail.planning.graph import Graph
 from dovetail.planning.static_planner import StaticPlanner
+from dovetail.plugins.observed import RunInfo
 
 if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
@@ -97,7 +98,9 @@ def execute(
         ownership = Ownership(provider, store, run)
         stack.callback(ownership.release)
         artifacts = ArtifactStore(plan.datastores, default=plan.store)
-        observers = session.settings.registry.event_hooks(manifest) if hasattr(session.settings, "registry") else None
+        observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
+        if observers is not None:
+            stack.callback(observers.close)
         writer = f"{manifest.info['host']}:{os.getpid()}:{secrets.token_hex(4)}"
         journal = Journal(
             provider,
@@ -105,7 +108,7 @@ def execute(
             writer=writer,
             fence=ownership.fence,
             sync=_syncer(plan.datastores.values(), store),
-            on_events=observers,
+            on_events=None if observers is None else observers.feed,
         )
         stack.callback(journal.close)
         _open_journal(journal, manifest, plan, ownership, continued=continued)
@@ -198,7 +201,19 @@ def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
     from dovetail.interfaces.metadata import Query
 
     page = provider.query(Query(kind="tasks", run=run), columns=("path", "state"))
-    return dict(page.rows)  # type: ignore[arg-type]
+    return dict(page.rows)
+
+
+def _run_info(manifest: RunManifest, *, continued: bool) -> RunInfo:
+    return RunInfo(
+        run=manifest.run,
+        flow=manifest.flow,
+        user=manifest.user,
+        tags=manifest.tags,
+        parameters={name: _shown(ref) for name, ref in manifest.parameters.items()},
+        origin=manifest.origin,
+        continued=continued,
+    )
 
 
 def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:

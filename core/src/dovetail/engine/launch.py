@@ -90,7 +90,7 @@ def start_run(settings: Settings, request: RunRequest, listener: RunListener) ->
     )
     try:
         flow, group = describe_source(session)
-        check(flow)
+        check(flow, settings)
         given = {**parse_parameters(flow, request.argv), **request.parameters}
         values = resolve_parameters(flow, given)
         plan = plan_run(session, flow, group, debug="*" if request.post_mortem else request.debug)

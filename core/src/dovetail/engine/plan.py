@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.manifest import open_store
@@ -12,7 +12,7 @@ from dovetail.engine.calls import StepPlan
 from dovetail.interfaces.environment import EnvironmentSpec
 from dovetail.interfaces.errors import ValidationError
 from dovetail.interfaces.problems import Problem
-from dovetail.interfaces.tasks import CodeRef, Isolation, Policy
+from dovetail.interfaces.tasks import CodeRef, Isolation
 
 if TYPE_CHECKING:
     from dovetail.engine.session import Session
@@ -130,9 +130,9 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
             backend=compute.instance,
             datastore=take_store(settings.select("datastore", step, flow)),
             isolation=isolation,
-            policy=Policy(retry=options.retry, catch=options.catch, timeout=timeout, reuse=options.reuse),
+            policy=replace(options.policy, timeout=timeout),
         )
-        step_env[step.name] = options.env
+        step_env[step.name] = options.environment_variables
         environments[step.name] = {
             "builder": locked.builder,
             "id": locked.id,

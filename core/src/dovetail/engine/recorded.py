@@ -19,7 +19,7 @@ from dovetail.interfaces.tasks import JoinInput, Scope, TaskCall, TaskOutcome
 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
-    from dovetail.artifacts.sequence import SequenceReader
+    from dovetail.artifacts.sequences import SequenceReader
 
 __all__ = ["Recorded", "Reuse"]
 

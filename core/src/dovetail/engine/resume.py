@@ -86,7 +86,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
     session.adopt(opened)
     try:
         flow, group = describe_source(session)
-        check(flow)
+        check(flow, settings)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
         plan = plan_run(session, flow, group, debug=None)
         artifacts = ArtifactStore(plan.datastores, default=plan.store)

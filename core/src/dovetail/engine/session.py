@@ -81,7 +81,7 @@ class Session:
     # -- workers --------------------------------------------------------------------------------------------------
 
     def open_group(
-        self, selection: Selection, *, python: tuple[str, ...] = (), env: Mapping[str, str] = {}
+        self, selection: Selection, *, python: tuple[str, ...] = (), env: Mapping[str, str] | None = None
     ) -> WorkerGroup:
         """Begin to import the flow on a compute instance.
 
@@ -99,7 +99,7 @@ class Session:
                 file=str(self.source.file),
                 flow=self.source.name,
                 python=python or (sys.executable,),
-                env={"PYTHONHASHSEED": self.source.hash_seed, **env},
+                env={"PYTHONHASHSEED": self.source.hash_seed, **(env or {})},
                 cwd=os.getcwd(),
                 terminal=self._terminal,
                 post_mortem=self._post_mortem,
