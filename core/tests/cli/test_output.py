@@ -62,8 +62,16 @@ def test_force_color_reaches_a_pipe(capsys: pytest.CaptureFixture[str], monkeypa
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(None, None), (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1024**2 - 1, "1.0 MiB")]
-    + [(5 * 1024**3, "5.0 GiB"), (3 * 1024**5, "3.0 PiB")],
+    [
+        (None, None),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (5 * 1024**3, "5.0 GiB"),
+        (3 * 1024**5, "3.0 PiB"),
+    ],
 )
 def test_sizes(size: int | None, text: str | None) -> None:
     assert output.human_size(size) == text
@@ -71,8 +79,17 @@ def test_sizes(size: int | None, text: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, None), (-1, "0 ms"), (0.0123, "12 ms"), (0.9996, "1.0 s"), (3.21, "3.2 s"), (59.96, "1m 00s")]
-    + [(245, "4m 05s"), (7380, "2h 03m"), (3 * 86400 + 4 * 3600, "3d 4h")],
+    [
+        (None, None),
+        (-1, "0 ms"),
+        (0.0123, "12 ms"),
+        (0.9996, "1.0 s"),
+        (3.21, "3.2 s"),
+        (59.96, "1m 00s"),
+        (245, "4m 05s"),
+        (7380, "2h 03m"),
+        (3 * 86400 + 4 * 3600, "3d 4h"),
+    ],
 )
 def test_durations(seconds: float | None, text: str | None) -> None:
     assert output.human_duration(seconds) == text

@@ -1,0 +1,199 @@
+"""`DataArtifact`: a named value that a task left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dovetail.client.pathspec import parse_pathspec
+from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, RecordPlace
+from dovetail.interfaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from dovetail.client.client import Client
+    from dovetail.client.task import Task
+
+__all__ = ["DataArtifact"]
+
+
+class DataArtifact:
+    """A named value that a task left. Its facts are known without loading it; loading verifies every byte.
+
+    Args:
+        pathspec: `Flow/run/path/name`, or `Flow/run/name` for one of the end task.
+        client: Where to look; the default home otherwise.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+
+    __slots__ = ("_entry", "_plain", "name", "task")
+
+    name: str
+    """Name of the artifact."""
+    task: Task
+    """The task that assigned it; of a parameter or constant the task that was asked for it."""
+
+    def __init__(self, pathspec: str, *, client: Client | None = None) -> None:
+        from dovetail.client.client import connection_of
+        from dovetail.client.find import find_artifact
+        from dovetail.client.lookup import find_run
+        from dovetail.client.run import Run
+
+        spec = parse_pathspec(pathspec)
+        if not spec.rest:
+            raise UsageError(f"{pathspec!r} does not name an artifact.", hint="Write Flow/run/path/name.")
+        connection = connection_of(client)
+        found = find_artifact(Run._of(connection, find_run(connection, spec)), spec.rest)
+        self._set(found.task, found.name, found._entry, found._plain)
+
+    def _set(self, task: Task, name: str, entry: Sequence[Any] | None, plain: dict[str, Any] | None) -> None:
+        self.task = task
+        self.name = name
+        self._entry = entry
+        self._plain = plain
+
+    @classmethod
+    def _of_entry(cls, task: Task, name: str, entry: Sequence[Any]) -> DataArtifact:
+        """From an entry of the index (see `dovetail.artifacts.index`)."""
+        self = cls.__new__(cls)
+        self._set(task, name, entry, None)
+        return self
+
+    @classmethod
+    def _of_plain(cls, task: Task, name: str, plain: dict[str, Any]) -> DataArtifact:
+        """From a plain reference."""
+        self = cls.__new__(cls)
+        self._set(task, name, None, plain)
+        return self
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Name of the artifact."""
+        return self.name
+
+    @property
+    def parent(self) -> Task:
+        """The task."""
+        return self.task
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/run/path/name`."""
+        return f"{self.task.pathspec}/{self.name}"
+
+    @property
+    def path_components(self) -> list[str]:
+        """The pathspec's parts."""
+        return [*self.task.path_components, self.name]
+
+    @property
+    def ref(self) -> ArtifactRef:
+        """Digest, size, serializer and where the bytes are."""
+        from dovetail.artifacts.packing import ref_from_plain
+
+        if self._entry is None:
+            assert self._plain is not None
+            return ref_from_plain(self._plain)
+        from dovetail.artifacts.index import index_ref
+
+        run = self.task.run
+        # The store is looked up only where the reference needs it.
+        recorded = len(self._entry) > 1 and self._entry[3] == "r"
+        store = run._store_uuid if recorded else ""
+        return index_ref(self.name, list(self._entry), store=store, run=run.id, path=self.task.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value as stored, uncompressed."""
+        return int(self._entry[1]) if self._entry is not None and len(self._entry) > 1 else self.ref.size
+
+    @property
+    def type(self) -> str:
+        """Qualified name of the value's Python type."""
+        return str(self._entry[5]) if self._entry is not None and len(self._entry) > 1 else self.ref.type
+
+    @property
+    def serializer(self) -> str:
+        """Id of the serializer that wrote it, such as `json` or `pickle`."""
+        return str(self._entry[0]) if self._entry is not None and len(self._entry) > 1 else self.ref.serializer
+
+    @property
+    def digest(self) -> str:
+        """Identity of the value, in hex: equal values have equal digests wherever they are kept."""
+        return str(self._entry[2]) if self._entry is not None and len(self._entry) > 1 else self.ref.digest.hex()
+
+    @property
+    def sha(self) -> str:
+        """The same as `digest`."""
+        return self.digest
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When its task ended."""
+        return self.task.finished_at
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When its task ended."""
+        return self.task.finished_at
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the value is in the index itself."""
+        return isinstance(self.ref.place, InlinePlace)
+
+    # -- its value ------------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Any:
+        """The value, loaded anew each time: changing it changes nothing that is stored.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: Its bytes do not match its digest.
+        """
+        entry = self._entry
+        if entry is not None and len(entry) == 1:
+            value = entry[0]
+            return json.loads(json.dumps(value)) if isinstance(value, (list, dict)) else value
+        return self.task.run._artifacts.load(self._located())
+
+    def raw(self) -> tuple[bytes, list[memoryview]]:
+        """Header and frames as the serializer wrote them, verified; nothing is unpickled."""
+        header, frames = self.task.run._artifacts.fetch(self._located())
+        return header, [memoryview(frame) for frame in frames]
+
+    def _located(self) -> ArtifactRef:
+        """The reference, with where its record is: the index says that of the task, not of each value."""
+        ref = self.ref
+        if not isinstance(ref.place, RecordPlace) or ref.place.call_digest:
+            return ref
+        from dovetail.client.stores import record_of
+
+        return record_of(self.task).outputs.get(self.name, ref)
+
+    # -- as a value -----------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"DataArtifact({self.pathspec!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DataArtifact) and (other.task, other.name) == (self.task, self.name)
+
+    def __hash__(self) -> int:
+        return hash((self.task, self.name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.task, self.name, self._entry, self._plain)
+
+
+def _unpickled(task: Task, name: str, entry: Sequence[Any] | None, plain: dict[str, Any] | None) -> DataArtifact:
+    artifact = DataArtifact.__new__(DataArtifact)
+    artifact._set(task, name, entry, plain)
+    return artifact

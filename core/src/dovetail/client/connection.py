@@ -1,0 +1,242 @@
+"""The opened backends behind client objects: one metadata provider, and the data stores that runs name."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.errors import NotFoundError, StoreError
+from dovetail.interfaces.events import Event
+
+if TYPE_CHECKING:
+    from types import EllipsisType
+
+    from dovetail.artifacts.serializers import SerializerRegistry
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.metadata import MetadataProvider
+    from dovetail.settings import Settings
+
+__all__ = ["Connection", "default_connection"]
+
+
+class Connection:
+    """Backends of one home, opened when first needed. Thread-safe; a copy in another process opens its own.
+
+    Args:
+        home: Folder of local state; None: what settings say.
+        profile: Settings profile; None: what settings say.
+        cwd: Where settings are looked for; None: the working directory, as it is now.
+        namespace: What is listed; `...`: the namespace of the process.
+        provider: An open provider, in place of the one that settings select. Such a connection can't be pickled.
+        stores: Open data stores by uuid, in place of those that settings and runs name.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        profile: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        namespace: str | EllipsisType | None = ...,
+        provider: MetadataProvider | None = None,
+        stores: Mapping[str, DataStore] | None = None,
+    ) -> None:
+        self._home = None if home is None else Path(home).absolute()
+        self._profile = profile
+        self._cwd = Path(cwd or ".").absolute()
+        self._namespace = namespace
+        self._given_provider = provider
+        self._given_stores = stores
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._provider = self._given_provider
+        self._settings: Settings | None = None
+        self._stores: dict[str, DataStore] = dict(self._given_stores or {})
+        self._default: tuple[str, DataStore] | None = None
+        self._writer = ""
+        self._events = 0
+
+    def _mine(self) -> None:
+        """Forget what another process opened: this one is its fork, and must not even close it."""
+        if self._pid != os.getpid():
+            self._forget()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._given_provider is not None or self._given_stores is not None:
+            raise TypeError("a client over open backends can't be pickled; make it with home= instead")
+        return _unpickled, (self._home, self._profile, self._cwd, self._namespace)
+
+    def close(self) -> None:
+        """Close what was opened here. Idempotent; what is used afterwards is opened again."""
+        self._mine()
+        with self._lock:
+            if self._given_provider is None and self._provider is not None:
+                self._provider.close()
+            for uuid, store in self._stores.items():
+                if uuid not in (self._given_stores or {}):
+                    store.close()
+            self._forget()
+
+    # -- backends -------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The layered settings, read once."""
+        self._mine()
+        with self._lock:
+            if self._settings is None:
+                from dovetail.settings import Settings
+
+                env = dict(os.environ)
+                if self._home is not None:
+                    env["DOVETAIL_HOME"] = str(self._home)
+                self._settings = Settings.load(cwd=self._cwd, env=env, profile=self._profile)
+            return self._settings
+
+    @property
+    def provider(self) -> MetadataProvider:
+        """The metadata provider."""
+        if self._provider is None or self._pid != os.getpid():
+            self._mine()
+            with self._lock:
+                if self._provider is None:
+                    settings = self.settings
+                    self._provider = settings.open(settings.select("metadata", None, None))
+        return self._provider  # type: ignore[return-value]
+
+    def store(self, uuid: str, pinned: Mapping[str, Any]) -> DataStore:
+        """The data store of this uuid.
+
+        Args:
+            uuid: Which.
+            pinned: How it is opened, as a run pins it; empty: it can only be the configured one.
+
+        Raises:
+            StoreError: What is there is another store, or none.
+        """
+        self._mine()
+        with self._lock:
+            found = self._stores.get(uuid)
+            if found is not None:
+                return found
+            if not pinned.get("backend"):
+                default, store = self.default_store()
+                if default != uuid:
+                    raise StoreError(
+                        f"the data store {uuid} is needed, but {store.url} is {default}.",
+                        hint="Point the data store setting at the place that the run was started with.",
+                    )
+                return store
+            from dovetail.plugins.opening import open_backend
+
+            store = open_backend("datastore", pinned, home=self.settings.home)
+            actual = _uuid_of(store)
+            if actual != uuid:
+                store.close()
+                raise StoreError(
+                    f"the data store {uuid} is needed, but {store.url} {f'is {actual}' if actual else 'holds none'}.",
+                    hint="Bring the store back to where it was, or look at the run with its own DOVETAIL_HOME.",
+                )
+            self._stores[uuid] = store
+            return store
+
+    def default_store(self) -> tuple[str, DataStore]:
+        """The configured data store and its uuid.
+
+        Raises:
+            StoreError: Nothing was ever stored there.
+        """
+        self._mine()
+        with self._lock:
+            if self._default is None:
+                if self._given_stores is not None and len(self._given_stores) == 1:
+                    self._default = next(iter(self._given_stores.items()))
+                else:
+                    settings = self.settings
+                    store: DataStore = settings.open(settings.select("datastore", None, None))
+                    uuid = _uuid_of(store)
+                    if not uuid:
+                        store.close()
+                        raise StoreError(f"{store.url} holds no data store yet.")
+                    self._default = uuid, store
+                    self._stores[uuid] = store
+            return self._default
+
+    def serializers(self) -> SerializerRegistry:
+        """The built-in serializers and those of plugins."""
+        from dovetail.artifacts.serializers import SerializerRegistry
+
+        return SerializerRegistry()
+
+    @property
+    def where(self) -> str:
+        """Where the metadata is, for messages."""
+        return str(self._home or "metadata") if self._given_provider is not None else str(self.settings.home)
+
+    @property
+    def namespace(self) -> str | None:
+        """Whose runs are listed; None: everybody's."""
+        if self._namespace is ...:
+            from dovetail.client.namespaces import get_namespace
+
+            return get_namespace()
+        return self._namespace  # type: ignore[return-value]
+
+    # -- runs that go on ------------------------------------------------------------------------------------------
+
+    def live_runs(self, run: str = "") -> set[str]:
+        """Runs whose driver holds its lease: of all, or whether this one does."""
+        prefix = f"run:{run}"
+        return {lease.name[len("run:") :] for lease in self.provider.leases(prefix)}
+
+    def append(self, run: str, kind: str, **data: Any) -> None:
+        """Append an inbox event to a run's journal. Power-durable when it returns.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        provider = self.provider
+        with self._lock:
+            if not self._writer:
+                self._writer = f"client-{os.urandom(8).hex()}"
+            self._events += 1
+            event = Event(self._writer, self._events, kind, time.time(), "", data)
+        provider.append(run, [event])
+
+
+def _uuid_of(store: DataStore) -> str:
+    """UUID in a store's marker; empty where it has none. A reader never makes one."""
+    from dovetail.artifacts.manifest import read_marker
+
+    try:
+        return read_marker(store).uuid
+    except NotFoundError:
+        return ""
+
+
+def _unpickled(home: Path | None, profile: str | None, cwd: Path, namespace: str | EllipsisType | None) -> Connection:
+    return Connection(home=home, profile=profile, cwd=cwd, namespace=namespace)
+
+
+_defaults: dict[tuple[Any, ...], Connection] = {}
+
+
+def default_connection() -> Connection:
+    """The connection to the home that settings name here and now.
+
+    Kept for as long as the working directory and the variables that settings come from stay the same.
+    """
+    named = tuple(sorted(item for item in os.environ.items() if item[0].startswith("DOVETAIL")))
+    key = (os.getcwd(), os.environ.get("XDG_CONFIG_HOME"), named)
+    found = _defaults.get(key)
+    if found is None:
+        _defaults.clear()
+        found = _defaults[key] = Connection()
+    return found

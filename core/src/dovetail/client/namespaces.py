@@ -1,0 +1,55 @@
+"""The namespace: whose runs are listed. A setting of this process, as in Metaflow.
+
+Listings (`Flow.runs`, `Flow.latest_run`, iteration) show the runs that carry the namespace as a tag, and the
+default is the user's own `user:NAME`. A run that is addressed by its id is found in any namespace.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["default_namespace", "get_namespace", "in_namespace", "namespace", "username"]
+
+_UNSET = object()
+_current: object = _UNSET
+
+
+def username() -> str:
+    """Who is asking, as a run of the same person says who started it: `DOVETAIL_USER`, else the login name."""
+    for name in ("DOVETAIL_USER", "USER", "LOGNAME", "USERNAME"):
+        if found := os.environ.get(name):
+            return found
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def namespace(name: str | None) -> str | None:
+    """Switch to a namespace: a tag such as `user:ada` or `project:fraud`, or None for all runs; what is set now."""
+    global _current
+    _current = name
+    return name
+
+
+def get_namespace() -> str | None:
+    """The namespace that is set, None for all runs."""
+    return _default() if _current is _UNSET else _current  # type: ignore[return-value]
+
+
+def default_namespace() -> str:
+    """Switch back to the user's own namespace; its name."""
+    global _current
+    _current = _UNSET
+    return _default()
+
+
+def _default() -> str:
+    return f"user:{username()}"
+
+
+def in_namespace(name: str | None, user: str, tags: frozenset[str]) -> bool:
+    """Whether a run of `user` with `tags` belongs to a namespace."""
+    return name is None or name in tags or name == f"user:{user}"
