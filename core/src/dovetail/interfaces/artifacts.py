@@ -13,6 +13,7 @@ __all__ = [
     "ArtifactRef",
     "InlinePlace",
     "ObjectPlace",
+    "PackPlace",
     "Place",
     "RecordPlace",
     "SerializedValue",
@@ -59,7 +60,21 @@ class ObjectPlace:
     """UUID of the data store."""
 
 
-Place = InlinePlace | RecordPlace | ObjectPlace
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackPlace:
+    """The value is small and lies with others in one object: what a step with a data store of its own leaves."""
+
+    store: str
+    """UUID of the data store."""
+    pack: bytes
+    """Digest that names the object, 32 bytes."""
+    offset: int
+    """Byte offset of the packed value in the object."""
+    length: int
+    """Bytes of the packed value."""
+
+
+Place = InlinePlace | RecordPlace | ObjectPlace | PackPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +128,8 @@ class Serializer(ABC):
 
     @abstractmethod
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
-        """Read a value back. The frames are verified already, read-only, and may be memory-mapped."""
+        """Read a value back.
+
+        The frames are verified already and belong to this call alone: a value may keep them and write to them, which
+        never reaches the store. Large ones are memory-mapped copy-on-write.
+        """

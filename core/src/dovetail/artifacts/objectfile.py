@@ -1,0 +1,174 @@
+"""Object files: how a value that is too large for its record lies in a data store.
+
+A prelude of 64 bytes, a msgpack header `[serializer, header, [[length, offset, leaf digests], ...]]` anywhere behind
+it, and the raw frames, those of 4 KiB and more aligned to 4 KiB so that they can be memory-mapped. The reader trusts
+nothing: prelude and header have checksums, and the digests in the header must give the digest that names the object.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dovetail.artifacts.identity import DIGEST_SIZE, LEAF_SIZE, Leaves, value_digest
+from dovetail.artifacts.msgpacked import pack, unpack
+from dovetail.interfaces.errors import CorruptDataError, StoreVersionError
+
+__all__ = [
+    "FORMAT_MAJOR",
+    "PAGE",
+    "PRELUDE_SIZE",
+    "FrameAt",
+    "Header",
+    "check_header",
+    "decode_header",
+    "decode_prelude",
+    "encode_header",
+    "encode_prelude",
+    "layout_object",
+]
+
+MAGIC: Final = b"\x8bDVO\r\n\x1a\n"
+"""Not text, and broken visibly by a transfer that converts line ends or strips the eighth bit (as PNG's)."""
+FORMAT_MAJOR: Final = 1
+"""Raised when older readers must refuse the file."""
+FORMAT_MINOR: Final = 0
+"""Raised when older readers may read on."""
+KNOWN_INCOMPAT_FLAGS: Final = 0
+PAGE: Final = 4096
+SMALL_ALIGNMENT: Final = 64
+
+# magic, major, minor, incompat flags, compat flags, header offset, header length, header crc, crc of all before
+_PRELUDE = struct.Struct("<8sHHIIQQII")
+PRELUDE_SIZE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAt:
+    """A frame of an object file."""
+
+    length: int
+    """Bytes."""
+    offset: int
+    """Of its first byte in the file."""
+    leaves: bytes
+    """Digests of its leaves, joined."""
+
+    def pieces(self) -> Iterator[tuple[int, int, bytes]]:
+        """(begin, end, digest) of each leaf, in the frame."""
+        for index in range(len(self.leaves) // DIGEST_SIZE):
+            begin = index * LEAF_SIZE
+            digest = self.leaves[index * DIGEST_SIZE : (index + 1) * DIGEST_SIZE]
+            yield begin, min(begin + LEAF_SIZE, self.length), digest
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an object file says of itself."""
+
+    serializer: str
+    """Id of the serializer."""
+    header: bytes
+    """The serializer's own header."""
+    frames: tuple[FrameAt, ...]
+    """The frames."""
+
+
+def align(offset: int, length: int) -> int:
+    """Where a frame of this length begins that may begin at `offset`."""
+    to = PAGE if length >= PAGE else SMALL_ALIGNMENT
+    return -(-offset // to) * to
+
+
+def encode_header(header: Header) -> bytes:
+    """The msgpack of a header."""
+    return pack([header.serializer, header.header, [[f.length, f.offset, f.leaves] for f in header.frames]])
+
+
+def encode_prelude(header_offset: int, header: bytes) -> bytes:
+    """The first bytes of a file whose encoded header is at `header_offset`."""
+    head = _PRELUDE.pack(MAGIC, FORMAT_MAJOR, FORMAT_MINOR, 0, 0, header_offset, len(header), zlib.crc32(header), 0)[
+        :-4
+    ]
+    return (head + zlib.crc32(head).to_bytes(4, "little")).ljust(PRELUDE_SIZE, b"\0")
+
+
+def layout_object(
+    serializer: str, header: bytes, frames: Sequence[memoryview | bytes], leaves: Sequence[Leaves]
+) -> tuple[list[bytes | memoryview], list[int]]:
+    """The buffers of an object file, and the offset of each frame in it."""
+    # Offsets count in the header, whose size depends on them: begin with the largest that they can have.
+    joined = [b"".join(digests) for _, digests in leaves]
+    widest = Header(serializer, header, tuple(FrameAt(n, 2**63, d) for (n, _), d in zip(leaves, joined, strict=True)))
+    at = PRELUDE_SIZE + len(encode_header(widest))
+    placed: list[FrameAt] = []
+    for (length, _), digests in zip(leaves, joined, strict=True):
+        at = align(at, length)
+        placed.append(FrameAt(length, at, digests))
+        at += length
+    encoded = encode_header(Header(serializer, header, tuple(placed)))
+    buffers: list[bytes | memoryview] = [encode_prelude(PRELUDE_SIZE, encoded), encoded]
+    at = PRELUDE_SIZE + len(encoded)
+    for where, frame in zip(placed, frames, strict=True):
+        if where.offset > at:
+            buffers.append(bytes(where.offset - at))
+        if where.length:
+            buffers.append(frame)
+        at = where.offset + where.length
+    return buffers, [where.offset for where in placed]
+
+
+def decode_prelude(prelude: bytes | memoryview, what: str) -> tuple[int, int, int]:
+    """(offset, length, CRC-32) of the header.
+
+    Raises:
+        StoreVersionError: A newer Dovetail wrote the file.
+        CorruptDataError: It is not an object file.
+    """
+    if len(prelude) < PRELUDE_SIZE or bytes(prelude[:8]) != MAGIC:
+        raise CorruptDataError(f"{what} is not an object file of Dovetail")
+    _, major, minor, incompat, _, offset, length, header_crc, crc = _PRELUDE.unpack(prelude[: _PRELUDE.size])
+    if zlib.crc32(prelude[: _PRELUDE.size - 4]) != crc:
+        raise CorruptDataError(f"{what} has a damaged prelude")
+    if major > FORMAT_MAJOR or incompat & ~KNOWN_INCOMPAT_FLAGS:
+        raise StoreVersionError(
+            f"{what} has format {major}.{minor} (flags {incompat:#x}), and this Dovetail reads format {FORMAT_MAJOR}",
+            hint="Upgrade dovetail to read it.",
+        )
+    return offset, length, header_crc
+
+
+def decode_header(encoded: bytes | memoryview, crc: int, what: str) -> Header:
+    """The header of a file.
+
+    Raises:
+        CorruptDataError: It does not match its checksum, or is no header.
+    """
+    if zlib.crc32(encoded) != crc:
+        raise CorruptDataError(f"{what} has a damaged header")
+    try:
+        serializer, header, frames = unpack(encoded)
+        return Header(serializer, header, tuple(FrameAt(length, offset, leaves) for length, offset, leaves in frames))
+    except Exception as error:
+        raise CorruptDataError(f"{what} has an unknown header: {error}") from error
+
+
+def check_header(header: Header, digest: bytes, size: int, what: str) -> None:
+    """Check that a header is that of the value with a digest and lies within a file of `size` bytes.
+
+    Raises:
+        CorruptDataError: It is another's.
+    """
+    leaves: list[Leaves] = []
+    for frame in header.frames:
+        count = -(-frame.length // LEAF_SIZE)
+        if len(frame.leaves) != count * DIGEST_SIZE or not 0 <= frame.offset <= frame.offset + frame.length <= size:
+            raise CorruptDataError(f"{what} is cut short or has frames that don't fit it")
+        leaves.append(
+            (frame.length, [frame.leaves[i : i + DIGEST_SIZE] for i in range(0, len(frame.leaves), DIGEST_SIZE)])
+        )
+    if value_digest(header.serializer, header.header, leaves) != digest:
+        raise CorruptDataError(f"{what} does not match its digest")

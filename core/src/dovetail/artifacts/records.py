@@ -1,0 +1,369 @@
+"""Commit records: what a committed task leaves.
+
+A record is `msgpack([head, body])`. The driver (or agent) writes the head; the worker writes the body, which the
+driver passes on unread and which is copied as it is when another run reuses the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.msgpacked import pack, unpack_checked
+from dovetail.artifacts.packing import FOREACH_OUTPUT, Origin, row_to_ref, table_to_refs
+from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, NotFoundError, StoreVersionError
+from dovetail.interfaces.tasks import ErrorReport, Exit, Next, Usage
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.outputs import Outputs
+    from dovetail.interfaces.datastore import DataStore
+
+__all__ = ["RECORD_VERSION", "CommitRecord", "Reads", "join_record", "pack_body", "pack_head", "unpack_record"]
+
+RECORD_VERSION = 1
+"""Raised when a reader of the present version would misread a record."""
+
+Reads = Mapping[str, Any]
+"""Name → digest, or None for "absent". Of a join, the key "" holds name → [digest or None of each input, b"" where
+that input's was not read]."""
+
+_HEAD_SIZE = 15
+_BODY_SIZE = 7
+
+
+def pack_head(
+    *,
+    path: str,
+    call_digest: bytes,
+    code_key: bytes,
+    environment: str,
+    attempt: int,
+    state: str,
+    predecessors: Sequence[str],
+    store: str,
+    exit: Exit | None = None,
+    cpu: float | None = None,
+    memory: int | None = None,
+    log: tuple[str, int, int] | None = None,
+    origin: str | None = None,
+    isolation: str = "",
+) -> bytes:
+    """The driver's half of a record.
+
+    Args:
+        path: Path of the task.
+        call_digest: Digest of its call.
+        code_key: Code key of its step.
+        environment: Id of its environment.
+        attempt: The attempt that committed.
+        state: `succeeded` or `cached`.
+        predecessors: Paths of the tasks before it.
+        store: UUID of the data store that takes the values.
+        exit: How its process ended.
+        cpu: CPU seconds.
+        memory: Peak resident bytes.
+        log: Where its log is (see `dovetail.artifacts.logs`).
+        origin: Run that it was reused from.
+        isolation: Kind of its process.
+    """
+    plain_exit = None if exit is None else [exit.code, exit.signal, exit.out_of_memory, exit.last_memory]
+    return pack(
+        [
+            RECORD_VERSION,
+            path,
+            call_digest,
+            code_key,
+            environment,
+            attempt,
+            state,
+            predecessors,
+            store,
+            plain_exit,
+            cpu,
+            memory,
+            log,
+            origin,
+            isolation,
+        ]
+    )
+
+
+def pack_body(
+    outputs: Outputs,
+    *,
+    reads: Reads,
+    next: Next | None,
+    caught: ErrorReport | None = None,
+    started: float,
+    finished: float,
+) -> bytes:
+    """The worker's half of a record.
+
+    Args:
+        outputs: What `OutputWriter.finish` gave. The sequence of a foreach must have been written by that writer.
+        reads: Digest of every name that was read.
+        next: The transition taken.
+        caught: The failure that `@catch` turned into a value.
+        started: When user code began, seconds since the epoch.
+        finished: When it ended.
+    """
+    taken = None
+    if next is not None:
+        taken = next.to_plain(None if next.sequence is None else FOREACH_OUTPUT)
+    return pack(
+        [
+            outputs.table,
+            outputs.digest,
+            reads,
+            taken,
+            None if caught is None else caught.to_plain(),
+            started,
+            finished,
+        ]
+    )
+
+
+def join_record(head: bytes, body: bytes) -> bytes:
+    """A whole record."""
+    return b"\x92" + head + pack(body)
+
+
+def unpack_record(
+    data: bytes,
+    *,
+    store: str,
+    run: str,
+    key: str | None = None,
+    frame: int = 0,
+    values: tuple[int, int] = (0, 0),
+) -> CommitRecord:
+    """Decode a record.
+
+    Args:
+        data: The record.
+        store: UUID of the data store that holds it.
+        run: Run that it belongs to.
+        key: Key of the segment or object that holds it.
+        frame: Offset of its frame there.
+        values: Offset and length of its values section there.
+
+    Raises:
+        CorruptDataError: It is not a record.
+        StoreVersionError: A newer Dovetail wrote it.
+    """
+    found = unpack_checked(data, "a commit record")
+    try:
+        head, body = found
+        version = head[0]
+    except (TypeError, ValueError, IndexError) as error:
+        raise CorruptDataError("a commit record has an unknown shape") from error
+    if not isinstance(version, int) or version > RECORD_VERSION:
+        raise StoreVersionError(
+            f"a commit record of run {run} has version {version}, and this Dovetail reads up to {RECORD_VERSION}",
+            hint="Upgrade dovetail to read this run.",
+        )
+    if len(head) < _HEAD_SIZE or not isinstance(body, bytes):
+        raise CorruptDataError("a commit record has an unknown shape")
+    return CommitRecord(head, body, store, run, key, frame, values)
+
+
+class CommitRecord:
+    """A commit record, read-only. The worker's half is decoded when it is first looked at."""
+
+    __slots__ = ("_decoded", "_head", "body", "frame", "key", "record_store", "run", "values_at", "values_length")
+
+    def __init__(
+        self,
+        head: list[Any],
+        body: bytes,
+        record_store: str,
+        run: str,
+        key: str | None,
+        frame: int,
+        values: tuple[int, int],
+    ) -> None:
+        self._head = head
+        self._decoded: list[Any] | None = None
+        self.body = body
+        """The worker's half, packed; another run that reuses the task copies it."""
+        self.record_store = record_store
+        """UUID of the data store that holds the record."""
+        self.run = run
+        """Run that the record belongs to."""
+        self.key = key
+        """Key of the segment or object that holds the record."""
+        self.frame = frame
+        """Offset of its frame there."""
+        self.values_at, self.values_length = values
+        """Offset of its values section there, and its length."""
+
+    def __repr__(self) -> str:
+        return f"CommitRecord({self.run}/{self.path}, {self.state}, attempt {self.attempt})"
+
+    # -- the driver's half ----------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """Path of the task."""
+        return self._head[1]  # type: ignore[no-any-return]
+
+    @property
+    def call_digest(self) -> bytes:
+        """Digest of the task call."""
+        return self._head[2]  # type: ignore[no-any-return]
+
+    @property
+    def code_key(self) -> bytes:
+        """Code key of the step."""
+        return self._head[3]  # type: ignore[no-any-return]
+
+    @property
+    def environment(self) -> str:
+        """Id of the environment."""
+        return self._head[4]  # type: ignore[no-any-return]
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that committed, from 1."""
+        return self._head[5]  # type: ignore[no-any-return]
+
+    @property
+    def state(self) -> str:
+        """`succeeded` or `cached`."""
+        return self._head[6]  # type: ignore[no-any-return]
+
+    @property
+    def predecessors(self) -> list[str]:
+        """Paths of the tasks before it."""
+        return self._head[7]  # type: ignore[no-any-return]
+
+    @property
+    def store(self) -> str:
+        """UUID of the data store that takes the task's values."""
+        return self._head[8]  # type: ignore[no-any-return]
+
+    @property
+    def exit(self) -> Exit | None:
+        """How the attempt's process ended."""
+        plain = self._head[9]
+        if plain is None:
+            return None
+        code, signal, out_of_memory, last_memory = plain
+        return Exit(code=code, signal=signal, out_of_memory=out_of_memory, last_memory=last_memory)
+
+    @property
+    def usage(self) -> Usage:
+        """What the attempt used."""
+        return Usage(cpu=self._head[10], memory=self._head[11])
+
+    @property
+    def log(self) -> tuple[str, int, int] | None:
+        """Where the task's log is."""
+        plain = self._head[12]
+        return None if plain is None else (plain[0], plain[1], plain[2])
+
+    @property
+    def origin(self) -> str | None:
+        """Run that the task was reused from."""
+        return self._head[13]  # type: ignore[no-any-return]
+
+    @property
+    def isolation(self) -> str:
+        """Kind of the attempt's process."""
+        return self._head[14]  # type: ignore[no-any-return]
+
+    # -- the worker's half ----------------------------------------------------------------------------------------
+
+    def _field(self, index: int) -> Any:
+        decoded = self._decoded
+        if decoded is None:
+            decoded = unpack_checked(self.body, f"the commit record of {self.run}/{self.path}")
+            if not isinstance(decoded, list) or len(decoded) < _BODY_SIZE:
+                raise CorruptDataError(f"the commit record of {self.run}/{self.path} has an unknown shape")
+            self._decoded = decoded
+        return decoded[index]
+
+    @property
+    def table(self) -> bytes:
+        """The output table, packed."""
+        return self._field(0)  # type: ignore[no-any-return]
+
+    @property
+    def outputs_digest(self) -> bytes:
+        """Identity of all outputs."""
+        return self._field(1)  # type: ignore[no-any-return]
+
+    @property
+    def reads(self) -> Reads:
+        """Digest of every name that the task read."""
+        return self._field(2)  # type: ignore[no-any-return]
+
+    @property
+    def next(self) -> Next | None:
+        """The transition taken, the sequence of a foreach resolved to where it is."""
+        plain = self._field(3)
+        if plain is None:
+            return None
+        targets, condition, sequence, length, var, on_error = plain
+        return Next(
+            targets=tuple(targets),
+            condition=condition,
+            sequence=self.sequence if sequence is not None else None,
+            length=length,
+            var=var,
+            on_error=on_error,
+        )
+
+    @property
+    def caught(self) -> ErrorReport | None:
+        """The failure that `@catch` turned into a value."""
+        plain = self._field(4)
+        return None if plain is None else ErrorReport.from_plain(plain)
+
+    @property
+    def started(self) -> float:
+        """When user code began, seconds since the epoch."""
+        return self._field(5)  # type: ignore[no-any-return]
+
+    @property
+    def finished(self) -> float:
+        """When user code ended, seconds since the epoch."""
+        return self._field(6)  # type: ignore[no-any-return]
+
+    @property
+    def place(self) -> Origin:
+        """Where the record is, as a layer of a scope keeps it."""
+        return (self.record_store, self.run, self.path, self.call_digest, self.key, self.values_at)
+
+    @property
+    def outputs(self) -> dict[str, ArtifactRef]:
+        """The artifacts that the task left."""
+        found = table_to_refs(self.table, self.place)
+        found.pop(FOREACH_OUTPUT, None)
+        return found
+
+    @property
+    def sequence(self) -> ArtifactRef | None:
+        """The sequence of the task's foreach."""
+        rows = unpack_checked(self.table, "an output table")
+        row = rows.get(FOREACH_OUTPUT)
+        return None if row is None else row_to_ref(FOREACH_OUTPUT, row, self.place)
+
+    def read_values(self, store: DataStore) -> bytes:
+        """The values section, as a record of another run that reuses the task must bring it along.
+
+        Args:
+            store: The data store that holds the record.
+
+        Raises:
+            ArtifactGoneError: The run was deleted.
+        """
+        if self.values_length == 0:
+            return b""
+        assert self.key is not None
+        try:
+            with store.get(self.key, byte_range=(self.values_at, self.values_at + self.values_length)) as found:
+                return found.stream.read(self.values_length)
+        except NotFoundError as error:
+            raise ArtifactGoneError(f"the record of {self.run}/{self.path} is gone from {store.url}") from error

@@ -1,0 +1,120 @@
+"""`pickle`: whatever pickle protocol 5 or cloudpickle can write.
+
+Frame 0 is the pickle stream, the others its out-of-band buffers in order. Plain pickle is tried first; cloudpickle
+writes what it refuses and what it would refer to as part of `__main__`, which is another module in each process.
+The header is empty, or JSON that names the interpreter where the stream holds byte code.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import sys
+from collections import ChainMap
+from collections.abc import Sequence
+from types import CodeType
+from typing import Any, ClassVar
+
+from dovetail.artifacts.serializers.blame import UnpicklableValue, find_culprit
+from dovetail.artifacts.serializers.type_names import type_name
+from dovetail.interfaces.artifacts import SerializedValue, Serializer
+from dovetail.interfaces.errors import UnpicklableError
+
+__all__ = ["OUT_OF_BAND_SIZE", "PickleSerializer"]
+
+OUT_OF_BAND_SIZE = 4096
+"""Buffers of at least this many bytes become frames of their own; smaller ones stay in the stream."""
+
+
+class _Buffers:
+    """Collects out-of-band buffers."""
+
+    def __init__(self) -> None:
+        self.frames: list[memoryview | bytes] = []
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether the buffer shall stay in the stream."""
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if view.nbytes < OUT_OF_BAND_SIZE:
+            return True
+        self.frames.append(view)
+        return False
+
+
+def _dump_with_cloudpickle(value: object, buffers: _Buffers) -> tuple[bytes, bool]:
+    """The stream, and whether it holds byte code."""
+    import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
+    has_code = False
+
+    def reduce_code(code: CodeType) -> Any:
+        nonlocal has_code
+        has_code = True
+        return cloudpickle.Pickler.dispatch_table[CodeType](code)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, unused-ignore]
+        # The C pickler looks the table up when it is made.
+        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduce_code}, cloudpickle.Pickler.dispatch_table)
+
+    file = io.BytesIO()
+    Pickler(file, protocol=5, buffer_callback=buffers.take).dump(value)
+    return file.getvalue(), has_code
+
+
+class PickleSerializer(Serializer):
+    """Any picklable value. Loading runs what the bytes say, so only load what you trust."""
+
+    id: ClassVar[str] = "pickle"
+    safe: ClassVar[bool] = False
+
+    def accepts(self, value: object) -> bool:
+        return True
+
+    def dump(self, value: Any) -> SerializedValue:
+        """Write `value`.
+
+        Raises:
+            UnpicklableError: Neither pickle nor cloudpickle can write it; says what inside is to blame.
+        """
+        buffers = _Buffers()
+        has_code = False
+        try:
+            stream = pickle.dumps(value, protocol=5, buffer_callback=buffers.take)
+            plain = b"__main__" not in stream
+        except Exception:
+            plain = False
+        if not plain:
+            buffers = _Buffers()
+            try:
+                stream, has_code = _dump_with_cloudpickle(value, buffers)
+            except Exception as error:
+                raise _unpicklable(value, error) from error
+        header = json.dumps({"python": sys.implementation.cache_tag}).encode() if has_code else b""
+        return SerializedValue(self.id, header, [stream, *buffers.frames], type_name(type(value)))
+
+    def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
+        """Read a value back.
+
+        Raises:
+            UnpicklableError: The stream holds byte code of another Python version; nothing was run.
+        """
+        if header:
+            written = json.loads(header).get("python")
+            if written != sys.implementation.cache_tag:
+                raise UnpicklableError(
+                    f"a pickle holds code that {written} wrote, and this is {sys.implementation.cache_tag}",
+                    hint="Load it with that Python version, or store data instead of functions, or put the function "
+                    "into a module so that it is stored by name.",
+                )
+        return pickle.loads(frames[0], buffers=frames[1:])
+
+
+def _unpicklable(value: object, error: Exception) -> UnpicklableError:
+    culprit: UnpicklableValue = find_culprit(value, error)
+    return UnpicklableError(
+        f"a value of type {type_name(type(value))} can't be stored: {culprit.describe()}", hint=culprit.hint()
+    )

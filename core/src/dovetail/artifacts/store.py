@@ -1,0 +1,402 @@
+"""Values in data stores: saves and loads what references stand for."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
+
+from blake3 import blake3
+
+from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
+from dovetail.artifacts.layout import object_key
+from dovetail.artifacts.objectfile import (
+    PRELUDE_SIZE,
+    Header,
+    check_header,
+    decode_header,
+    decode_prelude,
+    layout_object,
+)
+from dovetail.artifacts.packing import pack_value, unpack_value
+from dovetail.artifacts.segments import find_record
+from dovetail.artifacts.serializers.registry import SEQUENCE_ID, SerializerRegistry
+from dovetail.interfaces.artifacts import (
+    INLINE_LIMIT,
+    ArtifactRef,
+    InlinePlace,
+    ObjectPlace,
+    PackPlace,
+    RecordPlace,
+    SerializedValue,
+)
+from dovetail.interfaces.datastore import DataStoreCapability, SupportsLocalPath
+from dovetail.interfaces.errors import (
+    AlreadyExistsError,
+    ArtifactGoneError,
+    CorruptDataError,
+    NotFoundError,
+    StoreError,
+    UnknownNameError,
+)
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.sequences import SequenceReader
+    from dovetail.interfaces.datastore import Body, DataStore
+
+__all__ = ["GRACE_SECONDS", "ArtifactStore"]
+
+GRACE_SECONDS = 24 * 3600.0
+"""A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
+MAP_FROM = 1 << 20
+"""Object files of at least this many bytes are memory-mapped where the store has local files."""
+MAPPINGS = 256
+"""Live mappings at most; each holds a file descriptor before Python 3.13."""
+SEQUENCES = 16
+"""Sequences whose index is kept."""
+PACK_ID = "pack"
+"""What stands as the serializer of an object that holds packed values."""
+
+_mappings: WeakSet[mmap.mmap] = WeakSet()
+
+
+class ArtifactStore:
+    """Saves and loads values. Thread-safe.
+
+    Args:
+        stores: Store uuid → data store.
+        serializers: The serializers; the built-in ones by default.
+        default: UUID of the store that takes new values.
+        safe: Refuse serializers whose values can run code when loaded.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, DataStore],
+        serializers: SerializerRegistry | None = None,
+        default: str = "",
+        *,
+        safe: bool = False,
+    ) -> None:
+        self.serializers = SerializerRegistry() if serializers is None else serializers
+        """The serializers."""
+        self.default = default
+        """UUID of the store that takes new values."""
+        self._stores = stores
+        self._safe = safe
+        self._sequences: OrderedDict[bytes, SequenceReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def store(self, uuid: str) -> DataStore:
+        """The data store with a uuid.
+
+        Raises:
+            UnknownNameError: It is not one of the stores at hand.
+        """
+        try:
+            return self._stores[uuid]
+        except KeyError:
+            raise UnknownNameError(
+                f"the data store {uuid} is not open here",
+                hint="The run's manifest (runs/<run>/run.json) says where it is; configure an instance for it.",
+            ) from None
+
+    # -- saving ---------------------------------------------------------------------------------------------------
+
+    def save(self, value: object) -> ArtifactRef:
+        """Store a value that belongs to no record (a parameter, a constant): inline or as an object.
+
+        Raises:
+            UnpicklableError: No serializer can write it.
+            StoreFullError: No room.
+            StoreReadOnlyError: The store can't be written.
+        """
+        serialized = self.serializers.serialize(value)
+        digest = digest_of(serialized)
+        size = sum(memoryview(frame).nbytes for frame in serialized.frames)
+        place: InlinePlace | ObjectPlace | None = None
+        if size <= INLINE_LIMIT:
+            packed = pack_value(serialized.serializer, serialized.header, serialized.frames)
+            if len(packed) <= INLINE_LIMIT:
+                place = InlinePlace(data=packed)
+        if place is None:
+            self.save_object(serialized, digest)
+            place = ObjectPlace(store=self.default)
+        return ArtifactRef(
+            digest=digest, size=size, serializer=serialized.serializer, place=place, type=serialized.type
+        )
+
+    def save_object(self, serialized: SerializedValue, digest: bytes | None = None) -> str:
+        """Store a value as an object of the default store; its key. One that is there already is reused.
+
+        Args:
+            serialized: The value.
+            digest: Its identity, where known.
+
+        Raises:
+            StoreFullError: No room.
+            StoreReadOnlyError: The store can't be written.
+        """
+        frames = [memoryview(frame).cast("B") for frame in serialized.frames]
+        leaves = [frame_leaves(frame) for frame in frames]
+        if digest is None:
+            digest = value_digest(serialized.serializer, serialized.header, leaves)
+        return self.save_frames(serialized.serializer, serialized.header, frames, leaves, digest)
+
+    def save_frames(
+        self,
+        serializer: str,
+        header: bytes,
+        frames: Sequence[memoryview | bytes],
+        leaves: Sequence[Leaves],
+        digest: bytes,
+    ) -> str:
+        """`save_object` for frames whose leaves are hashed already."""
+        key = object_key(digest)
+        buffers, _ = layout_object(serializer, header, frames, leaves)
+        self._put(key, buffers)
+        return key
+
+    def save_pack(self, values: bytes) -> PackPlace:
+        """Store packed values together as one object of the default store; where the first one begins."""
+        leaves = [frame_leaves(values)]
+        digest = value_digest(PACK_ID, b"", leaves)
+        buffers, offsets = layout_object(PACK_ID, b"", [values], leaves)
+        self._put(object_key(digest), buffers)
+        return PackPlace(store=self.default, pack=digest, offset=offsets[0], length=len(values))
+
+    def _put(self, key: str, buffers: list[bytes | memoryview]) -> None:
+        size = sum(map(len, buffers))
+        if self.reuse(key, size):
+            return
+        store, body = self.store(self.default), cast("Body", buffers)
+        try:
+            store.put(key, body)
+        except AlreadyExistsError:
+            # Written meanwhile by someone else, or there with another size: cut short by the storage.
+            if not self.reuse(key, size):
+                store.put(key, body, mode="overwrite")
+
+    def reuse(self, key: str, size: int) -> bool:
+        """Whether the default store has an object of this size; if so it is made young enough to be left alone by a
+        collector."""
+        store = self.store(self.default)
+        try:
+            info = store.head(key)
+            if info.size != size:
+                return False
+            if info.now - info.modified > GRACE_SECONDS / 2:
+                store.refresh(key)
+        except NotFoundError:
+            return False
+        return True
+
+    # -- loading --------------------------------------------------------------------------------------------------
+
+    def load(self, ref: ArtifactRef, *, name: str = "") -> Any:
+        """The value. Changing it never touches the store.
+
+        Args:
+            ref: What to load.
+            name: What errors call it.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: Its bytes do not match its digest.
+            PluginNotFoundError: Its serializer is not installed.
+            UnpicklableError: It holds code of another Python version.
+        """
+        if ref.serializer == SEQUENCE_ID:
+            return list(self.open_sequence(ref))
+        serializer = self.serializers.by_id(ref.serializer)
+        if self._safe and not serializer.safe:
+            raise StoreError(
+                f"{describe(ref, name)} is not loaded: {ref.serializer} can run code, only safe formats are allowed",
+                hint="Allow unsafe serializers if you trust whoever wrote it.",
+            )
+        header, frames = self.fetch(ref, name=name)
+        return serializer.load(header, frames)
+
+    def fetch(self, ref: ArtifactRef, *, name: str = "") -> tuple[bytes, list[memoryview]]:
+        """Header and frames, verified. The frames are the caller's own and writable.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: Its bytes do not match its digest.
+        """
+        if isinstance(ref.place, ObjectPlace):
+            return self._fetch_object(ref, name)
+        packed = self.fetch_packed(ref, name=name)
+        header, frames = unpack_value(ref.serializer, packed)
+        return header, [memoryview(bytearray(frame)) for frame in frames]
+
+    def fetch_packed(self, ref: ArtifactRef, *, name: str = "") -> bytes:
+        """The packed value of a small artifact, verified.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: Its bytes do not match its digest.
+        """
+        place = ref.place
+        if isinstance(place, InlinePlace):
+            packed = place.data
+        elif isinstance(place, RecordPlace):
+            return self._fetch_from_record(ref, place, name)
+        elif isinstance(place, PackPlace):
+            key = object_key(place.pack)
+            packed = self._read(place.store, key, place.offset, place.length, ref, name)
+        else:
+            header, frames = self._fetch_object(ref, name)
+            return pack_value(ref.serializer, header, frames)
+        if not _matches(ref, packed):
+            raise corrupt(ref, name, "its bytes do not match its digest")
+        return packed
+
+    def open_sequence(self, ref: ArtifactRef, *, name: str = "") -> SequenceReader:
+        """The items of a foreach, read one at a time. Kept for the next call.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: Its index does not match its digest.
+        """
+        with self._lock:
+            reader = self._sequences.get(ref.digest)
+            if reader is not None:
+                self._sequences.move_to_end(ref.digest)
+                return reader
+        from dovetail.artifacts.sequences import SequenceReader
+
+        reader = SequenceReader(self, ref, name=name)
+        with self._lock:
+            self._sequences[ref.digest] = reader
+            if len(self._sequences) > SEQUENCES:
+                self._sequences.popitem(last=False)
+        return reader
+
+    # -- bytes ----------------------------------------------------------------------------------------------------
+
+    def _read(self, uuid: str, key: str, offset: int, length: int, ref: ArtifactRef, name: str) -> bytes:
+        store = self.store(uuid)
+        try:
+            return store.get(key, byte_range=(offset, offset + length)).read()
+        except NotFoundError as error:
+            raise gone(ref, name, f"{key} is not in {store.url}") from error
+
+    def _fetch_from_record(self, ref: ArtifactRef, place: RecordPlace, name: str) -> bytes:
+        if not place.run:
+            raise StoreError(f"{describe(ref, name)} has no place yet: its record is not written")
+        store = self.store(place.store)
+        if place.at is not None:
+            key, offset, length = place.at
+            try:
+                packed = store.get(key, byte_range=(offset, offset + length)).read()
+            except NotFoundError:
+                packed = b""
+            if _matches(ref, packed):
+                return packed
+        record = find_record(store, place.run, place.path, place.call_digest, uuid=place.store)
+        if record is None:
+            raise gone(ref, name, f"the task has no commit record in {store.url}")
+        found = record.sequence if ref.serializer == SEQUENCE_ID else record.outputs.get(place.name)
+        if found is None or found.digest != ref.digest:
+            raise gone(ref, name, f"the task's commit record in {store.url} has another value")
+        if isinstance(found.place, RecordPlace):
+            assert found.place.at is not None
+            key, offset, length = found.place.at
+            packed = self._read(place.store, key, offset, length, ref, name)
+            if not _matches(ref, packed):
+                raise corrupt(ref, name, f"bytes {offset} to {offset + length} of {key} in {store.url} do not match it")
+            return packed
+        return self.fetch_packed(found, name=name)
+
+    def _fetch_object(self, ref: ArtifactRef, name: str) -> tuple[bytes, list[memoryview]]:
+        assert isinstance(ref.place, ObjectPlace)
+        store = self.store(ref.place.store)
+        key = object_key(ref.digest)
+        what = f"{describe(ref, name)}: {key} in {store.url}"
+        try:
+            view = open_object(store, key)
+        except NotFoundError as error:
+            raise gone(ref, name, f"{key} is not in {store.url}") from error
+        header = _object_header(view, ref, what)
+        frames: list[memoryview] = []
+        for number, at in enumerate(header.frames):
+            frame = view[at.offset : at.offset + at.length]
+            for begin, end, digest in at.pieces():
+                if blake3(frame[begin:end]).digest() != digest:
+                    raise CorruptDataError(
+                        f"{what} is corrupt: bytes {begin} to {end} of frame {number} do not match their digest",
+                        hint=_CORRUPT_HINT,
+                    )
+            frames.append(frame)
+        return header.header, frames
+
+
+_CORRUPT_HINT = "The storage changed what was written. Remove the object and run the step again, or restore a copy."
+
+
+def _object_header(view: memoryview, ref: ArtifactRef, what: str) -> Header:
+    offset, length, crc = decode_prelude(view[:PRELUDE_SIZE], what)
+    header = decode_header(view[offset : offset + length], crc, what)
+    check_header(header, ref.digest, view.nbytes, what)
+    return header
+
+
+def open_object(store: DataStore, key: str) -> memoryview:
+    """A private, writable view of an object: mapped copy-on-write where it is large and a local file, else a copy.
+
+    Raises:
+        NotFoundError: There is no such key.
+    """
+    if store.capabilities & DataStoreCapability.LOCAL_PATH and len(_mappings) < MAPPINGS:
+        path = cast(SupportsLocalPath, store).local_path(key)
+        try:
+            with open(path, "rb") as file:
+                size = file.seek(0, 2)
+                if size >= MAP_FROM:
+                    # Private: what a task writes to its arrays stays in its own memory.
+                    options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+                    mapping = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY, **options)
+                    _mappings.add(mapping)
+                    return memoryview(mapping)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{key} is not in {store.url}") from error
+    result = store.get(key)
+    buffer = bytearray(result.length)
+    count = result.readinto(buffer)
+    return memoryview(buffer)[:count]
+
+
+def _matches(ref: ArtifactRef, packed: bytes) -> bool:
+    try:
+        header, frames = unpack_value(ref.serializer, packed)
+    except CorruptDataError:
+        return False
+    leaves: Sequence[Leaves] = [frame_leaves(frame) for frame in frames]
+    return value_digest(ref.serializer, header, leaves) == ref.digest
+
+
+def describe(ref: ArtifactRef, name: str) -> str:
+    """What errors call an artifact."""
+    place = ref.place
+    if not name and isinstance(place, RecordPlace):
+        name = f"{place.run}/{place.path}/{place.name}"
+    kind = f"{ref.type or ref.serializer}, {ref.size} bytes, {ref.digest.hex()[:12]}"
+    return f"artifact {name} ({kind})" if name else f"an artifact ({kind})"
+
+
+def gone(ref: ArtifactRef, name: str, why: str) -> ArtifactGoneError:
+    """The error of an artifact whose bytes are not there."""
+    return ArtifactGoneError(
+        f"{describe(ref, name)} is gone: {why}",
+        hint="Its run was deleted, or its store was cleaned. Run the step again.",
+    )
+
+
+def corrupt(ref: ArtifactRef, name: str, why: str) -> CorruptDataError:
+    """The error of an artifact whose bytes are not its own."""
+    return CorruptDataError(f"{describe(ref, name)} is corrupt: {why}", hint=_CORRUPT_HINT)
