@@ -68,6 +68,8 @@ class EventHooks:
                 self._queue.append(event)
             self._wake.notify()
 
+    __call__ = feed
+
     def close(self, timeout: float = 5.0) -> bool:
         """Let observers see what is queued, then end. Idempotent.
 

@@ -52,3 +52,8 @@ def run_check(spec: HealthCheckSpec, open: Callable[[], Any] | None, *, online: 
     except Exception as error:
         problems = (Problem(code="check-failed", message=f"{type(error).__name__}: {error}"),)
     return CheckResult(name=spec.name, problems=problems, seconds=time.monotonic() - begin)
+
+
+def nothing(context: CheckContext) -> tuple[Problem, ...]:
+    """The check of what can be opened: that it can be."""
+    return ()

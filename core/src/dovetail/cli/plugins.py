@@ -1,0 +1,297 @@
+"""`dovetail plugins`: what is installed, whether it can be used, and whether it is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dovetail.cli import output
+from dovetail.interfaces.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from dovetail.plugins.health import CheckResult
+    from dovetail.plugins.records import Offer, PluginRecord
+    from dovetail.settings import Settings
+
+__all__ = ["configure", "run"]
+
+_COLOURS = {
+    "ready": "green",
+    "built-in": "dim",
+    "broken": "red",
+    "incompatible": "red",
+    "duplicate": "yellow",
+    "missing-dependency": "yellow",
+    "blocked": "yellow",
+    "not-allowed": "yellow",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Sub-verbs `list`, `show` and `doctor`."""
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="list | show | doctor")
+    listing = verbs.add_parser("list", help="what every plugin provides")
+    listing.add_argument(
+        "--kind", help="only this kind: datastore, metadata, compute, environment, secrets, command ..."
+    )
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    show = verbs.add_parser("show", help="everything about one plugin, or about what has a name")
+    show.add_argument("name", metavar="NAME", help="distribution, entry point, or name of a backend or decorator")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    doctor = verbs.add_parser("doctor", help="load what is selected and run the plugins' checks")
+    doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin's checks")
+    doctor.add_argument("--online", action="store_true", help="let checks talk to services")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, show or check."""
+    from dovetail.settings import Settings
+
+    settings = Settings.load()
+    records = settings.registry.records()
+    if args.action == "list":
+        _list(records, args.kind, as_json=args.json)
+        return 0
+    if args.action == "show":
+        _show(settings, records, args.name, as_json=args.json)
+        return 0
+    return _doctor(settings, records, args.name, online=args.online, as_json=args.json)
+
+
+# -- list -----------------------------------------------------------------------------------------------------
+
+
+def _list(records: Sequence[PluginRecord], kind: str | None, *, as_json: bool) -> None:
+    if kind is not None:
+        _known_kind(kind)
+    if as_json:
+        plugins = [_record_json(record) for record in records]
+        if kind is not None:
+            for plugin in plugins:
+                plugin["offers"] = [offer for offer in plugin["offers"] if offer["kind"] == kind]
+            plugins = [plugin for plugin in plugins if plugin["offers"]]
+        output.emit_json(plugins)
+        return
+    rows: list[tuple[Any, ...]] = []
+    for record in records:
+        for offer in record.offers:
+            if kind is None or offer.spec.kind == kind:
+                rows.append(_offer_row(record, offer))
+        if not record.offers and kind is None:
+            status = record.status
+            note = record.reason or f"hooks {', '.join(record.hooks)}"
+            rows.append((record.entry, "-", record.version, "-", status, record.dist, note))
+    output.table(("NAME", "KIND", "VERSION", "API", "STATUS", "FROM", ""), rows, colours={"STATUS": _COLOURS})
+    broken = [record.dist for record in records if record.status == "broken"]
+    for dist in broken:
+        output.say(f"\n{dist} is broken: dovetail plugins show {dist} has the traceback")
+
+
+def _offer_row(record: PluginRecord, offer: Offer) -> tuple[Any, ...]:
+    spec = offer.spec
+    note = offer.reason or _abilities(spec) or spec.summary
+    return (spec.name, spec.kind, record.version, spec.api, offer.status, record.dist, note)
+
+
+def _abilities(spec: Any) -> str:
+    schemes = [f"{scheme}://" for scheme in getattr(spec, "schemes", ())]
+    return "  ".join(filter(None, (" ".join(schemes), ", ".join(getattr(spec, "capabilities", ())))))
+
+
+def _known_kind(kind: str) -> None:
+    from dovetail.plugins.hooknames import REGISTRATION
+    from dovetail.plugins.suggest import did_you_mean
+
+    kinds = sorted(REGISTRATION.values())
+    if kind not in kinds:
+        raise UnknownNameError(
+            f"there is no kind {kind!r}", hint=did_you_mean(kind, kinds) or f"There are: {', '.join(kinds)}."
+        )
+
+
+# -- show -----------------------------------------------------------------------------------------------------
+
+
+def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_json: bool) -> None:
+    found = [record for record in records if name in (record.dist, record.entry)]
+    found = found or [record for record in records if any(offer.spec.name == name for offer in record.offers)]
+    if not found:
+        from dovetail.plugins.known import install_command
+        from dovetail.plugins.suggest import did_you_mean
+
+        names = {record.dist for record in records} | {o.spec.name for record in records for o in record.offers}
+        hint = install_command(name) or did_you_mean(name, names) or "dovetail plugins list shows what there is."
+        raise UnknownNameError(f"nothing installed is called {name!r}", hint=hint)
+    if as_json:
+        output.emit_json([_record_json(record, settings_too=True) for record in found])
+        return
+    for number, record in enumerate(found):
+        if number:
+            output.say()
+        _show_record(record)
+
+
+def _show_record(record: PluginRecord) -> None:
+    output.say(output.paint(f"{record.dist} {record.version}".strip(), "bold"))
+    facts = [("status", record.status), ("why", record.reason), ("manifest", record.target), ("in", record.location)]
+    facts += [("hooks", ", ".join(record.hooks)), *(("note", note) for note in record.notes)]
+    output.pairs([(key, value) for key, value in facts if value], indent="  ")
+    if record.traceback:
+        output.say("\n" + record.traceback.rstrip())
+    for offer in record.offers:
+        spec = offer.spec
+        output.say(f"\n{spec.kind} {output.paint(spec.name, 'bold')}: {spec.summary}")
+        facts = [("status", offer.status), ("why", offer.reason), ("class", spec.factory), ("can", _abilities(spec))]
+        output.pairs([(key, value) for key, value in facts if value], indent="  ")
+        rows = [
+            (key["name"], key["type"], key["default"], key["variable"], key["help"]) for key in _settings_json(spec)
+        ]
+        if rows:
+            output.table(("SETTING", "TYPE", "DEFAULT", "VARIABLE", ""), rows)
+
+
+def _settings_json(spec: Any) -> list[dict[str, Any]]:
+    from dovetail.interfaces.errors import PluginError
+    from dovetail.plugins.descriptors import BackendSpec
+    from dovetail.plugins.opening import settings_class
+    from dovetail.plugins.schema import fields_of, to_plain
+
+    if not isinstance(spec, BackendSpec):
+        return []
+    try:
+        schema = settings_class(spec)
+    except PluginError:
+        return []
+    return [
+        {
+            "name": field.name,
+            "type": field.type_name,
+            "required": field.required,
+            "default": None if field.required else to_plain(field.default),
+            "variable": field.variable(spec.kind, spec.name),
+            "help": field.help,
+        }
+        for field in (fields_of(schema) if schema else ())
+    ]
+
+
+def _record_json(record: PluginRecord, *, settings_too: bool = False) -> dict[str, Any]:
+    offers = []
+    for offer in record.offers:
+        spec = offer.spec
+        entry: dict[str, Any] = {
+            "kind": spec.kind,
+            "name": spec.name,
+            "api": spec.api,
+            "status": offer.status,
+            "reason": offer.reason,
+            "summary": spec.summary,
+            "factory": spec.factory,
+            "schemes": list(getattr(spec, "schemes", ())),
+            "capabilities": list(getattr(spec, "capabilities", ())),
+        }
+        if settings_too:
+            entry["settings"] = _settings_json(spec)
+        offers.append(entry)
+    return {
+        "entry": record.entry,
+        "dist": record.dist,
+        "version": record.version,
+        "status": record.status,
+        "reason": record.reason,
+        "manifest": record.target,
+        "location": record.location,
+        "hooks": list(record.hooks),
+        "notes": list(record.notes),
+        "traceback": record.traceback,
+        "offers": offers,
+    }
+
+
+# -- doctor ---------------------------------------------------------------------------------------------------
+
+
+def _doctor(
+    settings: Settings, records: Sequence[PluginRecord], name: str | None, *, online: bool, as_json: bool
+) -> int:
+    """Exit code 1 only when something that a run here would use is unhealthy."""
+    from dovetail.plugins.descriptors import HealthCheckSpec
+    from dovetail.plugins.health import run_check
+
+    if name is not None and not any(name in (record.dist, record.entry) for record in records):
+        raise UnknownNameError(f"no plugin {name!r} is installed", hint="dovetail plugins list shows what there is.")
+    selected = _selected(settings) if name is None else []
+    results: list[tuple[str, bool, CheckResult]] = [("selected", True, result) for result in selected]
+    in_use = {result.name for result in selected}
+    for record in records:
+        if name is not None and name not in (record.dist, record.entry):
+            continue
+        for offer in record.offers:
+            if isinstance(offer.spec, HealthCheckSpec) and offer.status in ("ready", "built-in"):
+                open = _opener(settings, offer.spec.checks)
+                matters = offer.spec.checks in in_use
+                results.append((record.dist, matters, run_check(offer.spec, open, online=online)))
+    unhealthy = any(matters and result.problems for _, matters, result in results)
+    if as_json:
+        output.emit_json([_check_json(dist, matters, result) for dist, matters, result in results])
+        return int(unhealthy)
+    rows = [
+        (result.name, "healthy" if not result.problems else "unhealthy", f"{result.seconds * 1000:.0f} ms", dist)
+        for dist, _, result in results
+    ]
+    output.table(
+        ("CHECK", "STATUS", "TIME", "FROM"), rows, colours={"STATUS": {"healthy": "green", "unhealthy": "red"}}
+    )
+    for _, _, result in results:
+        for problem in result.problems:
+            output.say(f"\n{result.name}: {problem}")
+    for record in records:
+        if record.status not in ("ready", "built-in"):
+            output.say(f"\n{record.dist} is {record.status}: {record.reason}")
+    return int(unhealthy)
+
+
+def _selected(settings: Settings) -> list[CheckResult]:
+    """Whether what a run would use can be loaded and opened."""
+    from dovetail.plugins.descriptors import HealthCheckSpec
+    from dovetail.plugins.health import run_check
+    from dovetail.settings.layers import KINDS
+
+    results = []
+    for kind in KINDS:
+
+        def open(kind: str = kind) -> Any:
+            return settings.open(settings.select(kind))
+
+        name = f"{kind}:{settings.choice(kind).spec.name}"
+        spec = HealthCheckSpec(name=name, factory="dovetail.plugins.health:nothing")
+        results.append(run_check(spec, open, online=False))
+    return results
+
+
+def _opener(settings: Settings, checks: str) -> Any:
+    if not checks:
+        return None
+    kind, _, backend = checks.partition(":")
+
+    def open() -> Any:
+        choice = settings.choice(kind)
+        if choice.spec.name == backend:
+            return settings.open(settings.select(kind))
+        chosen = {kind: backend}
+        return settings.open(type(settings).load(cwd=settings.cwd, profile=settings.profile, **chosen).select(kind))
+
+    return open
+
+
+def _check_json(dist: str, matters: bool, result: CheckResult) -> dict[str, Any]:
+    return {
+        "check": result.name,
+        "from": dist,
+        "selected": matters,
+        "seconds": result.seconds,
+        "problems": [problem.to_plain() for problem in result.problems],
+    }

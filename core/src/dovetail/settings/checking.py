@@ -1,0 +1,131 @@
+"""Everything that is wrong with a flow's choices and options, found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dovetail.interfaces.errors import DovetailError, SettingsError
+from dovetail.interfaces.problems import Problem
+from dovetail.interfaces.tasks import Isolation
+from dovetail.plugins.descriptors import DecoratorSpec
+from dovetail.plugins.schema import Given, problems_of
+from dovetail.settings.layers import KINDS
+from dovetail.settings.overrides import STEP_KINDS, is_text
+from dovetail.settings.policies import POLICIES
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
+    from dovetail.settings.resolve import Settings
+
+__all__ = ["check_flow"]
+
+
+def check_flow(settings: Settings, flow: FlowDescription) -> list[Problem]:
+    """Problems of every step, each told once."""
+    problems = list(_check_sets(settings, flow))
+    try:
+        _ = settings.with_uses
+    except DovetailError as error:
+        # Nothing can be resolved with an argument that means nothing.
+        return [*problems, _problem(error)]
+    for use in flow.decorators:
+        problems += _check_use(settings, use, flow.file)
+    try:
+        settings.select("metadata", None, flow)
+    except DovetailError as error:
+        problems.append(_problem(error))
+    for step in flow.steps:
+        problems += _check_step(settings, step, flow)
+    return list(dict.fromkeys(problems))
+
+
+def _check_sets(settings: Settings, flow: FlowDescription) -> Iterable[Problem]:
+    names = flow.by_name
+    for override in settings.sets:
+        if override.step != "*" and override.step not in names:
+            from dovetail.plugins.suggest import did_you_mean
+
+            hint = did_you_mean(override.step, names) or f"The steps are: {', '.join(names)}."
+            message = f"{override.given.source}: {flow.name} has no step {override.step!r}"
+            yield Problem(code="unknown-step", message=message, fix=hint)
+
+
+def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription) -> list[Problem]:
+    problems: list[Problem] = []
+    seen: dict[str, DecoratorUse] = {}
+    for use in step.decorators:
+        problems += _check_use(settings, use, step.file or flow.file)
+        if use.kind in seen and use.kind in STEP_KINDS:
+            message = f"step {step.name!r} has two decorators of the kind {use.kind}"
+            problems.append(_at(Problem(code="duplicate-decorator", message=message, fix="Keep one of them."), use))
+        seen[use.kind] = use
+    line = step.line
+    place = {"file": step.file or flow.file, "line": line}
+    for kind in KINDS:
+        if kind == "metadata":
+            continue
+        try:
+            settings.select(kind, step, flow)
+        except DovetailError as error:
+            problems.append(_problem(error, seen.get(kind), **place))
+    try:
+        options = settings.step_options(step, flow)
+    except SettingsError as error:
+        problems += [_problem(SettingsError(text), **place) for text in _split(error)]
+    except DovetailError:
+        return problems  # The compute backend can't be found, which is told already.
+    else:
+        if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
+            message = f"step {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
+            fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
+            problems.append(Problem(code="timeout-needs-process", message=message, fix=fix, **place))
+    return problems
+
+
+def _check_use(settings: Settings, use: DecoratorUse, file: str) -> list[Problem]:
+    """A decorator whose kind nobody knows, or whose options its plugin refuses."""
+    if use.kind in KINDS or use.kind in POLICIES:
+        return []
+    try:
+        for kind in ("step-decorator", "flow-decorator"):
+            spec = settings.registry.find(kind, use.kind)
+            if isinstance(spec, DecoratorSpec):
+                return [_at(p, use) for p in _check_options(spec, use)]
+        known = {*KINDS, *POLICIES, *settings.registry.names("step-decorator")}
+    except DovetailError as error:
+        return [_problem(error, use, file=file)]
+    from dovetail.plugins.known import install_command
+    from dovetail.plugins.suggest import did_you_mean
+
+    fix = install_command(use.kind) or did_you_mean(use.kind, known) or ""
+    message = f"no installed plugin provides the decorator {use.kind!r}"
+    return [_at(Problem(code="unknown-decorator", message=message, fix=fix, file=file), use)]
+
+
+def _check_options(spec: DecoratorSpec, use: DecoratorUse) -> Iterable[Problem]:
+    from dovetail.plugins.loading import import_object
+
+    if spec.options is None:
+        return
+    given = {key: Given(value, use.source, is_text(use)) for key, value in use.options.items()}
+    for text in problems_of(import_object(spec.options), given, where=f"decorator {spec.name!r}"):
+        yield Problem(code="wrong-option", message=text)
+
+
+def _split(error: SettingsError) -> list[str]:
+    head, *rest = error.message.split("\n  ")
+    return rest or [head]
+
+
+def _problem(error: DovetailError, use: DecoratorUse | None = None, *, file: str = "", line: int = 0) -> Problem:
+    problem = Problem(code=error.code, message=error.message, fix=error.hint or "", file=file, line=line)
+    return problem if use is None else _at(problem, use)
+
+
+def _at(problem: Problem, use: DecoratorUse) -> Problem:
+    """The problem at the place where the decorator was written (`file:line`)."""
+    file, colon, line = use.source.rpartition(":")
+    if not colon or not line.isdigit():
+        return problem
+    return Problem(code=problem.code, message=problem.message, fix=problem.fix, file=file, line=int(line))

@@ -1,0 +1,60 @@
+"""Settings of Dovetail itself, as opposed to those of a backend."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dovetail.plugins.rules import PluginRules
+
+__all__ = ["CoreSettings", "TagSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagSettings:
+    """Tags of runs: `[tool.dovetail.tags]`."""
+
+    default: Annotated[tuple[str, ...], "Tags that every run gets"] = ()
+    required: Annotated[
+        tuple[str, ...], "What every run must have: a tag (`nightly`), or a key (`team:`) with any value"
+    ] = ()
+    pattern: Annotated[str, "Regular expression that every tag must match as a whole; empty: any"] = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from None
+
+    def problems(self, tags: tuple[str, ...]) -> list[str]:
+        """What is wrong with a run's tags; the defaults count as given by the caller already."""
+        wrong = []
+        for wanted in self.required:
+            if wanted not in tags and not (wanted.endswith(":") and any(tag.startswith(wanted) for tag in tags)):
+                shown = f"{wanted}..." if wanted.endswith(":") else wanted
+                wrong.append(f"a tag {shown} is required: add --tag {shown}")
+        if self.pattern:
+            bad = [tag for tag in tags if not re.fullmatch(self.pattern, tag)]
+            wrong += [f"tag {tag!r} does not match the pattern {self.pattern!r}" for tag in bad]
+        return wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSettings:
+    """Settings of Dovetail itself: `[tool.dovetail]`."""
+
+    max_workers: Annotated[int | None, "Attempts at once on this machine; the number of usable CPUs by default"] = None
+    on_failure: Annotated[
+        Literal["finish", "cancel", "continue"],
+        "After a task failed: let running ones finish and start nothing, cancel them, or go on with what does not "
+        "depend on it",
+    ] = "finish"
+    home: Annotated[Path | None, "Folder of local state; DOVETAIL_HOME comes first"] = None
+    tags: Annotated[TagSettings, "Tags of runs"] = field(default_factory=TagSettings)
+    plugins: Annotated[PluginRules, "Which plugins are used"] = field(default_factory=PluginRules)
+
+    def __post_init__(self) -> None:
+        if self.max_workers is not None and self.max_workers < 1:
+            raise ValueError("max_workers must be at least 1")

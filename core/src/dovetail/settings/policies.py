@@ -1,0 +1,176 @@
+"""Decorators of the core: their options, with Metaflow's names as aliases, and what they amount to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from dovetail.plugins.schema import Given
+
+__all__ = [
+    "POLICIES",
+    "RESOURCE_KEYS",
+    "CatchOptions",
+    "EnvironmentVariablesOptions",
+    "IsolationOptions",
+    "ResourcesOptions",
+    "RetryOptions",
+    "TimeoutOptions",
+    "canonical",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryOptions:
+    """`@retry`: try a failed attempt again."""
+
+    times: Annotated[int, "Further attempts after the first"] = 3
+    delay: Annotated[float, "Seconds before the first retry"] = 0.0
+    backoff: Annotated[float, "Factor on the delay for each further retry, at least 1"] = 1.0
+    max_delay: Annotated[float, "Longest pause, seconds"] = 3600.0
+    jitter: Annotated[float, "Fraction of the delay that is drawn at random and added or taken, 0 to 1"] = 0.0
+    on: Annotated[
+        tuple[str, ...], "Exceptions that are retried, `ValueError` or `package.module.Error`; none named: all"
+    ] = ()
+    minutes_between_retries: Annotated[float | None, "Metaflow's name: the delay in minutes"] = None
+
+    def __post_init__(self) -> None:
+        _require(self.times >= 0, "times must be 0 or more")
+        _require(self.delay >= 0 and self.max_delay >= 0, "delay and max_delay must be 0 or more")
+        _require(self.backoff >= 1, "backoff must be at least 1")
+        _require(0 <= self.jitter <= 1, "jitter must be between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchOptions:
+    """`@catch`: when the last attempt failed, the task succeeds and records the error."""
+
+    var: Annotated[str | None, "Name of the artifact that holds the error, None on success"] = None
+    print_exception: Annotated[bool, "Whether the traceback is printed to the task's stderr"] = True
+
+    def __post_init__(self) -> None:
+        _require(self.var is None or self.var.isidentifier(), f"var must be the name of an artifact, not {self.var!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutOptions:
+    """`@timeout`: kill an attempt that takes longer. The three add up."""
+
+    seconds: Annotated[float, "Seconds"] = 0.0
+    minutes: Annotated[float, "Minutes"] = 0.0
+    hours: Annotated[float, "Hours"] = 0.0
+
+    def __post_init__(self) -> None:
+        _require(min(self.seconds, self.minutes, self.hours) >= 0 and self.total > 0, "the time must be more than 0")
+
+    @property
+    def total(self) -> float:
+        """Seconds in all."""
+        return self.seconds + 60 * self.minutes + 3600 * self.hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesOptions:
+    """`@resources`: what a task asks of its backend."""
+
+    cpu: Annotated[float, "Cores"] = 1.0
+    memory: Annotated[int | None, "Mebibytes; the backend's default by default"] = None
+    gpu: Annotated[int, "Devices"] = 0
+    disk: Annotated[int | None, "Mebibytes; the backend's default by default"] = None
+    shared_memory: Annotated[int | None, "Mebibytes of /dev/shm; the backend's default by default"] = None
+
+    def __post_init__(self) -> None:
+        _require(self.cpu > 0, "cpu must be more than 0")
+        _require(self.gpu >= 0, "gpu must be 0 or more")
+        for name in ("memory", "disk", "shared_memory"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"{name} must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentVariablesOptions:
+    """`@environment_variables`: variables of the attempt's process."""
+
+    vars: Annotated[Mapping[str, str], "Name → value"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.vars:
+            _require(bool(re.fullmatch(r"[A-Za-z_]\w*", name)), f"{name!r} is not the name of a variable")
+            _require(not name.upper().startswith("DOVETAIL_"), f"{name} is Dovetail's own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsolationOptions:
+    """`@isolation`: in what kind of process or thread an attempt runs."""
+
+    kind: Annotated[
+        Literal["auto", "fork", "spawn", "thread", "inline"],
+        "`auto` is `fork` on Linux where it is safe, else `spawn`; `thread` and `inline` share one process",
+    ] = "auto"
+    reuse: Annotated[int | Literal["auto"], "Tasks that one process may run; module globals leak between them"] = 1
+
+    def __post_init__(self) -> None:
+        _require(self.reuse == "auto" or self.reuse >= 1, 'reuse must be at least 1, or "auto"')
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+POLICIES: dict[str, type] = {
+    "retry": RetryOptions,
+    "catch": CatchOptions,
+    "timeout": TimeoutOptions,
+    "resources": ResourcesOptions,
+    "environment_variables": EnvironmentVariablesOptions,
+    "isolation": IsolationOptions,
+}
+"""Kind of decorator → its options."""
+
+RESOURCE_KEYS = ("cpu", "memory", "gpu", "disk", "shared_memory")
+"""Options of a compute decorator that are resources rather than settings of the backend."""
+
+
+def canonical(kind: str, given: Mapping[str, Given]) -> dict[str, Given]:
+    """Options with aliases replaced, so that layers can be merged key by key."""
+    fix = _CANONICAL.get(kind)
+    return dict(given) if fix is None else fix(dict(given))
+
+
+def _retry(given: dict[str, Given]) -> dict[str, Given]:
+    minutes = given.pop("minutes_between_retries", None)
+    if minutes is not None and "delay" not in given:
+        try:
+            seconds = 60 * float(minutes.value)
+        except (TypeError, ValueError):
+            given["minutes_between_retries"] = minutes  # Let the schema say what is wrong with it.
+        else:
+            given["delay"] = Given(seconds, minutes.source)
+    return given
+
+
+def _environment_variables(given: dict[str, Given]) -> dict[str, Given]:
+    """`vars={...}` and, from `--set` and `--with`, variables by their names: one key a variable."""
+    whole = given.pop("vars", None)
+    if whole is None:
+        return given
+    value: Any = whole.value
+    if whole.text and isinstance(value, str):
+        from dovetail.plugins.coercion import Mismatch, coerce
+
+        try:
+            value = coerce(value, dict[str, str], text=True)
+        except Mismatch:
+            return {"vars": whole}
+    if not isinstance(value, Mapping):
+        return {"vars": whole}
+    return {**{str(name): Given(part, whole.source, whole.text) for name, part in value.items()}, **given}
+
+
+_CANONICAL: dict[str, Callable[[dict[str, Given]], dict[str, Given]]] = {
+    "retry": _retry,
+    "environment_variables": _environment_variables,
+}

@@ -1,0 +1,339 @@
+"""`Settings`: everything that was said, and the answer to what holds for a run or a step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.errors import DovetailError, PluginNotFoundError, SettingsError
+from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
+from dovetail.plugins.descriptors import DecoratorSpec
+from dovetail.plugins.registry import Registry, registry
+from dovetail.plugins.schema import Given
+from dovetail.settings.core import CoreSettings
+from dovetail.settings.home import find_home
+from dovetail.settings.layers import KINDS, Layer, environment_layer, file_layers, same_key
+from dovetail.settings.overrides import SetOverride, is_text, parse_set, parse_with, with_use
+from dovetail.settings.policies import POLICIES, RESOURCE_KEYS
+from dovetail.settings.reading import SECTIONS, read_core
+from dovetail.settings.selection import DEFAULTS, Choice, Claim, Selection, choose, instances, select
+from dovetail.settings.steps import Group, Merged, StepOptions, merge, options_of
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.problems import Problem
+    from dovetail.settings.explain import Explained
+
+__all__ = ["Settings"]
+
+
+class Settings:
+    """Resolved layers. Immutable; made by `load`."""
+
+    def __init__(
+        self,
+        *,
+        core: CoreSettings,
+        core_sources: Mapping[str, str],
+        layers: Sequence[Layer],
+        sets: Sequence[SetOverride],
+        with_: Sequence[str],
+        choices: Mapping[str, str],
+        home: Path,
+        cwd: Path,
+        profile: str | None,
+    ) -> None:
+        self.core = core
+        """Settings of Dovetail itself."""
+        self.core_sources = core_sources
+        """`tags.required` and so on → where the value came from; what has a default only is left out."""
+        self.layers = tuple(layers)
+        """Configuration layers, high to low."""
+        self.home = home
+        """Folder of local state; it may not exist yet."""
+        self.cwd = cwd
+        """Working directory that everything was looked up from."""
+        self.profile = profile
+        """Profile in use."""
+        self._sets = tuple(sets)
+        self._with_texts = tuple(with_)
+        self._choices = choices
+        self._with: tuple[DecoratorUse, ...] | None = None
+        self._routes: dict[tuple[str, str, str], tuple[str, str] | None] = {}
+
+    @classmethod
+    def load(
+        cls,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        profile: str | None = None,
+        set_: Iterable[str] = (),
+        with_: Iterable[str] = (),
+        compute: str | None = None,
+        datastore: str | None = None,
+        metadata: str | None = None,
+        environment: str | None = None,
+        plugins: bool = True,
+    ) -> Settings:
+        """Read every layer.
+
+        Args:
+            cwd: Working directory; the process's by default.
+            env: Environment variables; the process's by default.
+            profile: Name of the profile; `DOVETAIL_PROFILE`, or what a file's `profile` says, by default.
+            set_: `--set` arguments.
+            with_: `--with` arguments.
+            compute: `--compute`: overrides whatever else chooses the compute backend of a step.
+            datastore: `--datastore`: a name or URL; overrides what the flow says as a whole, not what a step says.
+            metadata: `--metadata`.
+            environment: `--environment`; as `datastore`.
+            plugins: False leaves every plugin out (`--no-plugins`).
+
+        Raises:
+            SettingsError: A file, variable or argument is wrong; everything that is wrong is named at once.
+        """
+        choices = {"compute": compute, "datastore": datastore, "metadata": metadata, "environment": environment}
+        env = os.environ if env is None else env
+        cwd = Path(os.getcwd() if cwd is None else cwd).absolute()
+        parsed = parse_set(set_, SECTIONS)
+        files, chosen = file_layers(cwd, env, profile)
+        layers = [layer for layer in (parsed.layer, environment_layer(env)) if layer is not None] + files
+        core, sources = read_core(layers, env, plugins=plugins, problems=parsed.problems)
+        home = core.home if core.home is not None and not env.get("DOVETAIL_HOME") else find_home(cwd, env)
+        return cls(
+            core=core,
+            core_sources=sources,
+            layers=layers,
+            sets=parsed.steps,
+            with_=tuple(with_),
+            choices={kind: name for kind, name in choices.items() if name is not None},
+            home=home,
+            cwd=cwd,
+            profile=chosen,
+        )
+
+    @property
+    def registry(self) -> Registry:
+        """The process's registry, with these rules about plugins."""
+        return registry(self.core.plugins)
+
+    # -- backends ---------------------------------------------------------------------------------------------
+
+    def select(
+        self,
+        kind: str,
+        step: StepDescription | None = None,
+        flow: FlowDescription | None = None,
+        call: Sequence[DecoratorUse] = (),
+    ) -> Selection:
+        """The backend of a kind for a step, or for the run as a whole.
+
+        Args:
+            kind: `datastore`, `metadata`, `compute` or `environment`.
+            step: The step; None: the run.
+            flow: The flow that it belongs to.
+            call: What the call site says.
+
+        Raises:
+            PluginError: Nothing usable provides what was chosen.
+            SettingsError: Settings of the backend are wrong.
+        """
+        from dovetail.plugins.opening import settings_class
+
+        choice = self.choice(kind, step, flow, call)
+        ignore = RESOURCE_KEYS if kind == "compute" else ()
+        return select(choice, settings_class(choice.spec), cwd=self.cwd, ignore=ignore)
+
+    def choice(
+        self,
+        kind: str,
+        step: StepDescription | None = None,
+        flow: FlowDescription | None = None,
+        call: Sequence[DecoratorUse] = (),
+    ) -> Choice:
+        """As `select`, before the settings are checked, with what was overridden."""
+        asker = f"step {step.name!r}" if step else f"flow {flow.name!r}" if flow else ""
+        claims = list(self._claims(kind, step, flow, call))
+        return choose(kind, claims, self.layers, self.registry, asker=asker)
+
+    def _claims(
+        self, kind: str, step: StepDescription | None, flow: FlowDescription | None, call: Sequence[DecoratorUse]
+    ) -> Iterable[Claim]:
+        """Who says what about a kind, high to low. Ends with one that has a name."""
+        flag = self._choices.get(kind)
+        if kind == "compute" and flag is not None:
+            yield Claim(name=flag, source=f"--{kind}")
+        if step is not None:
+            for override in self._sets:
+                if override.kind == kind and override.step in (step.name, "*"):
+                    if override.key:
+                        yield Claim(options={override.key: override.given}, source=override.given.source)
+                    else:
+                        yield Claim(name=str(override.given.value), source=override.given.source)
+            own = [use for use in (*call, *step.decorators) if use.kind == kind]
+            yield from map(_claim, own or [use for use in self.with_uses if use.kind == kind])
+        else:
+            yield from (_claim(use) for use in self.with_uses if use.kind == kind)
+        if kind != "compute" and flag is not None:
+            yield Claim(name=flag, source=f"--{kind}")
+        if flow is not None:
+            yield from (_claim(use) for use in flow.decorators if use.kind == kind)
+        for layer in self.layers:
+            default = layer.get(kind, "default")
+            if default is None and isinstance(layer.tree.get(kind), str):
+                default = layer.given(layer.tree[kind], kind)
+            if default is not None:
+                yield Claim(name=str(default.value), source=default.source, base=default.base)
+        if step is not None and flow is not None and kind != "metadata":
+            routed = self._routed(kind, flow, step)
+            if routed is not None:
+                yield Claim(name=routed[0], source=f"dovetail_route_step of {routed[1]}")
+        yield Claim(name=DEFAULTS[kind], source="default")
+
+    def _routed(self, kind: str, flow: FlowDescription, step: StepDescription) -> tuple[str, str] | None:
+        """What policy hooks say; asked once for each step."""
+        key = (kind, flow.name, step.name)
+        if key not in self._routes:
+            self._routes[key] = self.registry.route(kind, flow.name, step, DEFAULTS[kind])
+        return self._routes[key]
+
+    def open(self, selection: Selection, *, bare: bool = False) -> Any:
+        """Open a selected backend; the caller closes it.
+
+        Raises:
+            DovetailError: It can't be loaded or opened.
+        """
+        from dovetail.plugins.opening import open_backend
+
+        return open_backend(selection.kind, selection.to_plain(), home=self.home, known=self.registry, bare=bare)
+
+    def instances(self, kind: str) -> list[str]:
+        """Names of configured instances of a kind."""
+        return instances(kind, self.layers)
+
+    # -- policies ---------------------------------------------------------------------------------------------
+
+    def step_options(
+        self,
+        step: StepDescription,
+        flow: FlowDescription | None = None,
+        call: Sequence[DecoratorUse] = (),
+    ) -> StepOptions:
+        """The policies of a step.
+
+        Raises:
+            SettingsError: Options are wrong; everything that is wrong is named at once.
+        """
+        merged = {kind: self.merged(kind, step, flow, call) for kind in POLICIES}
+        compute = self.choice("compute", step, flow, call).given
+        resources = {key: value for key, value in compute.items() if key in RESOURCE_KEYS}
+        return options_of(merged, resources, where=f"step {step.name!r}")
+
+    def merged(
+        self, kind: str, step: StepDescription, flow: FlowDescription | None, call: Sequence[DecoratorUse] = ()
+    ) -> Merged:
+        """Options of one kind of policy for a step, with what was overridden."""
+        sets = [s for s in self._sets if s.kind == kind and s.step in (step.name, "*")]
+        sets.sort(key=lambda override: override.step == "*")
+        groups = []
+        if sets:
+            named: dict[str, Given] = {}
+            for override in reversed(sets):
+                named[override.key] = override.given
+            groups.append(Group(options=named, source="--set"))
+        own = [use for use in (*call, *step.decorators) if use.kind == kind]
+        groups += map(_group, own or [use for use in self.with_uses if use.kind == kind])
+        if flow is not None:
+            groups += [_group(use) for use in flow.decorators if use.kind == kind]
+        for layer in self.layers:
+            table = dict(layer.values(kind))
+            if table:
+                groups.append(Group(options=table, source=layer.name))
+        return merge(kind, groups)
+
+    # -- decorators of the command line -----------------------------------------------------------------------
+
+    @property
+    def with_uses(self) -> tuple[DecoratorUse, ...]:
+        """`--with` arguments as decorators.
+
+        Raises:
+            SettingsError, PluginNotFoundError: One of them means nothing.
+        """
+        if self._with is None:
+            self._with = tuple(self._with_use(text) for text in self._with_texts)
+        return self._with
+
+    def _with_use(self, text: str) -> DecoratorUse:
+        name, options, bare = parse_with(text)
+        plain = name.replace("-", "_")
+        if plain in POLICIES or (plain in KINDS and plain != "metadata"):
+            if plain in POLICIES:
+                if bare:
+                    raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
+                return with_use(plain, plain, options, text)
+            chosen = bare or options.pop("name", "")
+            if not chosen:
+                raise SettingsError(f"--with {text}: which {plain}?", hint=f"Write --with {plain}:NAME")
+            return with_use(plain, chosen, options, text)
+        if bare:
+            raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
+        decorator = self.registry.find("step-decorator", name)
+        if isinstance(decorator, DecoratorSpec):
+            if decorator.chooses:
+                return with_use(decorator.chooses, decorator.backend or decorator.name, options, text)
+            return with_use(decorator.name, decorator.name, options, text)
+        for kind in ("compute", "environment", "datastore"):
+            if any(same_key(name, known) for known in self.instances(kind)) or self.registry.find(kind, name):
+                return with_use(kind, name, options, text)
+        raise self._unknown_with(name, text)
+
+    def _unknown_with(self, name: str, text: str) -> DovetailError:
+        from dovetail.plugins.known import KNOWN, install_command
+        from dovetail.plugins.suggest import nearest
+
+        if command := install_command(name):
+            return PluginNotFoundError(f"--with {text}: {name!r} is not installed", hint=command)
+        known = {*POLICIES, *self.registry.names("step-decorator"), *KNOWN}
+        for kind in ("compute", "environment", "datastore"):
+            known |= {kind, *self.instances(kind), *self.registry.names(kind)}
+        near = nearest(name, known)
+        hint = f"Did you mean {near!r}?" if near else "dovetail plugins list shows what there is."
+        return PluginNotFoundError(f"--with {text}: there is no decorator or backend {name!r}", hint=hint)
+
+    # -- checks and explanations ------------------------------------------------------------------------------
+
+    def check(self, flow: FlowDescription) -> list[Problem]:
+        """Everything that is wrong with the choices and options of a flow's steps, each with its place."""
+        from dovetail.settings.checking import check_flow
+
+        return check_flow(self, flow)
+
+    def explain(self, step: StepDescription | None = None, flow: FlowDescription | None = None) -> list[Explained]:
+        """Every value that holds for a step, or for a run as a whole, and where it came from."""
+        from dovetail.settings.explain import explain
+
+        return explain(self, step, flow)
+
+    @property
+    def sets(self) -> tuple[SetOverride, ...]:
+        """`--set` arguments for steps."""
+        return self._sets
+
+    def __repr__(self) -> str:
+        return f"Settings(home={str(self.home)!r}, layers={[layer.name for layer in self.layers]!r})"
+
+
+def _claim(use: DecoratorUse) -> Claim:
+    text = is_text(use)
+    options = {key: Given(value, use.source, text) for key, value in use.options.items()}
+    return Claim(name=use.name, options=options, source=use.source or f"@{use.kind}")
+
+
+def _group(use: DecoratorUse) -> Group:
+    text = is_text(use)
+    options = {key: Given(value, use.source or f"@{use.kind}", text) for key, value in use.options.items()}
+    if use.kind == "isolation" and use.name not in ("", "isolation") and "kind" not in options:
+        options["kind"] = Given(use.name, use.source or "@isolation")
+    return Group(options=options, source=use.source)

@@ -1,0 +1,172 @@
+"""What a step's attempts follow: retries, catch, time limit, resources, isolation, environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dovetail.interfaces.errors import SettingsError
+from dovetail.interfaces.tasks import CatchPolicy, Isolation, Policy, Resources, RetryPolicy
+from dovetail.plugins.schema import Given, build, problems_of
+from dovetail.settings.policies import (
+    POLICIES,
+    RESOURCE_KEYS,
+    CatchOptions,
+    EnvironmentVariablesOptions,
+    IsolationOptions,
+    ResourcesOptions,
+    RetryOptions,
+    TimeoutOptions,
+    canonical,
+)
+
+__all__ = ["Group", "Merged", "StepOptions", "merge", "options_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """The policies of a step, resolved."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """When a failed attempt is tried again."""
+    catch: CatchPolicy | None = None
+    """Whether a failure becomes a value."""
+    timeout: float | None = None
+    """Seconds an attempt may take before it is killed."""
+    resources: Resources = field(default_factory=Resources)
+    """What it asks of the backend: `@resources` and the compute decorator's, the larger of each."""
+    isolation: Isolation = Isolation.AUTO
+    """Process or thread."""
+    reuse: int = 1
+    """Tasks that one process may run; 0: "auto"."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the attempt's process."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """`retry.times` and so on → where the value came from; what has a default only is left out."""
+
+    @property
+    def policy(self) -> Policy:
+        """Retries, catch, time limit and reuse, as a task call has them."""
+        return Policy(retry=self.retry, catch=self.catch, timeout=self.timeout, reuse=self.reuse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What one place says about a kind of policy."""
+
+    options: Mapping[str, Given] = field(default_factory=dict)
+    """Options, as given."""
+    source: str = ""
+    """Where it was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """Options of one kind after merging."""
+
+    present: bool
+    """Whether any place mentions the kind."""
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """Key → winning value."""
+    overridden: Mapping[str, tuple[Given, ...]] = field(default_factory=dict)
+    """Key → values that lost, the strongest first."""
+
+
+def merge(kind: str, groups: Sequence[Group]) -> Merged:
+    """Merge what several places say, high to low: key by key, a time limit as a whole since its parts add up."""
+    given: dict[str, Given] = {}
+    overridden: dict[str, list[Given]] = {}
+    for group in groups:
+        options = canonical(kind, group.options)
+        whole = kind == "timeout" and bool(given)
+        for key, value in options.items():
+            key = key if kind == "environment_variables" else key.replace("-", "_")
+            if whole or key in given:
+                overridden.setdefault(key, []).append(value)
+            else:
+                given[key] = value
+    return Merged(
+        present=bool(groups), given=given, overridden={key: tuple(values) for key, values in overridden.items()}
+    )
+
+
+def _as_schema(kind: str, merged: Merged) -> Mapping[str, Given]:
+    if kind != "environment_variables" or "vars" in merged.given:
+        return merged.given
+    source = next(iter(merged.given.values())).source if merged.given else ""
+    # Numbers are text here: OMP_NUM_THREADS=1 is written as a number by everyone.
+    values = {key: str(v.value) if isinstance(v.value, (int, float)) else v.value for key, v in merged.given.items()}
+    return {"vars": Given(values, source)}
+
+
+def problems_in(kind: str, merged: Merged, where: str) -> list[str]:
+    """What is wrong with merged options."""
+    return problems_of(POLICIES[kind], _as_schema(kind, merged), where=where) if merged.present else []
+
+
+def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, where: str) -> StepOptions:
+    """Policies from merged options.
+
+    Args:
+        merged: Kind → options.
+        compute: Resources among the options of the step's compute backend.
+        where: Whose they are, for messages: `step 'train'`.
+
+    Raises:
+        SettingsError: Naming everything that is wrong at once.
+    """
+    problems = [text for kind, m in merged.items() for text in problems_in(kind, m, f"{kind} of {where}")]
+    problems += problems_of(ResourcesOptions, compute, where=f"compute of {where}")
+    if problems:
+        head = ("several settings are wrong:",) if len(problems) > 1 else ()
+        raise SettingsError("\n  ".join((*head, *problems)))
+
+    def built(kind: str) -> Any:
+        return build(POLICIES[kind], _as_schema(kind, merged[kind]), where=kind) if merged[kind].present else None
+
+    sources = {f"{kind}.{key}": value.source for kind, m in merged.items() for key, value in m.given.items()}
+    sources |= {f"resources.{key}": value.source for key, value in compute.items() if f"resources.{key}" not in sources}
+    timeout: TimeoutOptions | None = built("timeout")
+    isolation: IsolationOptions = built("isolation") or IsolationOptions()
+    variables: EnvironmentVariablesOptions | None = built("environment_variables")
+    catch: CatchOptions | None = built("catch")
+    return StepOptions(
+        retry=_retry(built("retry")),
+        catch=None if catch is None else CatchPolicy(var=catch.var, print_exception=catch.print_exception),
+        timeout=None if timeout is None else timeout.total,
+        resources=_resources(built("resources"), build(ResourcesOptions, compute, where="compute"), compute),
+        isolation=Isolation(isolation.kind),
+        reuse=0 if isolation.reuse == "auto" else isolation.reuse,
+        env=dict(variables.vars) if variables else {},
+        sources=sources,
+    )
+
+
+def _retry(options: RetryOptions | None) -> RetryPolicy:
+    if options is None:
+        return RetryPolicy()
+    return RetryPolicy(
+        times=options.times,
+        delay=options.delay,
+        backoff=options.backoff,
+        max_delay=options.max_delay,
+        jitter=options.jitter,
+        on=options.on,
+    )
+
+
+def _resources(step: ResourcesOptions | None, compute: ResourcesOptions, asked: Iterable[str]) -> Resources:
+    """The larger of each that both ask for; `asked` names what the compute decorator does."""
+    options = step or ResourcesOptions()
+    values = {name: getattr(options, name) for name in RESOURCE_KEYS}
+    for name in asked:
+        own, other = values[name], getattr(compute, name)
+        values[name] = other if own is None or step is None else max(own, other)
+    return Resources(
+        cpu=values["cpu"],
+        memory_mb=values["memory"],
+        gpu=values["gpu"],
+        disk_mb=values["disk"],
+        shared_memory_mb=values["shared_memory"],
+    )
