@@ -16,6 +16,11 @@ MINORS := 3.10 3.11 3.12 3.13
 
 # Python comes from the machine, never from a download.
 export UV_PYTHON_DOWNLOADS := never
+# Trust what the machine trusts, as behind a proxy of its own; uv brings its own roots for a machine without any.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := 1
+export UV_NATIVE_TLS := 1
+endif
 UV := .tools/bin/uv
 BIN := .venv/bin
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
