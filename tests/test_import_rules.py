@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     # `dovetail/__init__.py` and `dovetail/__main__.py`: the public names, resolved when they are first used.
     "": ANYTHING,
 }
-# Allowed inside a function only: a flow file started as a program reaches the command line, `current.run` the client.
+# Allowed inside a function or for types only: a flow file started as a program reaches the command line, `current.run` the client.
 INSIDE_FUNCTIONS = {"authoring": {"cli", "client"}}
 # The conformance kit runs in a plugin author's tests, so it may use only what a plugin distribution may.
 PLUGINS_MAY_IMPORT = {"", "interfaces", "plugins"}
@@ -75,6 +75,8 @@ def imports_of(file: Path, root: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
+            if module == "dovetail" and [alias.name for alias in node.names] == ["__version__"]:
+                return  # a fact about the distribution, not a part of the house
             yield Import(file, node.lineno, module, in_function, guarded, for_types)
             for alias in node.names:  # `from dovetail import engine` names dovetail.engine
                 if (root / module.replace(".", "/") / alias.name).is_dir():
@@ -111,7 +113,7 @@ def allowed(found: Import) -> bool:
     if may is ANYTHING or there == here:
         return True
     if there in INSIDE_FUNCTIONS.get(here, ()):
-        return found.in_function
+        return found.in_function or found.for_types
     return there in may
 
 
@@ -163,6 +165,9 @@ def test_plugin_distributions_import_only_the_public_surface() -> None:
         ("engine", "import dovetail.local.store", False),
         ("authoring", "def main():\n    from dovetail.cli import main", True),
         ("authoring", "from dovetail.cli import main", False),
+        ("authoring", "if TYPE_CHECKING:\n    from dovetail.client import Run", True),
+        ("engine", "from dovetail import __version__", True),
+        ("engine", "from dovetail import FlowSpec", False),
         ("client", "if TYPE_CHECKING:\n    from dovetail.engine import driver", False),
         ("cli", "import dovetail.engine", True),
     ],
