@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     # `dovetail/__init__.py` and `dovetail/__main__.py`: the public names, resolved when they are first used.
     "": ANYTHING,
 }
-# Allowed inside a function or for types only: a flow file started as a program reaches the command line, `current.run` the client.
+# Allowed inside a function or for types only: a flow file started as a program reaches the command line,
+# `current.run` the client.
 INSIDE_FUNCTIONS = {"authoring": {"cli", "client"}}
 # The conformance kit runs in a plugin author's tests, so it may use only what a plugin distribution may.
 PLUGINS_MAY_IMPORT = {"", "interfaces", "plugins"}
