@@ -77,9 +77,7 @@ def _list(records: Sequence[PluginRecord], kind: str | None, *, as_json: bool) -
         return
     rows: list[tuple[Any, ...]] = []
     for record in records:
-        for offer in record.offers:
-            if kind is None or offer.spec.kind == kind:
-                rows.append(_offer_row(record, offer))
+        rows += [_offer_row(record, offer) for offer in record.offers if kind in (None, offer.spec.kind)]
         if not record.offers and kind is None:
             status = record.status
             note = record.reason or f"hooks {', '.join(record.hooks)}"
@@ -281,8 +279,7 @@ def _opener(settings: Settings, checks: str) -> Any:
         choice = settings.choice(kind)
         if choice.spec.name == backend:
             return settings.open(settings.select(kind))
-        chosen = {kind: backend}
-        return settings.open(type(settings).load(cwd=settings.cwd, profile=settings.profile, **chosen).select(kind))
+        return settings.open(settings.named(kind, backend))
 
     return open
 

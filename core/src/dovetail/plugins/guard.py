@@ -11,7 +11,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,7 +261,8 @@ def stats_of(backend: Any) -> dict[str, OperationStats]:
 
 
 def _wrap(backend: Any, spec: BackendSpec, state: _Guard) -> Any:
-    cls = _guarded_class(type(backend), spec.kind)
+    backend_class: Hashable = type(backend)
+    cls = _guarded_class(backend_class, spec.kind)
     guarded = cls.__new__(cls)
     guarded._dovetail_inner = backend
     guarded._dovetail_guard = state
@@ -269,7 +270,7 @@ def _wrap(backend: Any, spec: BackendSpec, state: _Guard) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _guarded_class(cls: type, kind: str) -> type:
+def _guarded_class(cls: Any, kind: str) -> Any:
     """A class with the interface's methods and the declared abilities, each through the guard.
 
     Real methods, not `__getattr__`: `isinstance` with a runtime-checkable protocol looks attributes up statically
@@ -277,17 +278,18 @@ def _guarded_class(cls: type, kind: str) -> type:
     """
     interface = interface_of(kind)
     names = set(RETRIES[kind]) | {name for name in vars(interface) if not name.startswith("_")}
-    declared = getattr(cls, "capabilities", None)
+    declared: Any = getattr(cls, "capabilities", None)
+    flags: Any = type(declared)
     undeclared: set[str] = set()
     for flag, methods in ABILITIES.get(kind, {}).items():
-        if declared is not None and type(declared)[flag] in declared:
+        if declared is not None and flags[flag] in declared:
             names |= set(methods)
         else:
             undeclared |= set(methods)
     names -= undeclared
-    if cls.__dict__.get("get_many") is None and kind == "datastore":
+    if kind == "datastore" and cls.get_many is interface.__dict__["get_many"]:
         names.discard("get_many")  # The interface's own then works on the guarded `get`.
-    members: dict[str, Any] = {"capabilities": declared, "open": classmethod(lambda _, *args: cls.open(*args))}  # type: ignore[attr-defined]
+    members: dict[str, Any] = {"capabilities": declared, "open": classmethod(lambda _, *args: cls.open(*args))}
     for name in sorted(names - {"open", "capabilities"}):
         attribute = getattr(cls, name, None)
         if isinstance(attribute, property):

@@ -90,9 +90,8 @@ def _implementations(module: ModuleType) -> dict[str, Callable[..., Any]]:
         options = getattr(value, f"{PROJECT}_impl", None) if callable(value) else None
         if isinstance(options, dict):
             found[options.get("specname") or name] = value
-        elif name.startswith(f"{PROJECT}_") and callable(value) and getattr(value, "__module__", "") == module.__name__:
-            if name in hooknames.all_hooks():
-                raise PluginContractError(f"{name} is not marked: write @hookimpl above it")
+        elif name in hooknames.all_hooks() and getattr(value, "__module__", "") == module.__name__:
+            raise PluginContractError(f"{name} is not marked: write @hookimpl above it")
     return found
 
 

@@ -49,7 +49,7 @@ def open_backend(
     if schema is None:
         if problems := problems_of(None, values, where=where):
             raise SettingsError(problems[0])
-        settings = None
+        settings: Any = None
     else:
         settings = build(schema, values, where=where)
     lookup = SecretLookup(known, home)

@@ -311,10 +311,10 @@ class Registry:
         if not self._third() or self._manager is None:
             return []
         dists = {f"{plugin.dist}:{plugin.entry}": plugin.dist for plugin in self._third()}
-        found = []
+        found: list[tuple[str, str, Any, tuple[str, ...]]] = []
         for hook in hooks:
-            for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-                found.append((dists[impl.plugin_name], hook, impl.function, tuple(impl.argnames)))
+            impls = reversed(getattr(self._manager.hook, hook).get_hookimpls())
+            found += [(dists[impl.plugin_name], hook, impl.function, tuple(impl.argnames)) for impl in impls]
         return found
 
     # -- messages ---------------------------------------------------------------------------------------------

@@ -45,9 +45,9 @@ class PluginRules:
             return "not-allowed", "plugins are off (--no-plugins, DOVETAIL_PLUGINS or plugins.mode)"
         if blocked := names & {normalised(name) for name in self.block}:
             return "blocked", f"{min(blocked)!r} is on the block list (plugins.block)"
-        if self.mode == "allow-list" or self.allow is not None:
-            if not names & {normalised(name) for name in self.allow or ()}:
-                return "not-allowed", "not on the allow list (plugins.allow)"
+        listed = self.mode == "allow-list" or self.allow is not None
+        if listed and not names & {normalised(name) for name in self.allow or ()}:
+            return "not-allowed", "not on the allow list (plugins.allow)"
         return None
 
     def to_env(self) -> dict[str, str]:

@@ -107,8 +107,9 @@ def build(cls: type[T], values: Mapping[str, Given], *, where: str) -> T:
     Raises:
         SettingsError: Naming every unknown key, wrong value and missing key at once.
     """
+    settings: T | None
     settings, problems = _build(cls, values, where)
-    if problems:
+    if problems or settings is None:
         raise _error(problems)
     return settings
 

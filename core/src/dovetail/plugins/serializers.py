@@ -30,10 +30,15 @@ class DeferredSerializer(Serializer):
     @property
     def real(self) -> Serializer:
         """The serializer itself; imports it."""
-        if self._real is None:
-            self._real = load(self._spec)()
-            self.safe = self._real.safe  # type: ignore[misc]
-        return self._real
+        real = self._real
+        if real is None:
+            real = self._real = self._load()
+        return real
+
+    def _load(self) -> Serializer:
+        real: Serializer = load(self._spec)()
+        self.safe = real.safe  # type: ignore[misc]
+        return real
 
     def accepts(self, value: object) -> bool:
         """Whether the value's class is, or inherits from, one that the descriptor names, and the serializer agrees."""

@@ -61,25 +61,25 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
             problems.append(_at(Problem(code="duplicate-decorator", message=message, fix="Keep one of them."), use))
         seen[use.kind] = use
     line = step.line
-    place = {"file": step.file or flow.file, "line": line}
+    file = step.file or flow.file
     for kind in KINDS:
         if kind == "metadata":
             continue
         try:
             settings.select(kind, step, flow)
         except DovetailError as error:
-            problems.append(_problem(error, seen.get(kind), **place))
+            problems.append(_problem(error, seen.get(kind), file=file, line=line))
     try:
         options = settings.step_options(step, flow)
     except SettingsError as error:
-        problems += [_problem(SettingsError(text), **place) for text in _split(error)]
+        problems += [_problem(SettingsError(text), file=file, line=line) for text in _split(error)]
     except DovetailError:
         return problems  # The compute backend can't be found, which is told already.
     else:
         if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
             message = f"step {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
             fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
-            problems.append(Problem(code="timeout-needs-process", message=message, fix=fix, **place))
+            problems.append(Problem(code="timeout-needs-process", message=message, fix=fix, file=file, line=line))
     return problems
 
 

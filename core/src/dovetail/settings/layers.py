@@ -168,13 +168,12 @@ def _tool_table(file: Path) -> dict[str, Any] | None:
 
 def _parse(file: Path) -> dict[str, Any]:
     import sys
+    from importlib import import_module
 
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        tree: dict[str, Any] = toml.loads(file.read_text(encoding="utf-8"))
+        return tree
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from error
     except ValueError as error:

@@ -57,7 +57,7 @@ def parse_set(texts: Iterable[str], sections: Sequence[str]) -> ParsedSets:
     problems = []
     for text in texts:
         left, equals, value = text.partition("=")
-        path = tuple(left.strip().split("."))
+        path = left.strip().split(".")
         if not equals or not all(path):
             problems.append(f"--set {text} is not of the form STEP.KIND.KEY=VALUE or KEY=VALUE")
             continue
@@ -70,7 +70,7 @@ def parse_set(texts: Iterable[str], sections: Sequence[str]) -> ParsedSets:
                 continue
             steps.append(SetOverride(step=path[0], kind=kind, key=path[2] if len(path) == 3 else "", given=given))
             continue
-        items[path] = value
+        items[tuple(path)] = value
         sources[tuple(part.replace("-", "_").lower() for part in path)] = f"--set {text}"
     layer = None
     if items:

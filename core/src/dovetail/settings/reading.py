@@ -143,29 +143,28 @@ def _rules(
 def _mode_and_allow(
     parsed: Sequence[tuple[Layer, dict[str, Any]]], sources: dict[str, str]
 ) -> tuple[str, tuple[str, ...] | None]:
-    mode, allow = "auto", None
-    trusted = [(layer, said) for layer, said in parsed if layer.rank != "project"]
-    project = [(layer, said) for layer, said in parsed if layer.rank == "project"]
-    for layer, said in reversed(trusted):
-        if "mode" in said:
-            mode, sources["plugins.mode"] = said["built"].mode, layer.name
-        if "allow" in said:
-            allow, sources["plugins.allow"] = said["built"].allow, layer.name
-    own_project = {"mode": None, "allow": None}
-    for layer, said in reversed(project):
-        for key in own_project:
-            if key in said:
-                own_project[key] = (layer, getattr(said["built"], key))
-    if own_project["mode"] is not None:
-        layer, wanted = own_project["mode"]
-        if _STRICTNESS.index(wanted) > _STRICTNESS.index(mode):
-            mode, sources["plugins.mode"] = wanted, layer.name
-    if own_project["allow"] is not None:
-        layer, wanted = own_project["allow"]
-        if allow is None:
-            allow, sources["plugins.allow"] = wanted, layer.name
-        elif wanted is not None:
-            names = {normalised(name) for name in wanted}
-            allow = tuple(name for name in allow if normalised(name) in names)
-            sources["plugins.allow"] = f"{sources['plugins.allow']}, narrowed by {layer.name}"
-    return mode, allow
+    mode, mode_layer = _said("mode", parsed, project=False)
+    allow, allow_layer = _said("allow", parsed, project=False)
+    stricter, mode_project = _said("mode", parsed, project=True)
+    fewer, allow_project = _said("allow", parsed, project=True)
+    if stricter is not None and _STRICTNESS.index(stricter) > _STRICTNESS.index(mode or "auto"):
+        mode, mode_layer = stricter, mode_project
+    if fewer is not None and allow is not None:
+        names = {normalised(name) for name in fewer}
+        allow = tuple(name for name in allow if normalised(name) in names)
+        allow_layer = f"{allow_layer}, narrowed by {allow_project}"
+    elif fewer is not None:
+        allow, allow_layer = fewer, allow_project
+    if mode is not None:
+        sources["plugins.mode"] = mode_layer
+    if allow is not None:
+        sources["plugins.allow"] = allow_layer
+    return mode or "auto", allow
+
+
+def _said(key: str, parsed: Sequence[tuple[Layer, dict[str, Any]]], *, project: bool) -> tuple[Any, str]:
+    """The value of the highest layer that has the key, among the project's or the others; (None, "") without one."""
+    for layer, said in parsed:
+        if key in said and (layer.rank == "project") is project:
+            return getattr(said["built"], key), layer.name
+    return None, ""

@@ -139,10 +139,17 @@ class Settings:
             PluginError: Nothing usable provides what was chosen.
             SettingsError: Settings of the backend are wrong.
         """
+        return self._checked(self.choice(kind, step, flow, call))
+
+    def named(self, kind: str, name: str) -> Selection:
+        """A backend by the name of an instance or backend, or by URL, whatever is chosen elsewhere; errors as in
+        `select`."""
+        return self._checked(choose(kind, [Claim(name=name)], self.layers, self.registry, asker=""))
+
+    def _checked(self, choice: Choice) -> Selection:
         from dovetail.plugins.opening import settings_class
 
-        choice = self.choice(kind, step, flow, call)
-        ignore = RESOURCE_KEYS if kind == "compute" else ()
+        ignore = RESOURCE_KEYS if choice.selection_kind == "compute" else ()
         return select(choice, settings_class(choice.spec), cwd=self.cwd, ignore=ignore)
 
     def choice(
