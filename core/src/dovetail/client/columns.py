@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dovetail.client.pages import TaskPage, decode_outputs, task_pages
+from dovetail.client.pages import TaskPage, decode_outputs
 from dovetail.client.unknown import unknown
 from dovetail.interfaces.events import TASK_COLUMNS
 from dovetail.interfaces.metadata import Query
@@ -21,27 +21,38 @@ __all__ = ["read_table", "read_values"]
 _DEFAULT = ("path", "step", "state", "attempt", "started", "finished", "cpu", "memory")
 _JSON = frozenset({"outputs", "error", "log", "record", "info"})
 _MISSING: Any = object()
+_LOOKED_AT = 100
+"""Of how many tasks the outputs are looked at for a near name."""
 
 
 def read_values(step: Step, name: str, default: Any) -> list[Any]:
     """One output of every task of a step, by foreach index (see `Step.values`)."""
     run = step.run
-    paths: list[str] = []
-    values: list[Any] = []
     query = Query(kind="tasks", run=run.id, step=step.name, oldest_first=True)
-    found = False
-    for page in task_pages(run._connection, query):
-        decoded = decode_outputs([row[2] for row in page.rows])
-        paths += [row[0] for row in page.rows]
+    rows = run._connection.provider.query(query, columns=("path", "outputs")).rows
+    column = _column(run, query, rows, [name], default)[name]
+    if all(value is default for value in column):
+        outputs = {other for task in step.tasks(limit=_LOOKED_AT) for other in task.outputs}
+        if name not in outputs:
+            raise unknown("artifact", name, outputs, where=f"the outputs of step {step.pathspec}")
+    return [column[at] for at in _in_order(step.name, [row[0] for row in rows])]
+
+
+def _column(
+    run: Run, query: Query, rows: list[tuple[Any, ...]], names: Sequence[str], default: Any
+) -> dict[str, list[Any]]:
+    """The values of artifacts, by name, of rows of (path, outputs)."""
+    decoded = decode_outputs([row[1] for row in rows])
+    columns: dict[str, list[Any]] = {}
+    for name in names:
         entries = [outputs.get(name) for outputs in decoded]
-        column = [default if entry is None else entry[0] if len(entry) == 1 else _MISSING for entry in entries]
-        _load_missing(run, page, name, entries, column)
-        values += column
-        found = found or any(entry is not None for entry in entries)
-    if not found:
-        outputs = {other for task in step.tasks(limit=100) for other in task.outputs}
-        raise unknown("artifact", name, outputs, where=f"the outputs of step {step.pathspec}")
-    return [values[at] for at in _in_order(step.name, paths)]
+        columns[name] = column = [
+            default if entry is None else entry[0] if len(entry) == 1 else _MISSING for entry in entries
+        ]
+        if _MISSING in column:
+            page = TaskPage([(path, "", None) for path, _ in rows], query)
+            _load_missing(run, page, name, entries, column)
+    return columns
 
 
 def _load_missing(run: Run, page: TaskPage, name: str, entries: list[Any], column: list[Any]) -> None:
@@ -82,11 +93,7 @@ def read_table(run: Run, columns: Sequence[str], *, step: str | None) -> dict[st
         table[name] = [None if text is None else json.loads(text) for text in column] if name in _JSON else column
     if artifacts:
         path_at, outputs_at = asked.index("path"), asked.index("outputs")
-        page = TaskPage([(row[path_at], None, row[outputs_at]) for row in rows], query)
-        decoded = decode_outputs([row[outputs_at] for row in rows])
-        for name in artifacts:
-            entries = [outputs.get(name) for outputs in decoded]
-            column = [None if entry is None else entry[0] if len(entry) == 1 else _MISSING for entry in entries]
-            _load_missing(run, page, name, entries, column)
+        pairs = [(row[path_at], row[outputs_at]) for row in rows]
+        for name, column in _column(run, query, pairs, artifacts, None).items():
             table[f"artifact:{name}"] = column
     return {name: table[name] for name in wanted}

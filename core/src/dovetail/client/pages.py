@@ -6,6 +6,7 @@ first task is asked for one, and the outputs are decoded for the whole page when
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ __all__ = ["NARROW", "TaskPage", "decode_outputs", "single", "task_pages"]
 
 NARROW = ("path", "state", "outputs")
 """Columns of every page, in this order."""
-_FIRST, _LARGEST, _GROWTH = 128, 8192, 8
+_FIRST, _LARGEST, _GROWTH = 128, 32768, 8
 """Rows of the first page, so that looking at one task costs little; of the largest; and how fast pages grow."""
 _ALONE = 2
 """How many tasks of a page have their outputs decoded alone before the page's are decoded together."""
@@ -30,7 +31,16 @@ _ALONE = 2
 
 def decode_outputs(texts: list[str | None]) -> list[dict[str, list[Any]]]:
     """The index entries of many tasks' outputs, decoded in one go: a third of the time of one by one."""
-    decoded: list[dict[str, list[Any]]] = json.loads(f"[{','.join([text or '{}' for text in texts])}]")
+    text = f"[{','.join([text or '{}' for text in texts])}]"
+    # Each new container counts towards a collection that can find no garbage here: of 100,000 tasks those take longer
+    # than the decoding.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        decoded: list[dict[str, list[Any]]] = json.loads(text)
+    finally:
+        if collecting:
+            gc.enable()
     return decoded
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.clock import aware, aware_or_none
+from dovetail.client.data import Artifacts, Data
 from dovetail.client.pages import TaskPage, single
 from dovetail.client.pathspec import parse_pathspec
 from dovetail.interfaces.errors import UsageError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from dovetail.client.artifact import DataArtifact
     from dovetail.client.attempts import Attempt
     from dovetail.client.client import Client
-    from dovetail.client.data import Artifacts, Data
     from dovetail.client.logs import LogLine
     from dovetail.client.run import Run
     from dovetail.client.step import Step
@@ -261,22 +261,16 @@ class Task:
     @property
     def data(self) -> Data:
         """Values of the artifacts that the task could see at its end, as attributes. Each is loaded when read."""
-        from dovetail.client.data import Data
-
         return Data(self)
 
     @property
     def artifacts(self) -> Artifacts:
         """The artifacts that the task could see at its end: its own outputs first, then what it inherited."""
-        from dovetail.client.data import Artifacts
-
         return Artifacts(self, own=False)
 
     @property
     def outputs(self) -> Artifacts:
         """The artifacts that this task itself assigned."""
-        from dovetail.client.data import Artifacts
-
         return Artifacts(self, own=True)
 
     def __getitem__(self, name: str) -> DataArtifact:
