@@ -1,0 +1,93 @@
+"""What an import or a first command may load. Kept by lists of modules, not by a clock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# What `importlib` itself loads; which of it a bare interpreter has loaded already differs by version.
+FREE = {"importlib", "importlib._bootstrap", "importlib._bootstrap_external", "warnings", "_warnings"}
+
+AUTHORING = {
+    "__future__",
+    "dovetail",
+    "dovetail.authoring",
+    "dovetail.authoring.binding",
+    "dovetail.authoring.constants",
+    "dovetail.authoring.flowspec",
+    "dovetail.authoring.steps",
+}
+# Each costs milliseconds, or threads, or files, that a user who only asks for help should not pay for.
+HEAVY = {
+    "argparse",
+    "asyncio",
+    "blake3",
+    "cloudpickle",
+    "ctypes",
+    "dataclasses",
+    "importlib.metadata",
+    "inspect",
+    "json",
+    "logging",
+    "msgpack",
+    "multiprocessing",
+    "numpy",
+    "pathlib",
+    "pluggy",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "tomllib",
+    "typing_extensions",
+    "urllib",
+}
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that a program loads, over those of an interpreter that does nothing."""
+    report = f"import sys\nbefore = set(sys.modules)\n{program}\nprint('\\n', *(set(sys.modules) - before))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
+    done = subprocess.run(
+        [sys.executable, "-c", report], env=environment, capture_output=True, text=True, check=True, cwd=os.sep
+    )
+    return set(done.stdout.splitlines()[-1].split()) - FREE
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    assert loaded_by("import dovetail") == {"__future__", "dovetail"}
+
+
+def test_what_a_flow_file_imports_loads_this_and_no_more() -> None:
+    assert loaded_by("from dovetail import FlowSpec, step") == AUTHORING
+
+
+def test_decorators_and_parameters_load_this_and_no_more() -> None:
+    more = {"dovetail.authoring.current", "dovetail.authoring.decorators", "dovetail.authoring.parameters"}
+    names = "FlowSpec, Parameter, catch, current, resources, retry, step, timeout"
+    assert loaded_by(f"from dovetail import {names}") == AUTHORING | more
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    loaded = loaded_by(f"from dovetail.cli import main\nmain({arguments})")
+    assert {name for name in loaded if name.startswith("dovetail")} == {"dovetail", "dovetail.cli"}
+    assert loaded & HEAVY == set()
+
+
+def test_a_flow_class_is_defined_without_loading_the_machinery() -> None:
+    loaded = loaded_by(
+        "from dovetail import FlowSpec, step\n"
+        "class Hello(FlowSpec):\n"
+        "    @step\n"
+        "    def start(self):\n"
+        "        self.next(self.end)\n"
+        "    @step\n"
+        "    def end(self):\n"
+        "        pass\n"
+    )
+    assert loaded & HEAVY == set()
