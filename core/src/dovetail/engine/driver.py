@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.reports import AttemptReport
 from dovetail.engine.committer import Pending, Written
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.journal import compact
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
-from dovetail.engine.reports import exit_to_plain
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded
-    from dovetail.engine.reports import AttemptReports
     from dovetail.interfaces.workers import Output, WorkerGroup
     from dovetail.planning.static_planner import PlannedTask
 
@@ -58,6 +57,7 @@ class Driver:
         group_of: Name of the group that runs a call.
         reopen: Opens a group again whose warm parent died.
         slots: Attempts that may run at the same time.
+        report: Keeps the report of a failed attempt; its key.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
         grace: Seconds between SIGTERM and SIGKILL.
@@ -75,7 +75,7 @@ class Driver:
         committer: Committer,
         journal: Journal,
         logs: LogWriter,
-        reports: AttemptReports,
+        report: Callable[[AttemptReport], str],
         recorded: Recorded,
         values_of: Callable[[CommitRecord], bytes],
         caught: Callable[[Attempt, ErrorReport], TaskOutcome],
@@ -92,7 +92,7 @@ class Driver:
         self._committer = committer
         self._journal = journal
         self._logs = logs
-        self._reports = reports
+        self._report = report
         self._recorded = recorded
         self._values_of = values_of
         self._caught = caught
@@ -351,9 +351,19 @@ class Driver:
         if isinstance(verdict, GiveUp) and verdict.cancelled:
             state = TaskState.CANCELLED
         else:
-            tried = replace_number(attempt, number)
-            key = self._reports.put(tried, error, exit=exit, usage=usage, log=log, started=started, finished=finished)
-            self._journal.touched([key])
+            report = AttemptReport(
+                path=path,
+                attempt=number,
+                call_digest=attempt.call.digest,
+                error=error,
+                exit=exit,
+                cpu=usage.cpu if usage else None,
+                memory=usage.memory if usage else None,
+                started=started,
+                finished=finished,
+                log=log,
+            )
+            self._journal.touched([self._report(report)])
             self._journal.add(EventKind.ATTEMPT, path, attempt=number, error=error.to_plain(), exit=exit_to_plain(exit))
             state = TaskState.WAITING if isinstance(verdict, Retry) else TaskState.FAILED
         self._journal.task(path, state, **columns)
@@ -366,13 +376,15 @@ class Driver:
     def _log(self, path: str, attempt: int) -> tuple[str, int, int] | None:
         if self._offsets.pop((path, attempt), None) is None:
             return None
-        return self._logs.finish(path, attempt)
+        location = self._logs.location(path, attempt)
+        self._logs.forget(path, attempt)
+        return location
 
     def _write_commits(self) -> None:
         """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
         while self._pending:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            self._logs.flush()
+            self._journal.touched(self._logs.flush())
             for written in self._committer.write(batch):
                 self._committed(written)
             self._journal.flush_if_due()
@@ -446,6 +458,14 @@ class Driver:
 _NOT_CAUGHT = frozenset({"cancelled", "lost"})
 
 
-def replace_number(attempt: Attempt, number: int) -> Attempt:
-    """The attempt as it was when it ended: the machine has counted on already."""
-    return Attempt(attempt.task, attempt.call, number, attempt.faults)
+def exit_to_plain(exit: Exit | None) -> dict[str, Any] | None:
+    """An exit as JSON-able data, without what is not known."""
+    if exit is None:
+        return None
+    plain = {
+        "code": exit.code,
+        "signal": exit.signal,
+        "out_of_memory": exit.out_of_memory or None,
+        "last_memory": exit.last_memory,
+    }
+    return {name: value for name, value in plain.items() if value is not None}

@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import end_key, manifest_key
+from dovetail.artifacts.layout import manifest_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
+from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
@@ -27,7 +28,6 @@ from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
-from dovetail.engine.reports import AttemptReports
 from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.events import EventKind
@@ -135,7 +135,7 @@ def execute(
             committer=Committer(segments, store=plan.store, run=run),
             journal=journal,
             logs=logs,
-            reports=AttemptReports(store, run),
+            report=lambda report: put_report(store, run, report),
             recorded=recorded or Recorded.nothing(run),
             values_of=lambda record: record.read_values(store),
             caught=CaughtOutcomes(artifacts, plan.flow),
@@ -227,7 +227,7 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:
         parameters=tuple(p.name for p in plan.flow.parameters),
         stores=plan.stores,
         home=str(session.settings.home),
-        settings={"env": {step: dict(env) for step, env in plan.step_env.items() if env}},
+        settings={"environment_variables": {step: dict(env) for step, env in plan.step_env.items() if env}},
     )
 
 
@@ -269,10 +269,7 @@ def _end(
     """Record the end: first in the store, which is the truth, then in the journal; power-durable."""
     finished = time.time()
     error = {"path": root_cause[0], "message": root_cause[1].message} if root_cause else None
-    key = end_key(run, fence)
-    body = {"version": 1, "state": state.value, "finished": finished, "error": error}
-    store.put(key, json.dumps(body, separators=(",", ":")).encode())
-    journal.touched([key])
+    journal.touched([put_end(store, run, fence, RunEnd(state=state.value, finished=finished, error=error))])
     fields: dict[str, Any] = {"state": state.value, "finished": finished}
     if error is not None:
         fields["error"] = error

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
-from dovetail.artifacts.layout import inbox_key
-from dovetail.interfaces.errors import AlreadyExistsError
+from dovetail.artifacts.reports import put_inbox
 from dovetail.interfaces.events import Event, EventKind
 
 if TYPE_CHECKING:
@@ -48,13 +46,6 @@ class Inbox:
         for event in self._provider.read(self._run, since=self._since):
             self._since = max(self._since, event.seq)
             if event.writer != self._writer and event.kind in (EventKind.CANCEL, EventKind.SIGNAL):
-                self._keep(event)
+                put_inbox(self._store, self._run, event)
                 found.append(event)
         return found
-
-    def _keep(self, event: Event) -> None:
-        body = json.dumps(event.to_plain(), separators=(",", ":")).encode()
-        try:
-            self._store.put(inbox_key(self._run, event.writer, event.n), body)
-        except AlreadyExistsError:
-            return

@@ -132,7 +132,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
             isolation=isolation,
             policy=replace(options.policy, timeout=timeout),
         )
-        step_env[step.name] = options.environment_variables
+        step_env[step.name] = options.env
         environments[step.name] = {
             "builder": locked.builder,
             "id": locked.id,
