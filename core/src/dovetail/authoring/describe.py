@@ -16,7 +16,6 @@ from dovetail.authoring.step_reading import StepReader
 from dovetail.authoring.steps import mark_of
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.interfaces.problems import Problem
-from dovetail.packaging.code_key import CodeKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,9 @@ def constants(flow_cls: type[FlowSpec]) -> dict[str, Any]:
 
 
 def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDescription:
-    """Everything about a flow that others need, as plain data. Never raises for what is wrong with the flow:
-    that is in `problems` (see also `dovetail.planning.validate`).
+    """Everything about a flow that others need, as plain data, but for its code (`packaging.with_code_keys`).
+
+    Never raises for what is wrong with the flow: that is in `problems` (see also `planning.validate`).
 
     Args:
         flow_cls: The class.
@@ -43,8 +43,7 @@ def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDesc
     problems: list[Problem] = []
     methods = step_methods(flow_cls)
     file = _file(flow_cls)
-    keys = CodeKeys(file)
-    steps = [_describe_step(flow_cls, name, method, set(methods), keys, problems) for name, method in methods.items()]
+    steps = [_describe_step(flow_cls, name, method, set(methods), problems) for name, method in methods.items()]
     problems += _class_problems(flow_cls)
     problems += _collect_problems(flow_cls, steps)
     parameters = read_parameters(flow_cls, problems)
@@ -61,7 +60,6 @@ def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDesc
         parameters=parameters,
         decorators=tuple(_plain_use(use) for use in uses),
         problems=tuple(dict.fromkeys(problems)),
-        sources=keys.sources(),
     )
 
 
@@ -110,7 +108,6 @@ def _describe_step(
     name: str,
     method: Callable[..., Any],
     steps: set[str],
-    keys: CodeKeys,
     problems: list[Problem],
 ) -> tuple[StepDescription, frozenset[str]]:
     code = code_of(method)
@@ -136,14 +133,11 @@ def _describe_step(
             )
         )
     is_join = _takes_inputs(name, code, file, line, problems)
-    key, parts = keys.of_step(flow_cls, name, method)
     description = StepDescription(
         name=name,
         is_join=is_join,
         transitions=tuple(transitions),
         decorators=tuple(_plain_use(use) for use in uses),
-        code_key=key,
-        code_parts=parts,
         doc=_first_paragraph(method.__doc__),
         file=file,
         line=line,

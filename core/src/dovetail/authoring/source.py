@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import linecache
 import os
-import sys
 from functools import lru_cache
 from types import CodeType
 
@@ -17,11 +16,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 class Parsed:
     """One source file."""
 
-    __slots__ = ("functions", "text", "tree")
+    __slots__ = ("functions",)
 
-    def __init__(self, text: str, tree: ast.Module) -> None:
-        self.text = text
-        self.tree = tree
+    def __init__(self, tree: ast.Module) -> None:
         self.functions: dict[tuple[str, int], FunctionNode] = {}
         """(name, line of the first decorator or of `def`) → definition."""
         pending: list[ast.AST] = [tree]
@@ -35,18 +32,23 @@ class Parsed:
                 pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
 
 
-@lru_cache(maxsize=256)
-def _parse(text: str) -> Parsed | None:
-    try:
-        return Parsed(text, ast.parse(text))
-    except (SyntaxError, ValueError):  # changed on disk since it was imported
-        return None
+_kept: dict[str, tuple[list[str], Parsed | None]] = {}
 
 
 def parsed(file: str) -> Parsed | None:
     """The file as it is (or as the notebook or REPL keeps it), or None when there is no readable source."""
     lines = linecache.getlines(file)
-    return _parse("".join(lines)) if lines else None
+    known = _kept.get(file)
+    if known is None or known[0] is not lines:
+        known = _kept[file] = (lines, _parse(lines))
+    return known[1]
+
+
+def _parse(lines: list[str]) -> Parsed | None:
+    try:
+        return Parsed(ast.parse("".join(lines))) if lines else None
+    except (SyntaxError, ValueError):  # changed on disk since it was imported
+        return None
 
 
 def code_of(function: object) -> CodeType | None:
@@ -74,15 +76,14 @@ def display_path(file: str) -> str:
     """A file as messages show it: relative to the working directory where it lies below it."""
     if not file or file.startswith("<"):
         return file
-    absolute = os.path.abspath(file)
     try:
-        relative = os.path.relpath(absolute, os.getcwd())
-    except (ValueError, OSError):  # another drive; a working directory that is gone
-        return absolute
-    return absolute if relative.startswith(os.pardir) else relative
+        return _relative(file, os.getcwd())
+    except OSError:  # a working directory that is gone
+        return file
 
 
-def module_file(name: str) -> str:
-    """Absolute path of a module's source, or empty."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return os.path.abspath(file) if file else ""
+@lru_cache(maxsize=256)
+def _relative(file: str, folder: str) -> str:
+    absolute = os.path.join(folder, file)
+    below = os.path.join(folder, "")
+    return os.path.normpath(absolute[len(below) :] if absolute.startswith(below) else absolute)

@@ -33,6 +33,7 @@ class StepReader:
         self._flow_cls = flow_cls
         self._name = name
         self._steps = steps
+        self._constants = constants(flow_cls)
         self._visited: set[CodeType] = set()
         self.assigned: set[str] = set()
         """Artifacts that are set by name."""
@@ -112,7 +113,7 @@ class StepReader:
             what = "which is a step"
         elif name[0] != "_" and any(isinstance(vars(base).get(name), ParameterAttribute) for base in cls.__mro__):
             what = "which is a parameter, read-only in steps"
-        elif name in constants(cls):
+        elif name in self._constants:
             what = "which is a constant of the class, read-only in steps"
         else:
             return
@@ -126,7 +127,7 @@ class StepReader:
 
         def resolve(name: str, of_self: bool) -> Any:
             if of_self:
-                return constants(self._flow_cls)[name]
+                return self._constants[name]
             first, *rest = name.split(".")
             value = scope[first] if first in scope else vars(sys.modules["builtins"])[first]
             for part in rest:
