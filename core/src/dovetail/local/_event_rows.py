@@ -6,7 +6,7 @@ import json
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.events import Event
 
@@ -21,14 +21,38 @@ _LARGEST = 1 << 63
 
 
 def encode(events: Iterable[Event]) -> bytes:
-    """A batch as stored."""
-    plain = [[e.writer, e.n, e.kind, e.time, e.path, e.data] for e in events]
-    return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 6)
+    """A batch as stored: zlib of JSON.
+
+    Events that follow each other and have the same writer, kind and fields are a group: [writer, number of the
+    first, kind, fields, columns], the columns being time, path and one for each field. Half the text that a list of
+    events would be, and it compresses better.
+    """
+    groups: list[list[Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    of: tuple[Any, ...] = ()
+    n = 0
+    for event in events:
+        data = event.data
+        this = (event.writer, event.kind, *data)
+        if this != of or event.n != n:
+            of, rows = this, []
+            groups.append([event.writer, event.n, event.kind, list(data), rows])
+        rows.append((event.time, event.path, *data.values()))
+        n = event.n + 1
+    for group in groups:
+        group[4] = list(zip(*group[4], strict=True))
+    return zlib.compress(json.dumps(groups, separators=(",", ":")).encode(), 1)
 
 
 def decode(data: bytes, first: int) -> list[Event]:
     """The events of a stored batch, the first of which has sequence number `first`."""
-    return [Event.from_plain(plain, seq) for seq, plain in enumerate(json.loads(zlib.decompress(data)), first)]
+    found: list[Event] = []
+    for writer, n, kind, names, columns in json.loads(zlib.decompress(data)):
+        for time, path, *values in zip(*columns, strict=True):
+            fields = dict(zip(names, values, strict=True))
+            found.append(Event(writer, n, kind, time, path, fields, first + len(found)))
+            n += 1
+    return found
 
 
 def read_events(connection: sqlite3.Connection, run: int, since: int) -> Iterator[list[Event]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.events import RUN_COLUMNS, TASK_COLUMNS
 from dovetail.interfaces.metadata import Page, Query
 from dovetail.interfaces.paths import step_of
-from dovetail.local._task_rows import STATE_CODES, column_sql, state_codes, state_sql, stored_path
+from dovetail.local._packing import STATE_CODES, stored_path
+from dovetail.local._task_columns import TaskSelect, state_codes, state_sql
 
 if TYPE_CHECKING:
     import sqlite3
@@ -163,7 +164,12 @@ def _tasks_of(
     """Rows of one run; with their row id at the end where pages are asked for."""
     number, run_id, base, places = run
     parameters: list[Any] = []
-    selected = [column_sql(name, parameters, run=run_id, base=base) for name in names]
+    select = TaskSelect(number=number, run=run_id, base=base)
+    selected = []
+    for name in names:
+        sql, values = select.column(name)
+        selected.append(sql)
+        parameters += values
     if room is not None:
         selected.append("t.id")
     low, high = number << 32, number << 32 | 0xFFFFFFFF
@@ -171,7 +177,8 @@ def _tasks_of(
         low, high = (max(low, after + 1), high) if asked.oldest_first else (low, min(high, after - 1))
     where = ["t.id BETWEEN ? AND ?"]
     parameters += [low, high]
-    index = ""
+    # By row id, unless a condition below is better served: left alone, SQLite takes the index of steps and sorts.
+    index = "NOT INDEXED"
     if asked.path is not None:
         step = step_of(asked.path)
         where.append("t.step = (SELECT id FROM step WHERE run = ? AND name = ?) AND t.path = ?")
@@ -185,17 +192,17 @@ def _tasks_of(
     if asked.step is not None:
         where.append("t.step = (SELECT id FROM step WHERE run = ? AND name = ?)")
         parameters += [number, asked.step]
-    if not index and unfinished:
+    if asked.path is None and unfinished:
         index = "INDEXED BY task_unfinished"
         where.append(f"t.state > {_FINISHED}")
         if asked.step is None:
             where.append("t.step IN (SELECT id FROM step WHERE run = ?)")
             parameters.append(number)
-    elif not index and asked.step is not None and _few(connection, number, asked.step, places):
+    elif asked.path is None and asked.step is not None and _few(connection, number, asked.step, places):
         index = "INDEXED BY task_path"
-    for column, value, sign in (("started", asked.since, ">="), ("started", asked.until, "<")):
+    for value, sign in ((asked.since, ">="), (asked.until, "<")):
         if value is not None:
-            where.append(f"{column_sql(column, parameters, run=run_id, base=base)} {sign} ?")
+            where.append(f"{select.column('started')[0]} {sign} ?")
             parameters.append(value)
     way = "ASC" if asked.oldest_first else "DESC"
     # CROSS JOIN keeps the order of the loops: tasks outside, the few steps inside.
@@ -318,14 +325,3 @@ def _position(cursor: str, length: int) -> list[Any]:
     if not isinstance(position, list) or len(position) != length:
         raise UsageError(f"{cursor!r} is no cursor of this query", hint="Pass on the cursor of the page before.")
     return position
-
-
-def run_values(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of a run as stored."""
-    return {
-        name: json.dumps(value, sort_keys=name == "parameters", separators=(",", ":"))
-        if name in _JSON and value is not None
-        else value
-        for name, value in columns.items()
-        if name in RUN_COLUMNS and name not in ("run", "tags")
-    }

@@ -1,9 +1,8 @@
 """Tables of the metadata database, and their version.
 
-Small on purpose: a task costs about 130 bytes in all. A run has a number that is never used twice; a task's row id is
-that number times 2**32 plus its place in the journal's order, so a run's tasks lie together in that order. Paths are
-kept without the name of their step, times as steps of 2**-22 s (the grain of a double at this time of the world)
-since the run's `base`, states as numbers, and texts that many tasks share as numbers of rows in `text`.
+Small on purpose: a task that does nothing costs some 110 bytes, its event included. A run has a number that is never
+used twice; a task's row id is that number times 2**32 plus its place in the journal's order, so a run's tasks lie
+together in that order. How a task's columns are made small is in `_packing`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,8 @@ CREATE TABLE run (
     base INTEGER NOT NULL,                 -- seconds since the epoch that the tasks' times count from
     fence INTEGER NOT NULL DEFAULT 0,      -- the highest seen
     seq INTEGER NOT NULL DEFAULT 0,        -- of the last event
-    tasks INTEGER NOT NULL DEFAULT 0       -- places given to tasks
+    tasks INTEGER NOT NULL DEFAULT 0,      -- places given to tasks
+    texts INTEGER NOT NULL DEFAULT 0       -- of its shared texts
 );
 CREATE INDEX run_of_flow ON run (flow, created);
 CREATE INDEX run_created ON run (created);
@@ -56,7 +56,7 @@ CREATE TABLE tag (
 CREATE TABLE batch (                       -- events as they were appended, several a row
     id INTEGER PRIMARY KEY,                -- run * 2**32 + sequence number of the first
     count INTEGER NOT NULL,
-    data BLOB NOT NULL                     -- zlib of a JSON list
+    data BLOB NOT NULL                     -- see _event_rows
 );
 CREATE TABLE written (                     -- ranges of event numbers that are in the journal
     run INTEGER NOT NULL,
@@ -77,10 +77,12 @@ CREATE TABLE counter (
     count INTEGER NOT NULL,
     PRIMARY KEY (step, state)
 ) WITHOUT ROWID;
-CREATE TABLE text (
-    id INTEGER PRIMARY KEY,
-    text TEXT NOT NULL UNIQUE
-);
+CREATE TABLE text (                        -- what many tasks of a run share
+    run INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (run, n)
+) WITHOUT ROWID;
 CREATE TABLE task (
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL,

@@ -1,176 +1,92 @@
-"""Task rows in the database: how they are written, and how their columns read."""
+"""Writing task rows: many with one statement."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dovetail.interfaces.events import TASK_COLUMNS
+from dovetail.local._packing import STATE_CODES, RunNumbers, grains, micros, stored_path
 
-if TYPE_CHECKING:
-    import sqlite3
+__all__ = ["task_statements"]
 
-__all__ = ["STATE_CODES", "column_sql", "state_sql", "stored_path", "write_tasks"]
-
-STATE_CODES: dict[str, int] = {
-    # Up to 1: what is finished well, and so nearly all. The numbers are part of the format.
-    "succeeded": 0,
-    "cached": 1,
-    "failed": 2,
-    "cancelled": 3,
-    "skipped": 4,
-    "running": 5,
-    "waiting": 6,
-    "ready": 7,
-    "planned": 8,
-    "expected": 9,
-}
-GRAIN = 1 << 22
-"""Steps a second of stored times. Doubles from 2004 to 2106 are whole numbers of them, so nothing is lost."""
-_TIMES = ("started", "finished")
 _STORED = tuple(name for name in TASK_COLUMNS if name not in ("path", "step"))
+_TIMES = ("started", "finished")
+_Row = tuple[Any, ...]
+_Convert = Callable[[Any], Any]
 
 
-def stored_path(step: str, path: str) -> str:
-    """A path as stored in the row of a step."""
-    if path.startswith(step):
-        rest = path[len(step) :]
-        if not rest.startswith("="):
-            return rest
-    return "=" + path
+def task_statements(tasks: Mapping[str, Mapping[str, Any]], numbers: RunNumbers) -> list[tuple[str, str]]:
+    """Statements that create or update rows, each with a JSON text of them all.
 
-
-def _grains(time: float | None) -> float | int | None:
-    if time is None:
-        return None
-    grains = time * GRAIN
-    # A time that is no whole number of grains was never a clock's; it is stored as it is.
-    return whole if (whole := int(grains)) == grains and whole.bit_length() < 60 else time
-
-
-def write_tasks(
-    connection: sqlite3.Connection,
-    tasks: Mapping[str, Mapping[str, Any]],
-    *,
-    steps: Mapping[str, int],
-    first: int,
-    base: int,
-) -> None:
-    """Create or update rows.
-
-    Rows that name the same columns are written by one statement whose only parameter of size is a JSON text: the
-    interpreter's lock is given back once for all of them, not once a row.
+    Rows that name the same columns share a statement, and their values are one parameter: the interpreter's lock is
+    given back once for all of them, not once a row. The other parameters are ?1, the row id of the first task where
+    it is new (the others follow in order), and ?2, the run's base in grains.
 
     Args:
-        connection: In a transaction.
         tasks: Path → columns to set.
-        steps: Name → number of every step that the tasks name.
-        first: Row id of the first task, where it is new; the others follow in order.
-        base: The run's.
+        numbers: Knows every step that the tasks name; shared texts are added.
     """
-    shapes: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
-    last: tuple[str, ...] = ()
-    rows: list[tuple[Any, ...]] = []
-    getter = _getter(())
+    shapes: dict[tuple[str, ...], list[_Row]] = {}
+    rows: list[_Row] = []
+    pick: Callable[[Mapping[str, Any]], _Row] | None = None
+    converts: Sequence[tuple[int, _Convert]] = ()
     keys: Any = None
+    steps = numbers.steps
     for place, (path, columns) in enumerate(tasks.items()):
         if columns.keys() != keys:
             keys = columns.keys()
-            last = tuple(name for name in _STORED if name in columns)
-            getter = _getter(last)
-            rows = shapes.setdefault(last, [])
+            names = tuple(name for name in _STORED if name in keys)
+            rows = shapes.setdefault(names, [])
+            pick = _picker(names)
+            converts = [(at, convert) for at, convert in enumerate(_converters(names, numbers)) if convert]
+        assert pick is not None
+        values = list(pick(columns))
+        for at, convert in converts:
+            values[at] = convert(values[at])
         step = columns["step"]
-        rows.append((place, steps[step], stored_path(step, path), *getter(columns)))
-    for names, found in shapes.items():
-        connection.execute(_upsert(names), (first, base * GRAIN, json.dumps(found, separators=(",", ":"))))
+        rows.append((place, steps[step], stored_path(step, path), *values))
+    return [(_upsert(names), json.dumps(found, separators=(",", ":"))) for names, found in shapes.items()]
 
 
 @lru_cache(maxsize=64)
-def _getter(names: tuple[str, ...]) -> Any:
-    plain = [name for name in names if name not in _TIMES and name != "state"]
-    pick = itemgetter(*plain) if len(plain) > 1 else lambda columns: tuple(columns[name] for name in plain)
-    times = [name for name in names if name in _TIMES]
-    has_state = "state" in names
+def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], _Row]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda columns: tuple(columns[name] for name in names)
 
-    def get(columns: Mapping[str, Any]) -> tuple[Any, ...]:
-        state = (STATE_CODES.get(columns["state"], columns["state"]),) if has_state else ()
-        return (*state, *(_grains(columns[name]) for name in times), *pick(columns))
 
-    return get
+def _converters(names: Sequence[str], numbers: RunNumbers) -> list[_Convert | None]:
+    found: dict[str, _Convert] = {
+        "state": lambda state: STATE_CODES.get(state, state),
+        "started": grains,
+        "finished": grains,
+        "cpu": micros,
+        "error": numbers.text,
+        "info": numbers.text,
+        "record": numbers.record,
+        "log": numbers.log,
+    }
+    return [found.get(name) for name in names]
 
 
 @lru_cache(maxsize=64)
 def _upsert(names: tuple[str, ...]) -> str:
-    ordered = [name for name in names if name == "state"]
-    ordered += [name for name in names if name in _TIMES]
-    ordered += [name for name in names if name not in _TIMES and name != "state"]
     values = []
-    for at, name in enumerate(ordered, 3):
+    for at, name in enumerate(names, 3):
         value = f"json_extract(value, '$[{at}]')"
         if name in _TIMES:
             value = f"CASE json_type(value, '$[{at}]') WHEN 'integer' THEN {value} - ?2 ELSE {value} END"
         values.append(value)
-    inserted = "".join(f", {name}" for name in ordered)
+    inserted = "".join(f", {name}" for name in names)
     extracted = "".join(f", {value}" for value in values)
-    updated = ", ".join(f"{name} = excluded.{name}" for name in ordered)
+    updated = ", ".join(f"{name} = excluded.{name}" for name in names)
     conflict = f"DO UPDATE SET {updated}" if updated else "DO NOTHING"
     return (
         f"INSERT INTO task (id, step, path{inserted}) "
         "SELECT ?1 + json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
-        f"{extracted} FROM json_each(?3) WHERE true ON CONFLICT (step, path) {conflict}"
+        f"{extracted} FROM json_each(?3) WHERE ?2 NOT NULL ON CONFLICT (step, path) {conflict}"
     )
-
-
-def state_sql(column: str) -> str:
-    """SQL for the name of a stored state."""
-    cases = " ".join(f"WHEN {code} THEN '{name}'" for name, code in STATE_CODES.items())
-    return f"CASE {column} {cases} ELSE {column} END"
-
-
-_SQL = {
-    "path": "CASE WHEN substr(t.path, 1, 1) = '=' THEN substr(t.path, 2) ELSE s.name || t.path END",
-    "step": "s.name",
-    "state": state_sql("t.state"),
-}
-
-
-def column_sql(name: str, parameters: list[Any], *, run: str, base: int) -> str:
-    """SQL for a column of tasks `t` joined with steps `s`; what it needs is added to `parameters`.
-
-    Raises:
-        KeyError: There is no such column.
-    """
-    if name in _TIMES:
-        parameters.append(base)
-        return f"CASE typeof(t.{name}) WHEN 'integer' THEN ? + t.{name} / {GRAIN}.0 ELSE t.{name} END"
-    if name == "run":
-        parameters.append(run)
-        return "?"
-    if name.startswith("artifact:"):
-        return _artifact_sql(name[len("artifact:") :], parameters)
-    if name not in TASK_COLUMNS:
-        raise KeyError(name)
-    return _SQL.get(name, f"t.{name}")
-
-
-def _artifact_sql(name: str, parameters: list[Any]) -> str:
-    if '"' in name or "\\" in name:  # what a path of SQLite's can't name
-        parameters.append(name)
-        return (
-            "(SELECT CASE e.type WHEN 'array' THEN e.value WHEN 'object' THEN e.value ELSE json_quote(e.value) END "
-            "FROM json_each(t.outputs) e WHERE e.key = ?)"
-        )
-    parameters += [f'$."{name}"'] * 4
-    # SQLite parses the text once for all of them.
-    return (
-        "CASE WHEN json_type(t.outputs, ?) = 'array' THEN json_extract(t.outputs, ?) "
-        "WHEN json_type(t.outputs, ?) NOT NULL THEN json_quote(json_extract(t.outputs, ?)) END"
-    )
-
-
-def state_codes(states: Iterable[str]) -> Sequence[int | str]:
-    """States as stored."""
-    return [STATE_CODES.get(state, state) for state in states]
