@@ -1,0 +1,285 @@
+"""One worker of a group, as the driver keeps it: what it was given, what it sent, how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Next, TaskOutcome, Usage
+from dovetail.interfaces.workers import Assignment, Ended, Exited, Output, Started, WorkerEvent
+from dovetail.local._link import Ending, Link, Source
+from dovetail.worker.assignments import AssignmentWriter
+from dovetail.worker.streams import MarkReader
+from dovetail.worker.wire import Kind, Mode, outcome_from_plain, pack, unpacker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Worker"]
+
+_STREAMS = ("stdout", "stderr")
+
+
+class Worker:
+    """State of one worker.
+
+    Args:
+        number: Its number in the group.
+        mode: One of `Mode`.
+        isolation: What it really is.
+        nonce: Of the marks in its logs.
+        nexts: Transitions that the group has seen.
+        tell: Takes an event for the engine.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_decoder",
+        "_held",
+        "_next",
+        "_nexts",
+        "_outcome",
+        "_readers",
+        "_refusal",
+        "_tasks",
+        "_tell",
+        "_told",
+        "_writer",
+        "begun",
+        "ended",
+        "isolation",
+        "killed",
+        "last_memory",
+        "link",
+        "mode",
+        "nonce",
+        "number",
+        "on_saved",
+        "pid",
+        "spawned",
+        "strays",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        mode: int,
+        isolation: Isolation,
+        nonce: bytes,
+        nexts: dict[bytes, Next],
+        tell: Callable[[WorkerEvent], None],
+    ) -> None:
+        self.number = number
+        self.mode = mode
+        self.isolation = isolation
+        self.nonce = nonce
+        self.link: Link | None = None
+        """Its process; None until there is one."""
+        self.spawned = False
+        """Whether the driver itself started the process."""
+        self.pid = 0
+        self.killed = False
+        """Whether this driver asked for its end."""
+        self.last_memory: int | None = None
+        """Resident bytes when last looked at."""
+        self.strays: list[tuple[int, str]] = []
+        """Descendants outside of its process group, seen when it was killed."""
+        self.on_saved: Callable[[Any], None] | None = None
+        self.begun = 0
+        """Assignments that began: of workers in order, the number of the latest."""
+        self.ended = 0
+        """How many assignments ended."""
+        marked = mode == Mode.MANY
+        self._readers = (MarkReader(nonce if marked else None), MarkReader(nonce if marked else None))
+        self._decoder = unpacker()
+        self._writer = AssignmentWriter()
+        self._tasks: dict[int, tuple[str, int]] = {}
+        self._next = 1
+        self._nexts = nexts
+        self._tell = tell
+        self._told = False
+        self._outcome: TaskOutcome | None = None
+        self._backlog: list[bytes | Iterator[bytes]] = []
+        self._held: list[tuple[int, str, bytes]] = []
+        self._refusal: ErrorReport | None = None
+
+    # -- what goes out --------------------------------------------------------------------------------------------
+
+    def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Send attempts, or keep them until there is a process."""
+        if self._refusal is not None:
+            for assignment in assignments:
+                self._refuse(assignment, self._refusal)
+            return
+        plain: list[bytes] = []
+        for assignment in assignments:
+            seq = self._next
+            self._next += 1
+            self._tasks[seq] = (assignment.call.path, assignment.attempt)
+            messages = self._writer.write(seq, assignment)
+            if assignment.call.inputs.joined is None:
+                plain += messages
+            else:
+                if plain:
+                    self._send(iter(plain))
+                    plain = []
+                self._send(messages)
+        if plain:
+            self._send(iter((b"".join(plain),)))
+
+    def refuse(self, error: ErrorReport) -> None:
+        """Answer every assignment with an error: it will have no process."""
+        self._refusal = error
+
+    def finish(self) -> None:
+        """Let it end when its queue is empty."""
+        self._send(iter((pack((Kind.FINISH,)),)))
+
+    def save_constants(self, then: Callable[[Any], None]) -> None:
+        """Ask it to store the flow's large constants."""
+        self.on_saved = then
+        self._send(iter((pack((Kind.SAVE,)),)))
+
+    def _refuse(self, assignment: Assignment, error: ErrorReport) -> None:
+        now = time.time()
+        path, attempt = assignment.call.path, assignment.attempt
+        outcome = TaskOutcome(path=path, attempt=attempt, started=now, finished=now, error=error)
+        self._tell(Ended(self.number, outcome, path, attempt))
+
+    def _send(self, chunks: Iterator[bytes]) -> None:
+        if self.link is None:
+            self._backlog.append(chunks)
+        else:
+            self.link.send(chunks)
+
+    def connect(self, link: Link, *, spawned: bool, first: bytes = b"") -> None:
+        """There is a process now, or will be."""
+        self.link = link
+        self.spawned = spawned
+        if spawned:
+            self.pid = link.pid
+        if first:
+            link.send((first,))
+        for chunks in self._backlog:
+            link.send((chunks,) if isinstance(chunks, bytes) else chunks)
+        self._backlog.clear()
+
+    # -- what comes in --------------------------------------------------------------------------------------------
+
+    def on_data(self, source: Source, data: bytes) -> None:
+        """Take in what was read from it."""
+        if source is Source.CONTROL:
+            self._on_control(data)
+        else:
+            self._on_stream(source, data)
+
+    def _on_control(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        for message in self._decoder:
+            kind = message[0]
+            if kind == Kind.DONE:
+                self._on_done(message)
+            elif kind == Kind.STARTED:
+                self._on_started(message[1], message[2])
+            elif kind == Kind.OUTPUT:
+                _, seq, stream, piece = message
+                path, attempt = self._tasks.get(seq, ("", 0))
+                self._tell(Output(self.number, path, attempt, _STREAMS[stream], time.time(), piece))
+            elif kind == Kind.SAVED and self.on_saved is not None:
+                self.on_saved(message[1])
+
+    def _on_started(self, pid: int, seq: int) -> None:
+        self.pid = pid
+        self.begun = self.begun + 1 if self.mode == Mode.THREADS else seq
+        if not self._told:
+            self._told = True
+            self._tell(Started(self.number, pid, self.isolation))
+
+    def _on_done(self, message: list[Any]) -> None:
+        seq, following = message[1], message[2]
+        path, attempt = self._tasks[seq]
+        outcome = outcome_from_plain(message, path, attempt, self._nexts)
+        if self.mode == Mode.ONE:
+            self._outcome = outcome
+            return
+        if self.mode == Mode.MANY:
+            self._drain_to_mark(seq)
+        del self._tasks[seq]
+        self.ended += 1
+        self._tell(Ended(self.number, outcome, path, attempt))
+        if following:
+            self.begun = following
+        if self._held:
+            self._release(seq + 1)
+
+    def _drain_to_mark(self, seq: int) -> None:
+        """Read the logs up to the mark that the worker wrote before its result."""
+        assert self.link is not None
+        for reader, source in zip(self._readers, (Source.STDOUT, Source.STDERR), strict=True):
+            if reader.seq <= seq:
+                self._on_stream(source, self.link.drain(source))
+            if reader.seq <= seq:  # the step closed the descriptor, so there is no mark
+                reader.seq = seq + 1
+
+    def _on_stream(self, source: Source, data: bytes) -> None:
+        pieces = self._readers[source - 1].feed(data)
+        if pieces:
+            self._output(_STREAMS[source - 1], pieces)
+
+    def _output(self, stream: str, pieces: list[tuple[int, bytes]]) -> None:
+        now = time.time()
+        for seq, piece in pieces:
+            if self.mode == Mode.MANY and seq > self.ended + 1:
+                self._held.append((seq, stream, piece))  # the engine does not know yet that this task runs
+                continue
+            path, attempt = ("", 0) if self.mode == Mode.THREADS else self._tasks.get(seq, ("", 0))
+            self._tell(Output(self.number, path, attempt, stream, now, piece))
+
+    def _release(self, up_to: int) -> None:
+        held, self._held = self._held, []
+        for seq, stream, piece in held:
+            if seq > up_to:
+                self._held.append((seq, stream, piece))
+            else:
+                self._output(stream, [(seq, piece)])
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def on_exit(self, ending: Ending | None, *, out_of_memory: bool = False, unstarted_is_lost: bool = False) -> None:
+        """Its process is gone.
+
+        Args:
+            ending: How; None when nobody knows.
+            out_of_memory: Whether the kernel killed it for memory.
+            unstarted_is_lost: Tell attempts that never began as ended, not as free to be assigned again.
+        """
+        link = self.link
+        if link is not None:
+            self._on_control(link.drain(Source.CONTROL))
+            for source in (Source.STDOUT, Source.STDERR):
+                self._on_stream(source, link.drain(source))
+                self._output(_STREAMS[source - 1], self._readers[source - 1].flush())
+            link.close()
+        self._release(self._next)
+        exit = usage = None
+        if ending is not None:
+            code = ending.code
+            exit = Exit(
+                code=code if code >= 0 else None,
+                signal=-code if code < 0 else None,
+                out_of_memory=out_of_memory,
+                last_memory=self.last_memory,
+            )
+            if self.mode == Mode.ONE:
+                usage = Usage(cpu=ending.cpu, memory=ending.memory)
+        unstarted: list[str] = []
+        for seq, (path, attempt) in self._tasks.items():
+            began = seq <= self.begun if self.mode == Mode.THREADS else seq == self.begun
+            if began or unstarted_is_lost:
+                self._tell(Ended(self.number, self._outcome, path, attempt, exit, usage))
+                self._outcome = None
+            else:
+                unstarted.append(path)
+        self._tasks.clear()
+        self._tell(Exited(self.number, tuple(unstarted)))

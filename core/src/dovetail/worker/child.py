@@ -1,0 +1,135 @@
+"""Serves assignments in a process that has imported the flow: a forked child or a fresh interpreter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from dovetail.worker.assignments import AssignmentReader, Task
+from dovetail.worker.streams import mark
+from dovetail.worker.wire import Kind, Mode, outcome_to_plain, pack, unpacker
+
+if TYPE_CHECKING:
+    import socket
+
+    from dovetail.worker.execute import Executor
+
+__all__ = ["leave", "serve"]
+
+_READ = 1 << 18
+
+
+def serve(
+    connection: socket.socket, executor: Executor, mode: int, tasks: int, nonce: bytes, early: list[list[Any]]
+) -> int:
+    """Run assignments until the driver wants no more.
+
+    Args:
+        connection: To the driver.
+        executor: Runs one attempt.
+        mode: One of `Mode`.
+        tasks: How many tasks end this process; 0: none does.
+        nonce: Of the marks in the logs.
+        early: Messages that were read already.
+
+    Returns:
+        The exit code that the process should have.
+    """
+    if mode == Mode.THREADS:
+        from dovetail.worker.threads import serve_threads
+
+        return serve_threads(connection, executor, early)
+    inbox = _Inbox(connection, executor)
+    for message in early:
+        inbox.take(message)
+    left = tasks or -1
+    code = 0
+    following = 0
+    while left:
+        if following == 0:
+            if not inbox.wait():
+                break
+            connection.sendall(pack((Kind.STARTED, os.getpid(), inbox.queue[0].seq)))
+        task = inbox.queue.popleft()
+        outcome, code = executor.run(task, own_process=mode == Mode.ONE)
+        left -= 1
+        following = inbox.queue[0].seq if inbox.queue and left else 0
+        data = pack(outcome_to_plain(task.seq, following, outcome))
+        flush()
+        if mode == Mode.MANY:
+            _mark(mark(nonce, task.seq))
+        connection.sendall(data)
+    return code if mode == Mode.ONE else 0
+
+
+class _Inbox:
+    """Assignments that came in."""
+
+    def __init__(self, connection: socket.socket, executor: Executor) -> None:
+        self.queue: deque[Task] = deque()
+        self._connection = connection
+        self._executor = executor
+        self._decoder = unpacker()
+        self._reader = AssignmentReader()
+        self._finished = False
+
+    def wait(self) -> bool:
+        """Block until there is an assignment; False when there will be none."""
+        while not self.queue:
+            if self._finished:
+                return False
+            data = self._connection.recv(_READ)
+            if not data:
+                return False
+            self._decoder.feed(data)
+            for message in self._decoder:
+                self.take(message)
+        return True
+
+    def take(self, message: list[Any]) -> None:
+        """Handle one message."""
+        task = self._reader.read(message)
+        if task is not None:
+            self.queue.append(task)
+        elif message[0] == Kind.FINISH:
+            self._finished = True
+        elif message[0] == Kind.SAVE:
+            error = self._executor.save_constants()
+            self._connection.sendall(pack((Kind.SAVED, None if error is None else error.to_plain())))
+
+
+def flush() -> None:
+    """Hand what was printed to the kernel."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # closed, or replaced by something that can't
+            continue
+
+
+def _mark(data: bytes) -> None:
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, data)
+        except OSError:  # the step closed it
+            continue
+
+
+def leave(code: int) -> None:
+    """End this process as an interpreter does, but without tearing modules down: does not return.
+
+    Threads that are no daemons are waited for and `atexit` callbacks are run, then everything is flushed.
+    """
+    try:
+        threading = sys.modules.get("threading")
+        if threading is not None and threading.active_count() > 1:
+            threading._shutdown()  # type: ignore[attr-defined]
+        import atexit
+
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    flush()
+    os._exit(code)

@@ -1,0 +1,239 @@
+"""Makes one attempt: the user's step, with its inputs bound, and everything that it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from dovetail.authoring.binding import bind, instance
+from dovetail.authoring.current import current
+from dovetail.authoring.describe import step_methods
+from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
+from dovetail.worker.binding import TaskBinding
+from dovetail.worker.leaving import Leaving
+from dovetail.worker.reports import report_exception
+from dovetail.worker.stores import RunStores
+from dovetail.worker.transitions import StepTransitions
+from dovetail.worker.usage import ProcessUsage, ThreadUsage
+from dovetail.worker.wire import facts_to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dovetail.artifacts.store import ArtifactStore
+    from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.workers import RunFacts
+    from dovetail.worker.assignments import Task
+
+__all__ = ["Executor"]
+
+
+class _Step:
+    """What all attempts of a step share."""
+
+    __slots__ = ("environment", "method", "transitions")
+
+    def __init__(
+        self, method: Callable[..., Any], transitions: StepTransitions, environment: Mapping[str, str]
+    ) -> None:
+        self.method = method
+        self.transitions = transitions
+        self.environment = environment
+
+
+class Executor:
+    """Runs attempts of one flow in this process. Made before a fork; opens nothing until a task needs it.
+
+    Args:
+        flow_cls: The flow.
+        description: The flow as plain data.
+        facts: What every task may know of the run.
+        own_process: Whether an attempt has the process to itself, so that its usage is the kernel's to tell.
+        post_mortem: Whether pdb opens where a step fails.
+    """
+
+    def __init__(self, flow_cls: type[FlowSpec], description: FlowDescription, facts: RunFacts) -> None:
+        self.flow_cls = flow_cls
+        self.description = description
+        self.facts = facts
+        self.post_mortem = False
+        settings = facts.settings
+        environments: Any = settings.get("environment_variables") or {}
+        methods = step_methods(flow_cls)
+        self._steps = {
+            step.name: _Step(
+                methods[step.name],
+                StepTransitions(step, is_end=step.name == description.end),
+                environments.get(step.name) or {},
+            )
+            for step in description.steps
+            if step.name in methods
+        }
+        self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
+        self._current = facts_to_plain(facts)
+        self._stores = RunStores(facts)
+        self._hooks: Any = settings.get("child_hooks") or {}
+        self._wrappers: list[Callable[..., Any]] | None = None if self._hooks.get("wrappers") else []
+        self._serializers: Any = None
+        self._artifacts: dict[str, ArtifactStore] = {}
+
+    def artifacts(self, uuid: str = "") -> ArtifactStore:
+        """The artifact store that writes to a data store, by default the run's own."""
+        uuid = uuid or self._run_store
+        found = self._artifacts.get(uuid)
+        if found is None:
+            from dovetail.artifacts.store import ArtifactStore
+
+            found = ArtifactStore(self._stores, self.serializers(), uuid)
+            found = self._artifacts.setdefault(uuid, found)
+        return found
+
+    def serializers(self) -> Any:
+        """The serializers of this process."""
+        if self._serializers is None:
+            from dovetail.artifacts.serializers.registry import SerializerRegistry
+
+            extra: list[Any] = []
+            if self._hooks.get("serializers"):
+                from dovetail.plugins.child import ChildHooks
+
+                extra = ChildHooks.from_plain(self._hooks).load_serializers()
+            self._serializers = SerializerRegistry(extra)
+        return self._serializers
+
+    def run(self, task: Task, *, thread: bool = False, own_process: bool = False) -> tuple[TaskOutcome, int]:
+        """Make an attempt; never raises.
+
+        Args:
+            task: The attempt.
+            thread: Whether other attempts run in this process at the same time.
+            own_process: Whether the process has no other attempt, so that the kernel tells its usage at the end.
+
+        Returns:
+            What came of it, and the exit code that a process of its own should have.
+        """
+        usage = None if own_process else ThreadUsage() if thread else ProcessUsage()
+        started = time.time()
+        try:
+            outcome, code = self._attempt(task, started, thread)
+        except BaseException as error:  # not the step's fault, or no memory is left
+            report = report_exception(error)
+            outcome = TaskOutcome(
+                path=task.path, attempt=task.attempt, started=started, finished=time.time(), error=report
+            )
+            code = 1
+        if usage is not None:
+            outcome.usage = usage.read()
+        return outcome, code
+
+    def _attempt(self, task: Task, started: float, thread: bool) -> tuple[TaskOutcome, int]:
+        template = task.template
+        step = self._steps[template.step]
+        binding = TaskBinding(task, self.artifacts)
+        flow = instance(self.flow_cls)
+        inputs = bind(flow, binding, template.step, binding.inputs())
+        current._set(
+            self._current, step=template.step, path=task.path, attempt=task.attempt, graph=self._graph, thread=thread
+        )
+        before = _set_environment(step.environment) if step.environment else None
+        leaving = Leaving(flow, binding, self.artifacts(template.datastore), template.datastore == self._run_store)
+        failure: BaseException | None = None
+        finished = 0.0
+        try:
+            if self._wrappers == []:
+                step.method(flow) if inputs is None else step.method(flow, inputs)
+            else:
+                self._run_wrapped(task, step, flow, inputs)
+            finished = time.time()
+            outcome = leaving.leave(step.transitions, template.catch, started, finished)
+        except BaseException as error:
+            failure = error
+        finally:
+            if before is not None:
+                _restore_environment(before)
+            current._clear()
+        if failure is None:
+            return outcome, 0
+        if self.post_mortem:
+            _debug(failure)
+        report = report_exception(failure)
+        finished = finished or time.time()
+        caught = self._catch(task, template.catch, step, leaving, report, started, finished)
+        if caught is not None:
+            return caught, 0
+        code = failure.code if isinstance(failure, SystemExit) else 1
+        outcome = TaskOutcome(path=task.path, attempt=task.attempt, started=started, finished=finished, error=report)
+        return outcome, code if isinstance(code, int) else 1
+
+    def _catch(
+        self,
+        task: Task,
+        catch: CatchPolicy | None,
+        step: _Step,
+        leaving: Leaving,
+        report: ErrorReport,
+        started: float,
+        finished: float,
+    ) -> TaskOutcome | None:
+        """What `@catch` makes of a failure, or None when it does not apply."""
+        if catch is None or not task.last or report.type == "KeyboardInterrupt":
+            return None
+        if catch.print_exception:
+            sys.stderr.write(report.traceback or f"{report.type}: {report.message}\n")
+        return leaving.leave_caught(step.transitions, catch, report, started, finished)
+
+    def _run_wrapped(self, task: Task, step: _Step, flow: FlowSpec, inputs: Any) -> None:
+        from dovetail.plugins.child import ChildHooks, run_wrapped
+        from dovetail.plugins.observed import TaskInfo
+
+        if self._wrappers is None:
+            self._wrappers = ChildHooks.from_plain(self._hooks).load_wrappers()
+        info = TaskInfo(
+            run=self.facts.run,
+            flow=self.facts.flow,
+            path=task.path,
+            step=task.template.step,
+            attempt=task.attempt,
+        )
+        run_wrapped(self._wrappers, info, lambda: step.method(flow) if inputs is None else step.method(flow, inputs))
+
+    def _graph(self) -> Any:
+        from dovetail.planning.graph import Graph
+
+        return Graph(self.description).to_plain()
+
+    def save_constants(self) -> ErrorReport | None:
+        """Store the class constants that were too large to travel in the description."""
+        from dovetail.worker.constants import save
+
+        try:
+            save(self.flow_cls, self.description, self.artifacts())
+        except BaseException as error:
+            return report_exception(error, kind="start")
+        return None
+
+
+def _set_environment(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """Set variables; what they were before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    return before
+
+
+def _restore_environment(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _debug(error: BaseException) -> None:
+    import pdb
+    import traceback
+
+    traceback.print_exception(error)
+    pdb.post_mortem(error.__traceback__)

@@ -1,0 +1,232 @@
+"""Forks a worker for each request of the driver, reaps them, and tells how they ended."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dovetail.worker.lifeline import tie
+from dovetail.worker.wire import Kind, facts_from_plain, pack
+
+if TYPE_CHECKING:
+    from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.worker.execute import Executor
+    from dovetail.worker.main import Inbox
+
+__all__ = ["Forker"]
+
+_SIGKILL = 9
+_OOM_SCORE = b"500"  # a worker is a better victim than the driver or the warm parent
+
+
+class Forker:
+    """The loop of a warm parent.
+
+    Args:
+        control: To the driver.
+        inbox: Its messages.
+        flow_cls: Imported already.
+        description: The flow as plain data.
+    """
+
+    def __init__(
+        self, control: socket.socket, inbox: Inbox, flow_cls: type[FlowSpec], description: FlowDescription
+    ) -> None:
+        self._control = control
+        self._inbox = inbox
+        self._flow_cls = flow_cls
+        self._description = description
+        self._executor: Executor | None = None
+        self._numbers: dict[int, int] = {}
+        """Process id → worker."""
+        self._pids: dict[int, int] = {}
+        """Worker → process id."""
+        self._reports: list[bytes] = []
+        self._quitting = False
+        self._life_read, self._life_write = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def serve(self) -> NoReturn:
+        """Fork and reap until the driver is gone."""
+        preload()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._wake_read, select.POLLIN)
+        gc.collect()
+        gc.freeze()
+        control = self._control.fileno()
+        while not (self._quitting and not self._pids):
+            for descriptor, _ in poller.poll():
+                if descriptor == control:
+                    self._listen()
+                else:
+                    os.read(self._wake_read, 4096)
+            self._reap()
+            if self._reports:
+                data = b"".join(self._reports)
+                self._reports.clear()
+                self._control.sendall(data)
+        os._exit(0)
+
+    def _listen(self) -> None:
+        if not self._inbox.fill():
+            self._kill_all()
+            os._exit(0)
+        for message in self._inbox.complete():
+            kind = message[0]
+            if kind == Kind.FORK:
+                self._fork(*message[1:])
+            elif kind == Kind.KILL:
+                self._kill(*message[1:])
+            elif kind == Kind.BEGIN:
+                from dovetail.worker.execute import Executor
+
+                self._executor = Executor(self._flow_cls, self._description, facts_from_plain(message[1]))
+                gc.freeze()
+            elif kind == Kind.QUIT:
+                self._quitting = True
+                self._kill_all()
+
+    # -- forking --------------------------------------------------------------------------------------------------
+
+    def _fork(self, worker: int, mode: int, tasks: int, nonce: bytes) -> None:
+        descriptors = self._inbox.descriptors
+        inherited = descriptors[:3]
+        del descriptors[:3]
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._reports.append(pack((Kind.NOT_FORKED, worker, str(error))))
+        else:
+            if pid == 0:
+                self._be_child(mode, tasks, nonce, *inherited)
+            self._numbers[pid] = worker
+            self._pids[worker] = pid
+        for descriptor in inherited:
+            os.close(descriptor)
+
+    def _be_child(self, mode: int, tasks: int, nonce: bytes, control: int, out: int, err: int) -> NoReturn:
+        from dovetail.worker.child import leave, serve
+
+        try:
+            self._become_child(out, err)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=control)
+            assert self._executor is not None
+            code = serve(connection, self._executor, mode, tasks, nonce, [])
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        leave(code)
+
+    def _become_child(self, out: int, err: int) -> None:
+        """Cut every tie to the parent but the one that ends this process with it."""
+        os.setsid()
+        os.close(self._life_write)
+        tie(self._life_read, os.getpid())
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in (out, err, self._life_read, self._wake_read, self._wake_write):
+            os.close(descriptor)
+        for descriptor in self._inbox.descriptors:
+            os.close(descriptor)
+        self._control.close()
+        import atexit
+
+        atexit._clear()  # what the module registered at import belongs to the parent
+        _reseed()
+        _offer_to_oom_killer()
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    def _kill(self, worker: int, number: int) -> None:
+        pid = self._pids.get(worker)
+        if pid is not None:
+            _signal_group(pid, number)
+
+    def _kill_all(self) -> None:
+        for pid in self._numbers:
+            _signal_group(pid, _SIGKILL)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            pid = found.si_pid
+            worker = self._numbers.pop(pid, None)
+            if worker is None:  # started by the flow's own module
+                os.waitpid(pid, 0)
+                continue
+            del self._pids[worker]
+            # Before the process is reaped, its id can't be anyone else's: what it left in its group goes now.
+            _signal_group(pid, _SIGKILL)
+            _, status, usage = os.wait4(pid, 0)
+            self._reports.append(
+                pack((Kind.REAPED, worker, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024))
+            )
+
+
+def preload() -> None:
+    """Import what children need, so that none of them has to."""
+    import dovetail.artifacts.store
+    import dovetail.plugins.opening
+    import dovetail.worker.child
+    import dovetail.worker.execute  # noqa: F401
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Only the wake-up descriptor matters."""
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        # It may not have made its group yet.
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _reseed() -> None:
+    """Give this child random numbers of its own. `random` does so by itself after a fork; NumPy does not."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        seed: Callable[[], Any] | None = getattr(torch, "seed", None)
+        if seed is not None:
+            seed()
+
+
+def _offer_to_oom_killer() -> None:
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, _OOM_SCORE)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

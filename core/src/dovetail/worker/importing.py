@@ -1,0 +1,105 @@
+"""Imports a flow's file under its canonical module name, as everything that is stored will name it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from dovetail.interfaces.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.interfaces.workers import Launch
+
+__all__ = ["choose_flow", "import_flow", "module_name"]
+
+
+def module_name(file: str) -> tuple[str, str]:
+    """(canonical name, the folder that must be on the path) of a source file.
+
+    The name is the file's stem, qualified by the packages (folders with an `__init__.py`) that it lies in.
+    """
+    folder, base = os.path.split(os.path.abspath(file))
+    name = os.path.splitext(base)[0].replace(".", "_")
+    parts = [] if name == "__init__" else [name]
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)
+        parts.insert(0, package)
+    return ".".join(parts), folder
+
+
+def import_flow(launch: Launch) -> type[FlowSpec]:
+    """Import the file of a launch and find its flow.
+
+    `__main__` is made another name of the module, so that nothing pickles a class as `__main__.X`; the block
+    under `if __name__ == "__main__"` does not run.
+    """
+    name, root = module_name(launch.file)
+    _set_path(launch, root)
+    sys.argv = [launch.file]
+    module = _import(name, launch.file)
+    return choose_flow(module, launch.flow)
+
+
+def _set_path(launch: Launch, root: str) -> None:
+    """What `python flow.py` has first on its path, and the root of the package that the file is in."""
+    folder = os.path.dirname(os.path.abspath(launch.file))
+    if not getattr(sys.flags, "safe_path", False) and sys.path and sys.path[0] in ("", launch.cwd):
+        del sys.path[0]
+    wanted = [root] if root == folder else [root, folder]
+    sys.path[:0] = [path for path in wanted if path not in sys.path[:2]]
+
+
+def _import(name: str, file: str) -> ModuleType:
+    import importlib.util
+
+    package = name.rpartition(".")[0]
+    if package:
+        importlib.import_module(package)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file} is not a Python file", hint="A flow lives in a file that ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = sys.modules["__main__"] = module
+    spec.loader.exec_module(module)
+    if package:
+        setattr(sys.modules[package], name.rpartition(".")[2], module)
+    return module
+
+
+def choose_flow(module: ModuleType, name: str | None) -> type[FlowSpec]:
+    """The flow of a module.
+
+    Args:
+        module: Imported already.
+        name: Name of the class; None: the only one there.
+
+    Raises:
+        UsageError: There is none, or there are several and none was named.
+        UnknownNameError: There is no flow of this name.
+    """
+    from dovetail.authoring.describe import flows_in
+    from dovetail.authoring.flowspec import FlowSpec
+
+    file = os.path.basename(module.__file__ or module.__name__)
+    flows = flows_in(module)
+    names = [flow.__name__ for flow in flows]
+    if name is not None:
+        for flow in flows:
+            if flow.__name__ == name:
+                return flow
+        found = getattr(module, name, None)
+        if isinstance(found, type) and issubclass(found, FlowSpec) and found is not FlowSpec:
+            return found
+        raise UnknownNameError(f"{file} has no flow {name!r}", hint=f"It has {', '.join(names) or 'none'}.")
+    if not flows:
+        raise UsageError(
+            f"{file} has no flow",
+            hint="Write a class that derives from dovetail.FlowSpec and has methods marked @step.",
+        )
+    if len(flows) > 1:
+        raise UsageError(f"{file} has several flows: {', '.join(names)}", hint=f"Name one: {file}:{names[0]}.")
+    return flows[0]

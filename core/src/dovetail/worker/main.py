@@ -1,0 +1,197 @@
+"""Entry of every process that imports a flow: the warm parent, and workers that can't be forked from one.
+
+On POSIX systems the driver hands over a connected control socket and a lifeline (`dovetail.worker.lifeline`) as
+descriptors. Elsewhere the process connects to a port of the loopback interface that it is told on its standard input
+together with a token, and ends when that input does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from dovetail.worker.wire import Kind, facts_from_plain, launch_from_plain, pack, unpacker
+
+if TYPE_CHECKING:
+    from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.tasks import ErrorReport
+    from dovetail.interfaces.workers import Launch
+
+__all__ = ["CONTROL", "ENTRY", "LIFELINE", "Inbox", "Role", "main"]
+
+ENTRY: Final = "from dovetail.worker.main import main; main()"
+"""What the interpreter runs; `-c`, because `-m` costs an import of `runpy`."""
+CONTROL: Final = 3
+"""Descriptor of the control socket."""
+LIFELINE: Final = 4
+"""Descriptor of the read end of the driver's lifeline."""
+
+
+class Role:
+    """What an importing process is for."""
+
+    PARENT: Final = 0
+    """Describe the flow, then fork workers."""
+    DESCRIBER: Final = 1
+    """Describe the flow, then perhaps become a worker."""
+    WORKER: Final = 2
+    """Become a worker; the driver knows the description."""
+
+
+class Inbox:
+    """Messages from the driver, with the descriptors that came along."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._decoder = unpacker()
+        self._receives = hasattr(socket, "recv_fds")
+        self.descriptors: list[int] = []
+
+    def next(self) -> list[Any]:
+        """The next message; waits for it. Does not return when the driver is gone."""
+        while True:
+            for message in self._decoder:
+                found: list[Any] = message
+                return found
+            if not self.fill():
+                os._exit(0)
+
+    def fill(self) -> bool:
+        """Read once, which may wait; False at the end."""
+        if self._receives:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 253)
+            self.descriptors += descriptors
+        else:
+            data = self._control.recv(1 << 16)
+        self._decoder.feed(data)
+        return bool(data)
+
+    def complete(self) -> list[list[Any]]:
+        """Messages that are there."""
+        return list(self._decoder)
+
+
+def main() -> None:
+    """Import a flow and do what the driver asks. Does not return."""
+    control = _take_over() if sys.argv[1] == "inherited" else _connect()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    inbox = Inbox(control)
+    _, plain, role = inbox.next()
+    launch = launch_from_plain(plain)
+    flow_cls, failure = _import(launch)
+    if role == Role.WORKER:
+        _serve(control, inbox, launch, flow_cls, failure)
+    description: FlowDescription | None = None
+    if flow_cls is not None:
+        from dovetail.worker.describing import describe_flow
+
+        try:
+            description = describe_flow(flow_cls, gated=role == Role.PARENT)
+        except BaseException as error:
+            failure = _report(error)
+    if description is None or flow_cls is None:
+        assert failure is not None
+        control.sendall(pack((Kind.FAILED, failure.to_plain())))
+        _flush_and_exit(1)
+    assert description is not None
+    control.sendall(pack((Kind.DESCRIBED, description.to_plain())))
+    if role == Role.DESCRIBER:
+        _serve(control, inbox, launch, flow_cls, None)
+    if description.fork_hazards:
+        _flush_and_exit(0)
+    from dovetail.worker.forking import Forker
+
+    assert flow_cls is not None
+    Forker(control, inbox, flow_cls, description).serve()
+
+
+def _take_over() -> socket.socket:
+    """The connection and lifeline that were inherited."""
+    from dovetail.worker.lifeline import tie
+
+    tie(LIFELINE, os.getpgid(0) if os.getpgid(0) == os.getpid() else 0)
+    os.set_inheritable(CONTROL, False)
+    os.set_inheritable(LIFELINE, False)
+    return socket.socket(fileno=CONTROL)
+
+
+def _connect() -> socket.socket:
+    """Connect to the driver, which says where on standard input."""
+    from threading import Thread
+
+    own = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(own, 1)
+    port, token = line.split()
+
+    def end_with_driver() -> None:
+        while os.read(own, 1):
+            pass
+        os._exit(1)
+
+    Thread(target=end_with_driver, name="dovetail-lifeline", daemon=True).start()
+    control = socket.create_connection(("127.0.0.1", int(port)))
+    control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    control.sendall(token)
+    return control
+
+
+def _import(launch: Launch) -> tuple[type[FlowSpec] | None, ErrorReport | None]:
+    from dovetail.worker.importing import import_flow
+
+    try:
+        os.chdir(launch.cwd)
+        return import_flow(launch), None
+    except BaseException as error:  # whatever the user's module does, the driver is told
+        return None, _report(error)
+
+
+def _report(error: BaseException) -> ErrorReport:
+    from dovetail.worker.reports import report_exception
+
+    return report_exception(error, kind="start")
+
+
+def _serve(
+    control: socket.socket,
+    inbox: Inbox,
+    launch: Launch,
+    flow_cls: type[FlowSpec] | None,
+    failure: ErrorReport | None,
+) -> None:
+    """Become a worker. Does not return."""
+    from dovetail.interfaces.flow import FlowDescription
+    from dovetail.worker.child import leave, serve
+
+    message = inbox.next()
+    if message[0] != Kind.SERVE:
+        _flush_and_exit(0)
+    _, mode, tasks, nonce, plain, facts = message
+    executor: Any
+    if flow_cls is None:
+        from dovetail.worker.refusing import RefusingExecutor
+
+        assert failure is not None
+        executor = RefusingExecutor(failure)
+    else:
+        from dovetail.worker.execute import Executor
+
+        executor = Executor(flow_cls, FlowDescription.from_plain(plain), facts_from_plain(facts))
+        executor.post_mortem = launch.post_mortem
+    leave(serve(control, executor, mode, tasks, nonce, inbox.complete()))
+
+
+def _flush_and_exit(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            continue
+    os._exit(code)

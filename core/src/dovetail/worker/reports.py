@@ -1,0 +1,82 @@
+"""Turns exceptions into error reports: the user's own traceback, without Dovetail's frames."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dovetail.interfaces.tasks import ErrorReport
+
+if TYPE_CHECKING:
+    from traceback import TracebackException
+
+__all__ = ["qualified_name", "report_exception"]
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIMIT = 64 * 1024
+
+
+def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorReport:
+    """Why an attempt failed.
+
+    The traceback has source lines, causes, contexts, groups and notes; frames of Dovetail and of the import
+    system are left out, so it begins and ends in code of the user or of a library.
+    """
+    if isinstance(error, SystemExit):
+        kind = "exit"
+    bases = tuple(qualified_name(base) for base in type(error).__mro__ if base is not object)
+    return ErrorReport(
+        type=qualified_name(type(error)),
+        message=_message(error),
+        traceback=_traceback(error),
+        bases=bases,
+        kind=kind,
+    )
+
+
+def qualified_name(cls: type) -> str:
+    """`package.module.Name`; bare for built-in classes."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the step called sys.exit({'' if error.code is None else repr(error.code)})"
+    try:
+        text = str(error).strip()
+    except Exception as failure:  # the user's own __str__
+        return f"its message can't be shown: {type(failure).__name__}"
+    return text.partition("\n")[0]
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        from traceback import TracebackException
+
+        shown = TracebackException.from_exception(error, compact=True)
+        _cut(shown)
+        text = "".join(shown.format())
+    except Exception as failure:  # a hostile __str__ or __notes__, or no memory left
+        return f"{type(error).__name__} (its traceback can't be shown: {type(failure).__name__})\n"
+    if len(text) > _LIMIT:
+        half = _LIMIT // 2
+        text = f"{text[:half]}\n  ... {len(text) - _LIMIT} characters left out ...\n{text[-half:]}"
+    return text
+
+
+def _cut(shown: TracebackException) -> None:
+    """Take our frames out, of causes and contexts too."""
+    waiting: list[TracebackException | None] = [shown]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        kept = [
+            frame
+            for frame in one.stack
+            if not frame.filename.startswith(_OURS) and not frame.filename.startswith("<frozen importlib")
+        ]
+        one.stack[:] = kept
+        waiting += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]

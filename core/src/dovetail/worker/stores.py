@@ -1,0 +1,48 @@
+"""Opens the data stores of a run, each when a value first needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.errors import ArtifactGoneError
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.workers import RunFacts
+
+__all__ = ["RunStores"]
+
+
+class RunStores(Mapping[str, "DataStore"]):
+    """The data stores that a run pins: uuid → store, opened at the first look-up and kept. Thread-safe."""
+
+    def __init__(self, facts: RunFacts) -> None:
+        self._pins = facts.stores
+        self._home = Path(facts.home) if facts.home else Path.cwd() / ".dovetail"
+        self._open: dict[str, Any] = {}
+
+    def __getitem__(self, uuid: str) -> DataStore:
+        store: DataStore | None = self._open.get(uuid)
+        if store is None:
+            pin = self._pins.get(uuid)
+            if pin is None:
+                raise ArtifactGoneError(
+                    f"a value lies in the data store {uuid}, which this run does not know",
+                    hint="The run that wrote it used another data store; open it as an instance of this project.",
+                )
+            from dovetail.plugins.opening import open_backend
+
+            store = self._open.setdefault(uuid, open_backend("datastore", pin, home=self._home))
+            assert store is not None
+        return store
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pins)
+
+    def __len__(self) -> int:
+        return len(self._pins)
+
+    def __contains__(self, uuid: object) -> bool:
+        return uuid in self._pins
