@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 
@@ -11,9 +11,9 @@ from dovetail.interfaces.errors import CorruptDataError
 
 __all__ = ["pack", "unpack", "unpack_checked"]
 
-pack: Callable[[Any], bytes] = msgpack.packb
+pack = cast("Callable[[Any], bytes]", msgpack.packb)
 """Plain data as msgpack: `bytes` as bin, `str` as UTF-8 str."""
-unpack: Callable[[bytes | bytearray | memoryview], Any] = msgpack.unpackb
+unpack = cast("Callable[[bytes | bytearray | memoryview], Any]", msgpack.unpackb)
 """The inverse of `pack`; arrays become lists. Malformed bytes raise errors of many types."""
 
 

@@ -12,8 +12,8 @@ from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.msgpacked import pack
 from dovetail.artifacts.packing import FOREACH_OUTPUT, JSON_ID, pack_value, row_from_ref, row_to_ref
 from dovetail.artifacts.scopes import ScopeReader, pack_layer, root_scope, scope_digest
+from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.serializers.json_text import json_frame
-from dovetail.artifacts.serializers.registry import SEQUENCE_ID
 from dovetail.interfaces.artifacts import (
     INLINE_LIMIT,
     RECORD_LIMIT,
@@ -111,7 +111,7 @@ class OutputWriter:
         It becomes the reserved output `_foreach`. Where it is small, its place is relative (`run` is empty) until the
         record is written; the record's `sequence` then gives the whole reference.
         """
-        from dovetail.artifacts.sequences import write_sequence
+        from dovetail.artifacts.sequence_writer import write_sequence
 
         written = write_sequence(self._artifacts, iterable)
         self._objects.update(dict.fromkeys(written.objects))

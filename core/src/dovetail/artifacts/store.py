@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
 
 from blake3 import blake3
 
+from dovetail.artifacts.checks import CORRUPT_HINT, corrupt, describe, gone, matches
 from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.objectfile import (
@@ -22,9 +20,11 @@ from dovetail.artifacts.objectfile import (
     decode_prelude,
     layout_object,
 )
+from dovetail.artifacts.objects import open_object
 from dovetail.artifacts.packing import pack_value, unpack_value
 from dovetail.artifacts.segments import find_record
-from dovetail.artifacts.serializers.registry import SEQUENCE_ID, SerializerRegistry
+from dovetail.artifacts.sequence_format import SEQUENCE_ID
+from dovetail.artifacts.serializers.registry import SerializerRegistry
 from dovetail.interfaces.artifacts import (
     INLINE_LIMIT,
     ArtifactRef,
@@ -33,35 +33,29 @@ from dovetail.interfaces.artifacts import (
     PackPlace,
     RecordPlace,
     SerializedValue,
+    Serializer,
 )
-from dovetail.interfaces.datastore import DataStoreCapability, SupportsLocalPath
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
-    ArtifactGoneError,
     CorruptDataError,
     NotFoundError,
     StoreError,
     UnknownNameError,
+    UnpicklableError,
 )
 
 if TYPE_CHECKING:
-    from dovetail.artifacts.sequences import SequenceReader
+    from dovetail.artifacts.sequence_reader import SequenceReader
     from dovetail.interfaces.datastore import Body, DataStore
 
 __all__ = ["GRACE_SECONDS", "ArtifactStore"]
 
 GRACE_SECONDS = 24 * 3600.0
 """A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
-MAP_FROM = 1 << 20
-"""Object files of at least this many bytes are memory-mapped where the store has local files."""
-MAPPINGS = 256
-"""Live mappings at most; each holds a file descriptor before Python 3.13."""
 SEQUENCES = 16
 """Sequences whose index is kept."""
 PACK_ID = "pack"
 """What stands as the serializer of an object that holds packed values."""
-
-_mappings: WeakSet[mmap.mmap] = WeakSet()
 
 
 class ArtifactStore:
@@ -212,14 +206,33 @@ class ArtifactStore:
         """
         if ref.serializer == SEQUENCE_ID:
             return list(self.open_sequence(ref))
+        serializer = self.reader_of(ref, name)
+        header, frames = self.fetch(ref, name=name)
+        return self.decode(ref, serializer, header, frames, name)
+
+    def decode(
+        self, ref: ArtifactRef, serializer: Serializer, header: bytes, frames: Sequence[memoryview], name: str
+    ) -> Any:
+        """The value of verified frames; errors name the artifact."""
+        try:
+            return serializer.load(header, frames)
+        except UnpicklableError as error:
+            raise UnpicklableError(f"{describe(ref, name)}: {error.message}", hint=error.hint) from error.__cause__
+
+    def reader_of(self, ref: ArtifactRef, name: str) -> Serializer:
+        """The serializer that reads an artifact.
+
+        Raises:
+            PluginNotFoundError: It is not installed.
+            StoreError: It can run code, and only safe ones are allowed.
+        """
         serializer = self.serializers.by_id(ref.serializer)
         if self._safe and not serializer.safe:
             raise StoreError(
                 f"{describe(ref, name)} is not loaded: {ref.serializer} can run code, only safe formats are allowed",
                 hint="Allow unsafe serializers if you trust whoever wrote it.",
             )
-        header, frames = self.fetch(ref, name=name)
-        return serializer.load(header, frames)
+        return serializer
 
     def fetch(self, ref: ArtifactRef, *, name: str = "") -> tuple[bytes, list[memoryview]]:
         """Header and frames, verified. The frames are the caller's own and writable.
@@ -252,7 +265,7 @@ class ArtifactStore:
         else:
             header, frames = self._fetch_object(ref, name)
             return pack_value(ref.serializer, header, frames)
-        if not _matches(ref, packed):
+        if not matches(ref, packed):
             raise corrupt(ref, name, "its bytes do not match its digest")
         return packed
 
@@ -268,7 +281,7 @@ class ArtifactStore:
             if reader is not None:
                 self._sequences.move_to_end(ref.digest)
                 return reader
-        from dovetail.artifacts.sequences import SequenceReader
+        from dovetail.artifacts.sequence_reader import SequenceReader
 
         reader = SequenceReader(self, ref, name=name)
         with self._lock:
@@ -296,7 +309,7 @@ class ArtifactStore:
                 packed = store.get(key, byte_range=(offset, offset + length)).read()
             except NotFoundError:
                 packed = b""
-            if _matches(ref, packed):
+            if matches(ref, packed):
                 return packed
         record = find_record(store, place.run, place.path, place.call_digest, uuid=place.store)
         if record is None:
@@ -308,7 +321,7 @@ class ArtifactStore:
             assert found.place.at is not None
             key, offset, length = found.place.at
             packed = self._read(place.store, key, offset, length, ref, name)
-            if not _matches(ref, packed):
+            if not matches(ref, packed):
                 raise corrupt(ref, name, f"bytes {offset} to {offset + length} of {key} in {store.url} do not match it")
             return packed
         return self.fetch_packed(found, name=name)
@@ -330,13 +343,10 @@ class ArtifactStore:
                 if blake3(frame[begin:end]).digest() != digest:
                     raise CorruptDataError(
                         f"{what} is corrupt: bytes {begin} to {end} of frame {number} do not match their digest",
-                        hint=_CORRUPT_HINT,
+                        hint=CORRUPT_HINT,
                     )
             frames.append(frame)
         return header.header, frames
-
-
-_CORRUPT_HINT = "The storage changed what was written. Remove the object and run the step again, or restore a copy."
 
 
 def _object_header(view: memoryview, ref: ArtifactRef, what: str) -> Header:
@@ -344,59 +354,3 @@ def _object_header(view: memoryview, ref: ArtifactRef, what: str) -> Header:
     header = decode_header(view[offset : offset + length], crc, what)
     check_header(header, ref.digest, view.nbytes, what)
     return header
-
-
-def open_object(store: DataStore, key: str) -> memoryview:
-    """A private, writable view of an object: mapped copy-on-write where it is large and a local file, else a copy.
-
-    Raises:
-        NotFoundError: There is no such key.
-    """
-    if store.capabilities & DataStoreCapability.LOCAL_PATH and len(_mappings) < MAPPINGS:
-        path = cast(SupportsLocalPath, store).local_path(key)
-        try:
-            with open(path, "rb") as file:
-                size = file.seek(0, 2)
-                if size >= MAP_FROM:
-                    # Private: what a task writes to its arrays stays in its own memory.
-                    options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
-                    mapping = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY, **options)
-                    _mappings.add(mapping)
-                    return memoryview(mapping)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{key} is not in {store.url}") from error
-    result = store.get(key)
-    buffer = bytearray(result.length)
-    count = result.readinto(buffer)
-    return memoryview(buffer)[:count]
-
-
-def _matches(ref: ArtifactRef, packed: bytes) -> bool:
-    try:
-        header, frames = unpack_value(ref.serializer, packed)
-    except CorruptDataError:
-        return False
-    leaves: Sequence[Leaves] = [frame_leaves(frame) for frame in frames]
-    return value_digest(ref.serializer, header, leaves) == ref.digest
-
-
-def describe(ref: ArtifactRef, name: str) -> str:
-    """What errors call an artifact."""
-    place = ref.place
-    if not name and isinstance(place, RecordPlace):
-        name = f"{place.run}/{place.path}/{place.name}"
-    kind = f"{ref.type or ref.serializer}, {ref.size} bytes, {ref.digest.hex()[:12]}"
-    return f"artifact {name} ({kind})" if name else f"an artifact ({kind})"
-
-
-def gone(ref: ArtifactRef, name: str, why: str) -> ArtifactGoneError:
-    """The error of an artifact whose bytes are not there."""
-    return ArtifactGoneError(
-        f"{describe(ref, name)} is gone: {why}",
-        hint="Its run was deleted, or its store was cleaned. Run the step again.",
-    )
-
-
-def corrupt(ref: ArtifactRef, name: str, why: str) -> CorruptDataError:
-    """The error of an artifact whose bytes are not its own."""
-    return CorruptDataError(f"{describe(ref, name)} is corrupt: {why}", hint=_CORRUPT_HINT)

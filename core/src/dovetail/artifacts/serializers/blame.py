@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from types import FunctionType
 from typing import Any
 
 from dovetail.artifacts.serializers.type_names import type_name
@@ -70,6 +72,14 @@ def _first_line(error: BaseException) -> str:
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     """Parts of a value that pickle would visit, and how each is reached."""
+    yield from _items(value)
+    if isinstance(value, FunctionType):
+        yield from _function_parts(value)
+    elif not isinstance(value, type):
+        yield from _attributes(value)
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, item in islice(value.items(), _CHILDREN):
             yield f"[{key!r:.60}]", item
@@ -79,21 +89,19 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (set, frozenset)):
         for item in islice(value, _CHILDREN):
             yield f"{{{item!r:.60}}}", item
-    closure = getattr(value, "__closure__", None)
-    if closure and hasattr(value, "__code__"):
-        for name, cell in zip(value.__code__.co_freevars, closure, strict=True):
-            try:
-                yield f".<closure {name}>", cell.cell_contents
-            except ValueError:  # an empty cell
-                continue
-        return
-    if hasattr(value, "__code__") and hasattr(value, "__globals__"):
-        for name in value.__code__.co_names:
-            if name in value.__globals__:
-                yield f".<global {name}>", value.__globals__[name]
-        return
-    if isinstance(value, type):
-        return
+
+
+def _function_parts(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # an empty cell
+            yield f".<closure {name}>", cell.cell_contents
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield f".<global {name}>", function.__globals__[name]
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
     attributes = getattr(value, "__dict__", None)
     if isinstance(attributes, dict):
         for name, item in islice(attributes.items(), _CHILDREN):

@@ -2,6 +2,7 @@
 
 Frame 0 is the pickle stream, the others its out-of-band buffers in order. Plain pickle is tried first; cloudpickle
 writes what it refuses and what it would refer to as part of `__main__`, which is another module in each process.
+Sets are written in an order of their own, in streams of up to 1 MiB, so that equal ones have one identity.
 The header is empty, or JSON that names the interpreter where the stream holds byte code.
 """
 
@@ -17,6 +18,7 @@ from types import CodeType
 from typing import Any, ClassVar
 
 from dovetail.artifacts.serializers.blame import UnpicklableValue, find_culprit
+from dovetail.artifacts.serializers.ordered_sets import dump_ordered, holds_sets
 from dovetail.artifacts.serializers.type_names import type_name
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
 from dovetail.interfaces.errors import UnpicklableError
@@ -45,20 +47,35 @@ class _Buffers:
         return False
 
 
+def _dump_plainly(value: object, buffers: _Buffers) -> bytes | None:
+    """The stream of plain pickle; None where it refuses, or refers to `__main__`."""
+    try:
+        stream = pickle.dumps(value, protocol=5, buffer_callback=buffers.take)
+        if b"__main__" in stream:
+            return None
+        if holds_sets(value, stream):
+            buffers.frames.clear()
+            stream = dump_ordered(value, buffers.take)
+    except Exception:
+        return None
+    return stream
+
+
 def _dump_with_cloudpickle(value: object, buffers: _Buffers) -> tuple[bytes, bool]:
     """The stream, and whether it holds byte code."""
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
     has_code = False
+    table: Any = cloudpickle.Pickler.dispatch_table
 
     def reduce_code(code: CodeType) -> Any:
         nonlocal has_code
         has_code = True
-        return cloudpickle.Pickler.dispatch_table[CodeType](code)
+        return table[CodeType](code)
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc, unused-ignore]
         # The C pickler looks the table up when it is made.
-        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduce_code}, cloudpickle.Pickler.dispatch_table)
+        dispatch_table: ClassVar[Any] = ChainMap[Any, Any]({CodeType: reduce_code}, table)
 
     file = io.BytesIO()
     Pickler(file, protocol=5, buffer_callback=buffers.take).dump(value)
@@ -82,12 +99,8 @@ class PickleSerializer(Serializer):
         """
         buffers = _Buffers()
         has_code = False
-        try:
-            stream = pickle.dumps(value, protocol=5, buffer_callback=buffers.take)
-            plain = b"__main__" not in stream
-        except Exception:
-            plain = False
-        if not plain:
+        stream = _dump_plainly(value, buffers)
+        if stream is None:
             buffers = _Buffers()
             try:
                 stream, has_code = _dump_with_cloudpickle(value, buffers)
@@ -100,17 +113,24 @@ class PickleSerializer(Serializer):
         """Read a value back.
 
         Raises:
-            UnpicklableError: The stream holds byte code of another Python version; nothing was run.
+            UnpicklableError: The stream holds byte code of another Python version (nothing was run), or its types
+                can't be imported.
         """
         if header:
             written = json.loads(header).get("python")
             if written != sys.implementation.cache_tag:
                 raise UnpicklableError(
-                    f"a pickle holds code that {written} wrote, and this is {sys.implementation.cache_tag}",
+                    f"it holds code that {written} wrote, and this is {sys.implementation.cache_tag}",
                     hint="Load it with that Python version, or store data instead of functions, or put the function "
                     "into a module so that it is stored by name.",
                 )
-        return pickle.loads(frames[0], buffers=frames[1:])
+        try:
+            return pickle.loads(frames[0], buffers=frames[1:])
+        except (ImportError, AttributeError) as error:
+            raise UnpicklableError(
+                f"it can't be loaded here: {error}",
+                hint="Loading needs the module that defines its type, in a version that still has it.",
+            ) from error
 
 
 def _unpicklable(value: object, error: Exception) -> UnpicklableError:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.artifacts.caught import CaughtErrorSerializer
+from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.serializers.json_text import JsonSerializer, json_frame
 from dovetail.artifacts.serializers.pickled import PickleSerializer
 from dovetail.artifacts.serializers.raw_bytes import BytesSerializer
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
 from dovetail.interfaces.errors import PluginConflictError, PluginNotFoundError
 
-__all__ = ["SEQUENCE_ID", "SerializerRegistry"]
-
-SEQUENCE_ID = "sequence"
-"""Written by `dovetail.artifacts.sequences`, which reads and writes items one at a time: not a serializer."""
+__all__ = ["SerializerRegistry"]
 
 
 class SerializerRegistry:
