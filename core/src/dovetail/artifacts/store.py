@@ -45,7 +45,7 @@ from dovetail.interfaces.errors import (
 )
 
 if TYPE_CHECKING:
-    from dovetail.artifacts.sequence_reader import SequenceReader
+    from dovetail.artifacts.sequences import SequenceReader
     from dovetail.interfaces.datastore import Body, DataStore
 
 __all__ = ["GRACE_SECONDS", "ArtifactStore"]
@@ -281,7 +281,7 @@ class ArtifactStore:
             if reader is not None:
                 self._sequences.move_to_end(ref.digest)
                 return reader
-        from dovetail.artifacts.sequence_reader import SequenceReader
+        from dovetail.artifacts.sequences import SequenceReader
 
         reader = SequenceReader(self, ref, name=name)
         with self._lock:
