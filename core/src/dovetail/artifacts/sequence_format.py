@@ -17,7 +17,7 @@ __all__ = ["ENTRY", "ENTRY_SIZE", "IS_OBJECT", "ITEMS_PER_LEAF", "SEQUENCE_ID"]
 SEQUENCE_ID: Final = "sequence"
 """Stands as the serializer of a sequence."""
 ENTRY: Final = struct.Struct("<QQIHH32s8x")
-"""An item in the index: offset in frame 1, size, length of its packed value, number of its serializer, flags, digest."""
+"""An item in the index: offset in frame 1, size, packed length, number of its serializer, flags, digest."""
 ENTRY_SIZE: Final = ENTRY.size
 ITEMS_PER_LEAF: Final = LEAF_SIZE // ENTRY_SIZE
 """An entry never crosses the border of two leaves, so each can be verified alone."""
