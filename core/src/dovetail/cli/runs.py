@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
-from dovetail.cli.targets import add_json, add_target, open_client, parse_since, qualify
+from dovetail.cli.targets import add_common, add_target, open_client, parse_since, qualify
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.states import RunState
 
@@ -32,25 +32,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", help="started by this user")
     parser.add_argument("--since", metavar="WHEN", help="created since: 15m, 2h, 3d or 1w ago, or an ISO date")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N, 0 for all (default: 20)")
-    add_json(parser)
+    add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List runs."""
     if args.limit < 0:
         raise UsageError(f"--limit must be 0 or more, not {args.limit}.")
-    with open_client() as client:
+    with open_client(args) as client:
         names = qualify(client, args.target)
         if len(names) + bool(args.flow) > 1:
             raise UsageError("One flow is expected.")
         flow = args.flow or (names[0] if names else None)
         if flow is not None:
-            client.flow(flow)
+            client.flow(flow)  # says so when there is none
         runs = list(
             client.runs(
                 *args.tag,
                 flow=flow,
-                states=tuple(args.state),
+                state=args.state,
                 user=args.user,
                 since=None if args.since is None else parse_since(args.since),
                 limit=args.limit or None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dovetail.client.client import Client
     from dovetail.client.run import Run
 
-__all__ = ["add_json", "add_target", "one_target", "open_client", "parse_since", "qualify", "run_of", "short_path"]
+__all__ = ["add_common", "add_target", "one_target", "open_client", "parse_since", "qualify", "run_of", "short_path"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -25,16 +25,21 @@ def add_target(parser: argparse.ArgumentParser, metavar: str, help: str) -> None
     parser.add_argument("target", nargs="*", metavar=metavar, help=help)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`."""
-    parser.add_argument("--json", action="store_true", help="write one JSON document instead")
+def add_common(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
+    """`--json`, and where to look."""
+    if json:
+        parser.add_argument("--json", action="store_true", help="write one JSON document instead")
+    group = parser.add_argument_group("settings")
+    group.add_argument("--metadata", metavar="NAME", help="metadata provider to look in")
+    group.add_argument("--datastore", metavar="NAME", help="data store to look in: a name or URL")
+    group.add_argument("--profile", metavar="NAME", help="profile of the settings files")
 
 
-def open_client() -> Client:
+def open_client(args: argparse.Namespace) -> Client:
     """A client of the configured home that sees everybody's runs."""
     from dovetail.client.client import Client
 
-    return Client(namespace=None)
+    return Client(namespace=None, profile=args.profile, metadata=args.metadata, datastore=args.datastore)
 
 
 def qualify(client: Client, words: Sequence[str]) -> list[str]:
@@ -59,13 +64,13 @@ def one_target(client: Client, words: Sequence[str]) -> str:
     """
     names = qualify(client, words)
     if len(names) > 1:
-        raise UsageError(f"One name is expected, not {len(names)}: {' '.join(names)}.")
+        raise UsageError(f"one name is expected, not {len(names)}: {' '.join(names)}")
     if names:
         return names[0]
     run = next(client.runs(limit=1), None)
     if run is None:
         raise UnknownNameError(
-            f"Nothing has run yet in {client._connection.where}.", hint="Start a run with: dovetail run FLOW.py"
+            f"nothing has run yet in {client._connection.where}", hint="Start a run with: dovetail run FLOW.py"
         )
     return run.pathspec
 
@@ -88,14 +93,14 @@ def _flow_of_file(client: Client, file: str) -> str:
     try:
         tree = ast.parse(path.read_bytes(), filename=file)
     except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror}.") from error
+        raise UsageError(f"{file} can't be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
-        raise UsageError(f"{file} can't be read: {error}.") from error
+        raise UsageError(f"{file} can't be read: {error}") from error
     classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for flow in client.flows():
         if flow.name in classes:
             return flow.name
-    raise UnknownNameError(f"No flow of {file} has run yet.", hint=f"Start a run with: dovetail run {file}")
+    raise UnknownNameError(f"no flow of {file} has run yet", hint=f"Start a run with: dovetail run {file}")
 
 
 def parse_since(text: str, *, now: float | None = None) -> float:
@@ -113,7 +118,7 @@ def parse_since(text: str, *, now: float | None = None) -> float:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     except ValueError:
         raise UsageError(
-            f"{text!r} is no time.", hint="Write 90s, 15m, 2h, 3d or 1w for as long ago, or 2026-01-31T12:00."
+            f"{text!r} is no time", hint="Write 90s, 15m, 2h, 3d or 1w for as long ago, or 2026-01-31T12:00."
         ) from None
 
 

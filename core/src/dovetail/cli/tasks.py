@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
-from dovetail.cli.targets import add_json, add_target, one_target, open_client, run_of
+from dovetail.cli.targets import add_common, add_target, one_target, open_client, run_of
 from dovetail.client.unknown import unknown
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.states import TaskState
@@ -30,12 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="in this state; repeatable",
     )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="the newest N (default: all)")
-    add_json(parser)
+    add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List tasks."""
-    with open_client() as client:
+    with open_client(args) as client:
         found, rest = run_of(client, one_target(client, args.target))
         if len(rest) > 1 or (rest and args.step):
             raise UsageError("A run and a step are expected.", hint="dovetail show RUN/path shows one task.")

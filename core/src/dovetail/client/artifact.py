@@ -45,7 +45,7 @@ class DataArtifact:
 
         spec = parse_pathspec(pathspec)
         if not spec.rest:
-            raise UsageError(f"{pathspec!r} does not name an artifact.", hint="Write Flow/run/path/name.")
+            raise UsageError(f"{pathspec!r} does not name an artifact", hint="Write Flow/run/path/name.")
         connection = connection_of(client)
         found = find_artifact(Run._of(connection, find_run(connection, spec)), spec.rest)
         self._set(found.task, found.name, found._entry, found._plain)

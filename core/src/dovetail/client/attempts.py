@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dovetail.client.clock import aware_or_none
-from dovetail.interfaces.errors import CorruptDataError
 from dovetail.interfaces.states import TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit
 
@@ -87,7 +85,7 @@ def read_attempts(task: Task) -> list[Attempt]:
     if task.attempt > 1 or not state.committed:
         found = {report.number: report for report in _reports(task)}
     number = task.attempt
-    if number and number not in found:
+    if number and (number not in found or state.committed):
         log = task._json("log")
         found[number] = Attempt(
             task=task,
@@ -106,37 +104,18 @@ def read_attempts(task: Task) -> list[Attempt]:
 
 def _reports(task: Task) -> Iterator[Attempt]:
     """The reports of attempts that failed, as the data store has them."""
-    from dovetail.artifacts.layout import attempts_prefix
+    from dovetail.artifacts.reports import read_reports
 
-    run = task.run
-    prefix = attempts_prefix(run.id, task.path)
-    for info in run._store.scan(prefix):
-        name = info.key[len(prefix) :]
-        if not name.isdecimal():  # of a child task
-            continue
-        yield attempt_from_report(task, int(name), run._store.get(info.key).read(), info.key)
-
-
-def attempt_from_report(task: Task, number: int, body: bytes, key: str) -> Attempt:
-    """The attempt that a report describes.
-
-    Raises:
-        CorruptDataError: It is no report.
-    """
-    try:
-        data: dict[str, Any] = json.loads(body)
-        exit_data, error, log = data.get("exit"), data.get("error"), data.get("log")
-        return Attempt(
+    for report in read_reports(task.run._store, task.run.id, task.path):
+        yield Attempt(
             task=task,
-            number=number,
+            number=report.attempt,
             state=TaskState.FAILED,
-            started=data.get("started"),
-            finished=data.get("finished"),
-            error=None if error is None else ErrorReport.from_plain(error),
-            exit=None if exit_data is None else Exit(**exit_data),
-            cpu=data.get("cpu"),
-            memory=data.get("memory"),
-            location=tuple(log) if log else None,
+            started=report.started,
+            finished=report.finished,
+            error=report.error,
+            exit=report.exit,
+            cpu=report.cpu,
+            memory=report.memory,
+            location=report.log,
         )
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptDataError(f"the report {key} can't be read: {error}") from error

@@ -39,6 +39,9 @@ class Client:
         home: Folder of local state; None: what the settings say, from `DOVETAIL_HOME` to `.dovetail/`.
         profile: Settings profile.
         cwd: Where settings are looked for; the working directory by default.
+        metadata: Instance of the metadata provider; the configured one by default.
+        datastore: Instance or URL of the data store; the configured one by default. A run that was started with
+            another one is found where its metadata says.
         namespace: Lists only the runs of this namespace, None: of all; by default of the one that
             `dovetail.client.namespace()` sets for the process.
         provider: An open metadata provider instead of the configured one. Objects can't be pickled then.
@@ -51,12 +54,21 @@ class Client:
         *,
         profile: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        metadata: str | None = None,
+        datastore: str | None = None,
         namespace: str | EllipsisType | None = ...,
         provider: MetadataProvider | None = None,
         stores: Mapping[str, DataStore] | None = None,
     ) -> None:
         self._connection = Connection(
-            home=home, profile=profile, cwd=cwd, namespace=namespace, provider=provider, stores=stores
+            home=home,
+            profile=profile,
+            cwd=cwd,
+            metadata=metadata,
+            datastore=datastore,
+            namespace=namespace,
+            provider=provider,
+            stores=stores,
         )
 
     def close(self) -> None:
@@ -116,6 +128,8 @@ class Client:
         """Flows that have run, the one with the newest run first."""
         from dovetail.interfaces.metadata import Query
 
+        if self._connection.empty:
+            return []
         page = self._connection.provider.query(Query(kind="flows"))
         rows: list[dict[str, Any]] = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
         rows.sort(key=lambda row: row["latest"], reverse=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.interfaces.errors import NotFoundError, StoreError
+from dovetail.interfaces.errors import NotFoundError, StoreError, UnknownNameError
 from dovetail.interfaces.events import Event
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Connection:
         home: Folder of local state; None: what settings say.
         profile: Settings profile; None: what settings say.
         cwd: Where settings are looked for; None: the working directory, as it is now.
+        metadata: Instance of the metadata provider; None: what settings say.
+        datastore: Instance or URL of the data store; None: what settings say.
         namespace: What is listed; `...`: the namespace of the process.
         provider: An open provider, in place of the one that settings select. Such a connection can't be pickled.
         stores: Open data stores by uuid, in place of those that settings and runs name.
@@ -41,6 +43,8 @@ class Connection:
         home: str | os.PathLike[str] | None = None,
         profile: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        metadata: str | None = None,
+        datastore: str | None = None,
         namespace: str | EllipsisType | None = ...,
         provider: MetadataProvider | None = None,
         stores: Mapping[str, DataStore] | None = None,
@@ -48,6 +52,8 @@ class Connection:
         self._home = None if home is None else Path(home).absolute()
         self._profile = profile
         self._cwd = Path(cwd or ".").absolute()
+        self._metadata = metadata
+        self._datastore = datastore
         self._namespace = namespace
         self._given_provider = provider
         self._given_stores = stores
@@ -71,7 +77,8 @@ class Connection:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._given_provider is not None or self._given_stores is not None:
             raise TypeError("a client over open backends can't be pickled; make it with home= instead")
-        return _unpickled, (self._home, self._profile, self._cwd, self._namespace)
+        args = (self._home, self._profile, self._cwd, self._metadata, self._datastore, self._namespace)
+        return _unpickled, args
 
     def close(self) -> None:
         """Close what was opened here. Idempotent; what is used afterwards is opened again."""
@@ -97,19 +104,41 @@ class Connection:
                 env = dict(os.environ)
                 if self._home is not None:
                     env["DOVETAIL_HOME"] = str(self._home)
-                self._settings = Settings.load(cwd=self._cwd, env=env, profile=self._profile)
+                self._settings = Settings.load(
+                    cwd=self._cwd,
+                    env=env,
+                    profile=self._profile,
+                    metadata=self._metadata,
+                    datastore=self._datastore,
+                )
             return self._settings
 
     @property
     def provider(self) -> MetadataProvider:
-        """The metadata provider."""
+        """The metadata provider.
+
+        Raises:
+            UnknownNameError: The home does not exist. Looking must not make one: it would be found by later runs.
+        """
         if self._provider is None or self._pid != os.getpid():
             self._mine()
             with self._lock:
                 if self._provider is None:
-                    settings = self.settings
-                    self._provider = settings.open(settings.select("metadata", None, None))
-        return self._provider  # type: ignore[return-value]
+                    if self.empty:
+                        raise UnknownNameError(
+                            f"nothing has run yet in {self.settings.home}",
+                            hint="Start a run with: dovetail run FLOW.py, or set DOVETAIL_HOME to where one ran.",
+                        )
+                    self._provider = self.settings.open(self.settings.select("metadata"))
+        assert self._provider is not None
+        return self._provider
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can have run: the home does not exist, and the metadata would be in it."""
+        if self._provider is not None or self.settings.home.exists():
+            return False
+        return all(source == "default" for source in self.settings.select("metadata").sources.values())
 
     def store(self, uuid: str, pinned: Mapping[str, Any]) -> DataStore:
         """The data store of this uuid.
@@ -130,22 +159,22 @@ class Connection:
                 default, store = self.default_store()
                 if default != uuid:
                     raise StoreError(
-                        f"the data store {uuid} is needed, but {store.url} is {default}.",
+                        f"the data store {uuid} is needed, but {store.url} is {default}",
                         hint="Point the data store setting at the place that the run was started with.",
                     )
                 return store
             from dovetail.plugins.opening import open_backend
 
-            store = open_backend("datastore", pinned, home=self.settings.home)
-            actual = _uuid_of(store)
+            opened: DataStore = open_backend("datastore", pinned, home=self.settings.home)
+            actual = _uuid_of(opened)
             if actual != uuid:
-                store.close()
+                opened.close()
                 raise StoreError(
-                    f"the data store {uuid} is needed, but {store.url} {f'is {actual}' if actual else 'holds none'}.",
+                    f"the data store {uuid} is needed, but {opened.url} {f'is {actual}' if actual else 'holds none'}",
                     hint="Bring the store back to where it was, or look at the run with its own DOVETAIL_HOME.",
                 )
-            self._stores[uuid] = store
-            return store
+            self._stores[uuid] = opened
+            return opened
 
     def default_store(self) -> tuple[str, DataStore]:
         """The configured data store and its uuid.
@@ -160,11 +189,11 @@ class Connection:
                     self._default = next(iter(self._given_stores.items()))
                 else:
                     settings = self.settings
-                    store: DataStore = settings.open(settings.select("datastore", None, None))
+                    store: DataStore = settings.open(settings.select("datastore"))
                     uuid = _uuid_of(store)
                     if not uuid:
                         store.close()
-                        raise StoreError(f"{store.url} holds no data store yet.")
+                        raise StoreError(f"{store.url} holds no data store yet")
                     self._default = uuid, store
                     self._stores[uuid] = store
             return self._default
@@ -173,7 +202,7 @@ class Connection:
         """The built-in serializers and those of plugins."""
         from dovetail.artifacts.serializers import SerializerRegistry
 
-        return SerializerRegistry()
+        return SerializerRegistry(extra=self.settings.registry.serializers())
 
     @property
     def where(self) -> str:
@@ -187,7 +216,7 @@ class Connection:
             from dovetail.client.namespaces import get_namespace
 
             return get_namespace()
-        return self._namespace  # type: ignore[return-value]
+        return self._namespace
 
     # -- runs that go on ------------------------------------------------------------------------------------------
 
@@ -221,8 +250,15 @@ def _uuid_of(store: DataStore) -> str:
         return ""
 
 
-def _unpickled(home: Path | None, profile: str | None, cwd: Path, namespace: str | EllipsisType | None) -> Connection:
-    return Connection(home=home, profile=profile, cwd=cwd, namespace=namespace)
+def _unpickled(
+    home: Path | None,
+    profile: str | None,
+    cwd: Path,
+    metadata: str | None,
+    datastore: str | None,
+    namespace: str | EllipsisType | None,
+) -> Connection:
+    return Connection(home=home, profile=profile, cwd=cwd, metadata=metadata, datastore=datastore, namespace=namespace)
 
 
 _defaults: dict[tuple[Any, ...], Connection] = {}

@@ -59,7 +59,7 @@ def find_task(run: Run, text: str, *, step: str | None = None) -> Task:
             return found
     if paths:
         named = ", ".join(paths[:_NAMED]) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
-        raise UsageError(f"{text!r} fits {len(paths)} tasks of run {run.pathspec}: {named}.", hint="Name one of them.")
+        raise UsageError(f"{text!r} fits {len(paths)} tasks of run {run.pathspec}: {named}", hint="Name one of them.")
     raise _unknown(run, text)
 
 

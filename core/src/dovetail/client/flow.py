@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.lookup import find_run, require_flow, run_rows
@@ -38,7 +38,7 @@ class Flow:
 
         spec = parse_pathspec(name)
         if spec.flow is None or spec.run or spec.rest:
-            raise UsageError(f"{name!r} is not the name of a flow.", hint="For a run use Run, for a task Task.")
+            raise UsageError(f"{name!r} is not the name of a flow", hint="For a run use Run, for a task Task.")
         self._connection = connection_of(client)
         self.name = spec.flow
         """Name of the flow."""
@@ -85,7 +85,7 @@ class Flow:
     def runs(
         self,
         *tags: str,
-        state: str | None = None,
+        state: str | Iterable[str] = (),
         user: str | None = None,
         since: float | datetime | None = None,
         until: float | datetime | None = None,
@@ -97,7 +97,7 @@ class Flow:
 
         Args:
             tags: All of these tags, user or system.
-            state: A state of `RunState`, `lost` included.
+            state: In this state of `RunState` (`lost` included), or one of these.
             user: Who started them.
             since: Created at or after; a datetime or seconds since the epoch.
             until: Created before.
@@ -124,7 +124,7 @@ class Flow:
     def __getitem__(self, run: str) -> Run:
         spec = parse_pathspec(str(run))
         if spec.flow is not None or spec.rest:
-            raise UsageError(f"{run!r} is not a run id.", hint="A run id starts with a digit; a unique prefix will do.")
+            raise UsageError(f"{run!r} is not a run id", hint="A run id starts with a digit; a unique prefix will do.")
         return Run._of(self._connection, find_run(self._connection, spec, flow=self.name))
 
     def __contains__(self, run: object) -> bool:
@@ -154,7 +154,7 @@ def runs_in(
     *,
     flow: str | None = None,
     tags: tuple[str, ...] = (),
-    state: str | None = None,
+    state: str | Iterable[str] = (),
     user: str | None = None,
     since: float | datetime | None = None,
     until: float | datetime | None = None,
@@ -163,6 +163,8 @@ def runs_in(
     oldest_first: bool = False,
 ) -> Iterator[Run]:
     """Runs in the connection's namespace (see `Flow.runs`)."""
+    if connection.empty:
+        return iter(())
     namespace = connection.namespace
     if namespace is not None and namespace.startswith("user:") and user in (None, namespace[5:]):
         user = namespace[5:]
@@ -172,7 +174,7 @@ def runs_in(
         kind="runs",
         flow=flow,
         tags=tags,
-        states=() if state is None else (str(state),),
+        states=(state,) if isinstance(state, str) else tuple(map(str, state)),
         user=user,
         since=_seconds(since),
         until=_seconds(until),

@@ -111,7 +111,7 @@ def find_run(connection: Connection, spec: Pathspec, *, flow: str | None = None)
     if rows:
         named = ", ".join(f"{row['flow']}/{row['run']}" for row in rows[:_NAMED])
         more = " and more" if len(rows) > _NAMED else ""
-        raise UsageError(f"{spec.run!r} fits more than one run: {named}{more}.", hint="Give more of the id.")
+        raise UsageError(f"{spec.run!r} fits more than one run: {named}{more}", hint="Give more of the id.")
     raise _unknown_run(connection, spec.run, prefix, flow)
 
 
@@ -121,7 +121,7 @@ def _unknown_run(connection: Connection, text: str, prefix: str, flow: str | Non
         elsewhere = connection.provider.query(Query(kind="runs", run=prefix, limit=1), columns=("run", "flow")).rows
         if elsewhere:
             run, other = elsewhere[0]
-            return UnknownNameError(f"Run {text!r} is not of flow {flow}.", hint=f"It is {other}/{run}.")
+            return UnknownNameError(f"Run {text!r} is not of flow {flow}", hint=f"It is {other}/{run}.")
     page = connection.provider.query(Query(kind="runs", flow=flow, limit=_PAGE), columns=("run",))
     hint = f"Nothing has run yet in {connection.where}." if not page.rows else "dovetail runs lists what there is."
     return unknown("run", text, [row[0] for row in page.rows], where=f"flow {flow}" if flow else "", hint=hint)

@@ -50,7 +50,7 @@ class Run(RunRow):
 
         spec = parse_pathspec(pathspec)
         if spec.rest:
-            raise UsageError(f"{pathspec!r} names more than a run.", hint="For a step use Step, for a task Task.")
+            raise UsageError(f"{pathspec!r} names more than a run", hint="For a step use Step, for a task Task.")
         connection = connection_of(client)
         self._set(connection, find_run(connection, spec))
 

@@ -46,7 +46,7 @@ class Step:
 
         spec: Pathspec = parse_pathspec(pathspec)
         if len(spec.rest) != 1:
-            raise UsageError(f"{pathspec!r} does not name a step.", hint="Write Flow/run/step.")
+            raise UsageError(f"{pathspec!r} does not name a step", hint="Write Flow/run/step.")
         connection = connection_of(client)
         found = Run._of(connection, find_run(connection, spec))[spec.rest[0]]
         self.run, self.name = found.run, found.name

@@ -85,7 +85,7 @@ def manifest_of(run: Run) -> RunManifest:
             run._cache["manifest"] = read_manifest(store, run.id)
         except NotFoundError as error:
             raise ArtifactGoneError(
-                f"run {run.pathspec} is in the metadata, but not in the data store {store.url}.",
+                f"run {run.pathspec} is in the metadata, but not in the data store {store.url}",
                 hint="Its records were deleted, or settings name another store than the run was started with.",
             ) from error
     found: RunManifest = run._cache["manifest"]
@@ -124,5 +124,5 @@ def record_of(task: Task) -> CommitRecord:
             return found[task.path]
     record = find_record(store, run.id, task.path, b"", uuid=uuid)
     if record is None:
-        raise ArtifactGoneError(f"task {task.pathspec} has no commit record in {store.url}.")
+        raise ArtifactGoneError(f"task {task.pathspec} has no commit record in {store.url}")
     return record

@@ -26,7 +26,7 @@ def check_tag(tag: object) -> str:
         UsageError: It is no tag: empty, not text, too long, or with control characters.
     """
     if not isinstance(tag, str) or not tag.strip() or not tag.isprintable() or len(tag) > LONGEST:
-        raise UsageError(f"{tag!r} is not a tag.", hint=f"A tag is 1 to {LONGEST} printable characters.")
+        raise UsageError(f"{tag!r} is not a tag", hint=f"A tag is 1 to {LONGEST} printable characters.")
     return tag
 
 
@@ -36,7 +36,7 @@ def change_tags(run: RunRow, remove: str | Iterable[str], add: str | Iterable[st
     removing = sorted({check_tag(tag) for tag in ([remove] if isinstance(remove, str) else remove)} - set(adding))
     for tag in removing:
         if tag in run.system_tags:
-            raise UsageError(f"{tag!r} is a system tag of run {run.pathspec}.", hint="Only user tags can be removed.")
+            raise UsageError(f"{tag!r} is a system tag of run {run.pathspec}", hint="Only user tags can be removed.")
     if adding or removing:
         run._connection.append(run.id, EventKind.TAG, add=adding, remove=removing)
     rows = run._connection.provider.query(Query(kind="runs", run=run.id, limit=1), columns=("tags",)).rows

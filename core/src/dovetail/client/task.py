@@ -53,6 +53,8 @@ class Task:
 
     run: Run
     """The run."""
+    _page: TaskPage
+    _at: int
 
     def __init__(self, pathspec: str, *, client: Client | None = None) -> None:
         from dovetail.client.client import connection_of
@@ -62,9 +64,7 @@ class Task:
 
         spec = parse_pathspec(pathspec)
         if not spec.rest:
-            raise UsageError(
-                f"{pathspec!r} does not name a task.", hint="Write Flow/run/path, such as Flow/01k5/start."
-            )
+            raise UsageError(f"{pathspec!r} does not name a task", hint="Write Flow/run/path, such as Flow/01k5/start.")
         connection = connection_of(client)
         found = find_task(Run._of(connection, find_run(connection, spec)), "/".join(spec.rest))
         self.run, self._page, self._at = found.run, found._page, found._at
@@ -230,7 +230,9 @@ class Task:
 
     @property
     def error(self) -> ErrorReport | None:
-        """Why it failed; None otherwise."""
+        """Why it failed, or why it waits for another attempt; None otherwise."""
+        if self.state.committed:  # the row may still tell of an attempt before
+            return None
         data = self._json("error")
         return None if data is None else ErrorReport.from_plain(data)
 

@@ -26,7 +26,7 @@ def unknown(what: str, name: str, known: Iterable[str], *, where: str = "", hint
     names = sorted(set(known))
     lowered = {other.lower(): other for other in names}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
-    message = f"There is no {what} {name!r}" + (f" in {where}" if where else "") + "."
+    message = f"there is no {what} {name!r}" + (f" in {where}" if where else "")
     if near:
         return UnknownNameError(message, hint=f"Did you mean {' or '.join(near)}?")
     if hint:
