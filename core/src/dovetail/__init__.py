@@ -44,24 +44,44 @@ if TYPE_CHECKING:
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
+    from dovetail.client import (
+        Client,
+        DataArtifact,
+        Flow,
+        Run,
+        Step,
+        Task,
+        default_namespace,
+        get_namespace,
+        namespace,
+    )
     from dovetail.interfaces.errors import DovetailError, FailedInputError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Client",
+    "DataArtifact",
     "DovetailError",
     "FailedInputError",
+    "Flow",
     "FlowSpec",
     "JSONType",
     "Parameter",
+    "Run",
+    "Step",
     "StepDecorator",
+    "Task",
     "catch",
     "compute",
     "current",
     "datastore",
+    "default_namespace",
     "environment",
     "environment_variables",
+    "get_namespace",
     "isolation",
+    "namespace",
     "resources",
     "retry",
     "step",
@@ -69,19 +89,28 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Client": "dovetail.client",
+    "DataArtifact": "dovetail.client",
     "DovetailError": "dovetail.interfaces.errors",
     "FailedInputError": "dovetail.interfaces.errors",
+    "Flow": "dovetail.client",
     "FlowSpec": "dovetail.authoring.flowspec",
     "JSONType": "dovetail.authoring.parameters",
     "Parameter": "dovetail.authoring.parameters",
+    "Run": "dovetail.client",
+    "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.decorators",
+    "Task": "dovetail.client",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
     "current": "dovetail.authoring.current",
     "datastore": "dovetail.authoring.decorators",
+    "default_namespace": "dovetail.client",
     "environment": "dovetail.authoring.decorators",
     "environment_variables": "dovetail.authoring.decorators",
+    "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
+    "namespace": "dovetail.client",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
     "step": "dovetail.authoring.steps",
@@ -89,15 +118,22 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # else any misspelt name would pass a type checker
 
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is not None:
+            from importlib import import_module
+
+            value = getattr(import_module(home), name)
+        elif name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        else:
+            from dovetail._decorators import plugin_decorator
+
+            value = plugin_decorator(name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

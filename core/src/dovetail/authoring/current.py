@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from dovetail.client import Run, Task
-
 __all__ = ["Current", "current"]
 
 
@@ -179,24 +177,16 @@ class Current:
         return facts.graph()  # type: ignore[no-any-return]
 
     @property
-    def run(self) -> Run | None:
-        """The run, as the client sees it."""
+    def run(self) -> Any:
+        """The run, as the client sees it: a `dovetail.client.Run`."""
         facts = self._facts()
-        if facts is None:
-            return None
-        from dovetail.client import Run
-
-        return Run(f"{facts.run.get('flow')}/{facts.run.get('run')}")
+        return None if facts is None else _client(facts).run(f"{facts.run.get('flow')}/{facts.run.get('run')}")
 
     @property
-    def task(self) -> Task | None:
-        """The task, as the client sees it."""
-        pathspec = self.pathspec
-        if pathspec is None:
-            return None
-        from dovetail.client import Task
-
-        return Task(pathspec)
+    def task(self) -> Any:
+        """The task, as the client sees it: a `dovetail.client.Task`."""
+        facts = self._facts()
+        return None if facts is None else _client(facts).task(self.pathspec)
 
     # ------------------------------------------------------------------ as Metaflow has it
 
@@ -210,6 +200,12 @@ class Current:
 
     def __repr__(self) -> str:
         return f"<current {self.pathspec}>" if self.is_running_flow else "<current, no task is running>"
+
+
+def _client(facts: Facts) -> Any:
+    from dovetail.client import Client
+
+    return Client(facts.run.get("home") or None)
 
 
 current = Current()

@@ -47,7 +47,19 @@ def _file_of(flow_cls: type[FlowSpec]) -> str:
             f"{flow_cls.__name__} has no file, so it has no command line",
             hint="Put the class into a file and run that.",
         )
-    return str(file)
+    return f"{file}:{flow_cls.__name__}" if _has_siblings(flow_cls, module) else str(file)
+
+
+def _has_siblings(flow_cls: type, module: object) -> bool:
+    """Whether the file has other flows, so that the name of this one must be told."""
+    from dovetail.authoring.flowspec import FlowSpec
+
+    others = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, FlowSpec) and value.__module__ == flow_cls.__module__
+    ]
+    return any(other is not flow_cls and not issubclass(flow_cls, other) for other in others)
 
 
 def _interpreter_options() -> list[str]:

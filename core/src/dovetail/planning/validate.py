@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 
-from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
+from dovetail.interfaces.flow import FlowDescription, StepDescription
 from dovetail.interfaces.problems import Problem
 from dovetail.planning.graph import Graph
 
@@ -20,7 +20,6 @@ UNREADABLE = frozenset(
     }
 )  # fmt: skip
 """Problems of a `self.next` that then is no transition of its step."""
-IN_PROCESS = ("thread", "inline")
 
 
 def validate(flow: FlowDescription, graph: Graph | None = None) -> list[Problem]:
@@ -40,7 +39,6 @@ def validate(flow: FlowDescription, graph: Graph | None = None) -> list[Problem]
         found += _unreachable(graph)
         found += _never_ending(graph)
     found += _silent(flow)
-    found += _isolation(flow)
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.file, problem.line))
 
 
@@ -195,26 +193,6 @@ def _cycle(graph: Graph, start: str, can_end: set[str]) -> list[str]:
             first = min(range(len(cycle)), key=lambda n: (graph.steps[cycle[n]].line, n))
             return cycle[first:] + cycle[:first]
         path.append(following)
-
-
-def _isolation(flow: FlowDescription) -> Iterable[Problem]:
-    """A time limit needs a process to kill."""
-    for step in flow.steps:
-        kind = _use(step.decorators, "isolation") or _use(flow.decorators, "isolation")
-        timeout = _use(step.decorators, "timeout") or _use(flow.decorators, "timeout")
-        if kind is None or timeout is None or kind.options.get("kind") not in IN_PROCESS:
-            continue
-        yield _problem(
-            "timeout-in-process",
-            f"step {step.name} has a timeout and isolation {kind.options['kind']!r}, "
-            "but only a process of its own can be killed",
-            "Remove one of the two, or use @isolation('fork').",
-            step,
-        )
-
-
-def _use(uses: Iterable[DecoratorUse], kind: str) -> DecoratorUse | None:
-    return next((use for use in uses if use.kind == kind), None)
 
 
 def _problem(code: str, message: str, fix: str, step: StepDescription, *, line: int = 0) -> Problem:
