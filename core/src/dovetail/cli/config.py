@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(settings: Settings, *, as_json: bool) -> None:
     from dovetail.settings.explain import explain_core
-    from dovetail.settings.layers import KINDS
+    from dovetail.settings.kinds import KINDS
 
     rows = explain_core(settings) + settings.explain()
     instances = {kind: settings.instances(kind) for kind in KINDS}

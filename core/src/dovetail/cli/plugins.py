@@ -216,7 +216,7 @@ def _doctor(
     settings: Settings, records: Sequence[PluginRecord], name: str | None, *, online: bool, as_json: bool
 ) -> int:
     """Exit code 1 only when something that a run here would use is unhealthy."""
-    from dovetail.plugins.descriptors import HealthCheckSpec
+    from dovetail.plugins.extensions import HealthCheckSpec
     from dovetail.plugins.health import run_check
 
     if name is not None and not any(name in (record.dist, record.entry) for record in records):
@@ -254,9 +254,9 @@ def _doctor(
 
 def _selected(settings: Settings) -> list[CheckResult]:
     """Whether what a run would use can be loaded and opened."""
-    from dovetail.plugins.descriptors import HealthCheckSpec
+    from dovetail.plugins.extensions import HealthCheckSpec
     from dovetail.plugins.health import run_check
-    from dovetail.settings.layers import KINDS
+    from dovetail.settings.kinds import KINDS
 
     results = []
     for kind in KINDS:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dovetail.plugins.child import ChildHooks, run_wrapped
     from dovetail.plugins.descriptors import (
-        CommandSpec,
         ComputeBackendSpec,
         DataStoreSpec,
         EnvironmentBuilderSpec,
-        FlowDecoratorSpec,
-        HealthCheckSpec,
         MetadataProviderSpec,
         SecretsProviderSpec,
-        SerializerSpec,
         Spec,
-        StepDecoratorSpec,
     )
     from dovetail.plugins.events import EventHooks
+    from dovetail.plugins.extensions import (
+        CommandSpec,
+        FlowDecoratorSpec,
+        HealthCheckSpec,
+        SerializerSpec,
+        StepDecoratorSpec,
+    )
     from dovetail.plugins.guard import guard, stats_of
     from dovetail.plugins.health import CheckContext
     from dovetail.plugins.marks import hookimpl
@@ -37,13 +39,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "CheckContext": "health",
     "ChildHooks": "child",
-    "CommandSpec": "descriptors",
+    "CommandSpec": "extensions",
     "ComputeBackendSpec": "descriptors",
     "DataStoreSpec": "descriptors",
     "EnvironmentBuilderSpec": "descriptors",
     "EventHooks": "events",
-    "FlowDecoratorSpec": "descriptors",
-    "HealthCheckSpec": "descriptors",
+    "FlowDecoratorSpec": "extensions",
+    "HealthCheckSpec": "extensions",
     "MetadataProviderSpec": "descriptors",
     "Offer": "records",
     "Outcome": "observed",
@@ -53,9 +55,9 @@ _HOMES = {
     "RunInfo": "observed",
     "SecretsProvider": "secrets",
     "SecretsProviderSpec": "descriptors",
-    "SerializerSpec": "descriptors",
+    "SerializerSpec": "extensions",
     "Spec": "descriptors",
-    "StepDecoratorSpec": "descriptors",
+    "StepDecoratorSpec": "extensions",
     "TaskInfo": "observed",
     "guard": "guard",
     "hookimpl": "marks",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dovetail.interfaces.errors import PluginContractError
-from dovetail.plugins.descriptors import SerializerSpec, Spec
+from dovetail.plugins.descriptors import Spec
+from dovetail.plugins.extensions import SerializerSpec
 
 if TYPE_CHECKING:
     from dovetail.interfaces.artifacts import Serializer

@@ -206,7 +206,8 @@ def _mapping(value: Any, args: tuple[Any, ...], text: bool, base: Path | None) -
 
 
 def _nested(value: Any, kind: type, text: bool, base: Path | None) -> Any:
-    from dovetail.plugins.schema import Given, build
+    from dovetail.plugins.given import Given
+    from dovetail.plugins.schema import build
 
     if isinstance(value, kind):
         return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dovetail.plugins.records import Plugin
+from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.rules import PluginRules
 from dovetail.plugins.scan import GROUP
 

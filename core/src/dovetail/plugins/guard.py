@@ -6,12 +6,11 @@ never sleeps or retries by itself. Backends of this machine (`guard=False` in th
 
 from __future__ import annotations
 
-import functools
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,16 +260,25 @@ def stats_of(backend: Any) -> dict[str, OperationStats]:
 
 
 def _wrap(backend: Any, spec: BackendSpec, state: _Guard) -> Any:
-    backend_class: Hashable = type(backend)
-    cls = _guarded_class(backend_class, spec.kind)
+    cls = _guarded_class(type(backend), spec.kind)
     guarded = cls.__new__(cls)
     guarded._dovetail_inner = backend
     guarded._dovetail_guard = state
     return guarded
 
 
-@functools.lru_cache(maxsize=64)
+_classes: dict[tuple[Any, str], Any] = {}
+
+
 def _guarded_class(cls: Any, kind: str) -> Any:
+    """The guard's class for a backend's class; made once."""
+    key = (cls, kind)
+    if key not in _classes:
+        _classes[key] = _make_class(cls, kind)
+    return _classes[key]
+
+
+def _make_class(cls: Any, kind: str) -> Any:
     """A class with the interface's methods and the declared abilities, each through the guard.
 
     Real methods, not `__getattr__`: `isinstance` with a runtime-checkable protocol looks attributes up statically

@@ -9,7 +9,7 @@ from typing import Any
 
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.problems import Problem
-from dovetail.plugins.descriptors import HealthCheckSpec
+from dovetail.plugins.extensions import HealthCheckSpec
 from dovetail.plugins.loading import load
 
 __all__ = ["CheckContext", "CheckResult", "run_check"]

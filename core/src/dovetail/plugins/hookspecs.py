@@ -14,14 +14,16 @@ from dovetail.plugins.marks import hookspec
 if TYPE_CHECKING:
     from dovetail.interfaces.flow import StepDescription
     from dovetail.plugins.descriptors import (
-        CommandSpec,
         ComputeBackendSpec,
         DataStoreSpec,
         EnvironmentBuilderSpec,
-        FlowDecoratorSpec,
-        HealthCheckSpec,
         MetadataProviderSpec,
         SecretsProviderSpec,
+    )
+    from dovetail.plugins.extensions import (
+        CommandSpec,
+        FlowDecoratorSpec,
+        HealthCheckSpec,
         SerializerSpec,
         StepDecoratorSpec,
     )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dovetail.plugins.descriptors import DataStoreSpec, Spec
 from dovetail.plugins.discovery import running_version
+from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.loading import missing_imports, missing_message
-from dovetail.plugins.records import Offer, Plugin, PluginRecord
+from dovetail.plugins.records import Offer, PluginRecord
 from dovetail.plugins.rules import PluginRules, normalised
 
 __all__ = ["records"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dovetail.interfaces.errors import PluginContractError
 from dovetail.plugins import hooknames
 from dovetail.plugins.descriptors import API, Spec
+from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.marks import PROJECT
-from dovetail.plugins.records import Plugin
 
 if TYPE_CHECKING:
     from pluggy import PluginManager

@@ -11,7 +11,6 @@ from dovetail.interfaces.errors import PluginNotFoundError, SettingsError
 from dovetail.plugins.descriptors import BackendSpec
 from dovetail.plugins.loading import import_object
 from dovetail.plugins.registry import Registry, registry
-from dovetail.plugins.schema import Given, build, problems_of
 
 __all__ = ["SecretLookup", "open_backend", "settings_class"]
 
@@ -43,15 +42,7 @@ def open_backend(
     assert isinstance(spec, BackendSpec)
     cls = known.load(spec)
     instance = str(pinned.get("instance") or pinned["backend"])
-    values = {key: Given(value) for key, value in dict(pinned.get("settings") or {}).items()}
-    where = f"{kind} {instance!r}"
-    schema = settings_class(spec)
-    if schema is None:
-        if problems := problems_of(None, values, where=where):
-            raise SettingsError(problems[0])
-        settings: Any = None
-    else:
-        settings = build(schema, values, where=where)
+    settings = _settings(spec, dict(pinned.get("settings") or {}), f"{kind} {instance!r}")
     lookup = SecretLookup(known, home)
     context = PluginContext(instance=instance, home=home, secret=lookup)
     target = str(pinned.get("target") or "")
@@ -61,6 +52,20 @@ def open_backend(
 
     policy = GuardPolicy.from_plain(pinned)
     return open_guarded(lambda: cls.open(target, settings, context), spec, instance, policy, lookup.redact)
+
+
+def _settings(spec: BackendSpec, values: Mapping[str, Any], where: str) -> Any:
+    """The settings object of a backend; None when it has no settings."""
+    schema = settings_class(spec)
+    if schema is None and not values:
+        return None
+    from dovetail.plugins.given import Given
+    from dovetail.plugins.schema import build, problems_of
+
+    given = {key: Given(value) for key, value in values.items()}
+    if schema is None:
+        raise SettingsError(problems_of(None, given, where=where)[0])
+    return build(schema, given, where=where)
 
 
 def settings_class(spec: BackendSpec) -> type | None:
@@ -110,8 +115,7 @@ class SecretLookup:
         if not isinstance(spec, BackendSpec):
             raise PluginNotFoundError(f"{provider!r} is not a secrets provider")
         cls = self._known.load(spec)
-        schema = settings_class(spec)
-        settings = None if schema is None else build(schema, {}, where=f"secrets {provider!r}")
+        settings = _settings(spec, {}, f"secrets {provider!r}")
         opened = cls.open("", settings, PluginContext(instance=provider, home=self._home))
         get: Callable[[str], str] = opened.get
         return get

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from dovetail.plugins.descriptors import Spec
+from dovetail.plugins.loaded import PluginStatus
 
-__all__ = ["Offer", "Plugin", "PluginRecord", "PluginStatus"]
-
-PluginStatus = Literal[
-    "built-in", "ready", "blocked", "not-allowed", "incompatible", "broken", "duplicate", "missing-dependency"
-]
+__all__ = ["Offer", "PluginRecord"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,31 +48,3 @@ class PluginRecord:
     """Event, policy and wrapper hooks that it implements."""
     location: str = ""
     """Folder that it is installed in."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Plugin:
-    """A plugin while it is being loaded. Internal; `PluginRecord` is what others see."""
-
-    entry: str
-    target: str
-    dist: str
-    version: str
-    status: PluginStatus
-    reason: str = ""
-    traceback: str = ""
-    notes: list[str] = field(default_factory=list)
-    specs: list[Spec] = field(default_factory=list)
-    hooks: tuple[str, ...] = ()
-    location: str = ""
-    module: Any = None
-
-    @property
-    def who(self) -> str:
-        """Distribution and version, for messages."""
-        return f"{self.dist} {self.version}".strip()
-
-    def fail(self, status: PluginStatus, reason: str, traceback: str = "") -> None:
-        """Nothing of this plugin is used."""
-        self.status, self.reason, self.traceback = status, reason, traceback
-        self.specs, self.hooks, self.module = [], (), None

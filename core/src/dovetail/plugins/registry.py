@@ -28,7 +28,7 @@ from dovetail.plugins.descriptors import (
     SecretsProviderSpec,
     Spec,
 )
-from dovetail.plugins.records import Offer, Plugin, PluginRecord
+from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.rules import PluginRules, normalised
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dovetail.plugins.child import ChildHooks
     from dovetail.plugins.events import EventHooks
     from dovetail.plugins.observed import RunInfo
+    from dovetail.plugins.records import Offer, PluginRecord
     from dovetail.plugins.secrets import SecretsProvider
 
 __all__ = ["Registry", "registry"]

@@ -26,24 +26,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dovetail.interfaces.errors import SettingsError
 from dovetail.plugins.coercion import Mismatch, coerce, type_name
+from dovetail.plugins.given import Given
 
-__all__ = ["Given", "SettingField", "build", "fields_of", "json_schema", "problems_of", "to_plain"]
+__all__ = ["SettingField", "build", "fields_of", "json_schema", "problems_of", "to_plain"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value as some layer gives it."""
-
-    value: Any
-    """Plain data."""
-    source: str = ""
-    """Where it comes from, for messages."""
-    text: bool = False
-    """Whether it is text that stands for the value (an environment variable, the command line)."""
-    base: Path | None = None
-    """Folder that relative paths start from; None: the working directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

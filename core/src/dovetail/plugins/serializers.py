@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
-from dovetail.plugins.descriptors import SerializerSpec, Spec
+from dovetail.plugins.descriptors import Spec
+from dovetail.plugins.extensions import SerializerSpec
 from dovetail.plugins.loading import load
 
 __all__ = ["DeferredSerializer", "deferred"]

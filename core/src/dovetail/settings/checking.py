@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from dovetail.interfaces.errors import DovetailError, SettingsError
 from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Isolation
-from dovetail.plugins.descriptors import DecoratorSpec
-from dovetail.plugins.schema import Given, problems_of
-from dovetail.settings.layers import KINDS
-from dovetail.settings.overrides import STEP_KINDS, is_text
-from dovetail.settings.policies import POLICIES
+from dovetail.plugins.extensions import DecoratorSpec
+from dovetail.plugins.schema import problems_of
+from dovetail.settings.kinds import KINDS, POLICY_KINDS, STEP_KINDS
+from dovetail.settings.merging import given_options
 
 if TYPE_CHECKING:
     from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
@@ -85,14 +84,14 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
 
 def _check_use(settings: Settings, use: DecoratorUse, file: str) -> list[Problem]:
     """A decorator whose kind nobody knows, or whose options its plugin refuses."""
-    if use.kind in KINDS or use.kind in POLICIES:
+    if use.kind in KINDS or use.kind in POLICY_KINDS:
         return []
     try:
         for kind in ("step-decorator", "flow-decorator"):
             spec = settings.registry.find(kind, use.kind)
             if isinstance(spec, DecoratorSpec):
                 return [_at(p, use) for p in _check_options(spec, use)]
-        known = {*KINDS, *POLICIES, *settings.registry.names("step-decorator")}
+        known = {*KINDS, *POLICY_KINDS, *settings.registry.names("step-decorator")}
     except DovetailError as error:
         return [_problem(error, use, file=file)]
     from dovetail.plugins.known import install_command
@@ -108,8 +107,7 @@ def _check_options(spec: DecoratorSpec, use: DecoratorUse) -> Iterable[Problem]:
 
     if spec.options is None:
         return
-    given = {key: Given(value, use.source, is_text(use)) for key, value in use.options.items()}
-    for text in problems_of(import_object(spec.options), given, where=f"decorator {spec.name!r}"):
+    for text in problems_of(import_object(spec.options), given_options(use), where=f"decorator {spec.name!r}"):
         yield Problem(code="wrong-option", message=text)
 
 

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.plugins.schema import Given, fields_of, to_plain
-from dovetail.settings.layers import KINDS
+from dovetail.plugins.given import Given
+from dovetail.plugins.schema import fields_of, to_plain
+from dovetail.settings.kinds import KINDS
 from dovetail.settings.policies import POLICIES
 
 if TYPE_CHECKING:

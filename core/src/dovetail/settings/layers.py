@@ -7,46 +7,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dovetail.interfaces.errors import SettingsError
-from dovetail.plugins.schema import Given
+from dovetail.plugins.given import Given
 from dovetail.settings.home import find_project_file, user_file
+from dovetail.settings.kinds import KINDS, same_key
 
-__all__ = ["KINDS", "Layer", "environment_layer", "file_layers", "same_key", "tree_of"]
+__all__ = ["Layer", "environment_layer", "file_layers", "tree_of"]
 
-KINDS = ("datastore", "metadata", "compute", "environment")
-"""Sections that hold instances of backends, and under `default` the choice."""
 _PREFIX = "DOVETAIL__"
 # Cheap to look for, so that a pyproject.toml without our table is not parsed: tomllib costs 6 ms.
-_OURS = re.compile(
-    rb"""tool["']?\s*\.\s*["']?dovetail|^\s*\[\s*["']?tool["']?\s*\]|^\s*["']?tool["']?\s*=""", re.MULTILINE
-)
+_OURS = rb"""(?m)tool["']?\s*\.\s*["']?dovetail|^\s*\[\s*["']?tool["']?\s*\]|^\s*["']?tool["']?\s*="""
 
 
-def same_key(a: str, b: str) -> bool:
-    """Whether two spellings name one key: environment variables have no hyphens and no lower case."""
-    return a == b or a.replace("-", "_").lower() == b.replace("-", "_").lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One source of settings."""
+    """One source of settings. A plain class, since every run with settings imports it."""
 
-    name: str
-    """For people: `environment`, a file's path, `--set`."""
-    rank: str
-    """`set`, `env`, `project` or `user`."""
-    tree: Mapping[str, Any]
-    """Nested tables."""
-    text: bool = False
-    """Whether leaves are text that stands for values."""
-    base: Path | None = None
-    """Folder that relative paths start from."""
-    sources: Mapping[tuple[str, ...], str] = field(default_factory=dict)
-    """Path of keys → where exactly, where that is more than the layer's name."""
+    __slots__ = ("base", "name", "rank", "sources", "text", "tree")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        rank: str,
+        tree: Mapping[str, Any],
+        text: bool = False,
+        base: Path | None = None,
+        sources: Mapping[tuple[str, ...], str] | None = None,
+    ) -> None:
+        self.name = name
+        """For people: `environment variables`, a file's path, `--set`."""
+        self.rank = rank
+        """`set`, `env`, `project` or `user`."""
+        self.tree = tree
+        """Nested tables."""
+        self.text = text
+        """Whether leaves are text that stands for values."""
+        self.base = base
+        """Folder that relative paths start from."""
+        self.sources = sources or {}
+        """Path of keys → where exactly, where that is more than the layer's name."""
 
     def table(self, *path: str) -> Mapping[str, Any]:
         """The table at a path of keys; {} when there is none."""
@@ -156,7 +158,8 @@ def _project(cwd: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def _tool_table(file: Path) -> dict[str, Any] | None:
     try:
-        if not _OURS.search(file.read_bytes()):
+        text = file.read_bytes()
+        if b"dovetail" not in text or not re.search(_OURS, text):
             return None
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from error

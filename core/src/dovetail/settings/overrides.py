@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from dovetail.interfaces.errors import SettingsError
 from dovetail.interfaces.flow import DecoratorUse
-from dovetail.plugins.schema import Given
-from dovetail.settings.layers import KINDS, Layer, tree_of
-from dovetail.settings.policies import POLICIES
+from dovetail.plugins.given import Given
+from dovetail.settings.kinds import POLICY_KINDS, STEP_KINDS
+from dovetail.settings.layers import Layer, tree_of
 
-__all__ = ["STEP_KINDS", "SetOverride", "parse_set", "parse_with", "split_options"]
-
-STEP_KINDS = (*(kind for kind in KINDS if kind != "metadata"), *POLICIES)
-"""What a step can choose or set."""
+__all__ = ["SetOverride", "parse_set", "parse_with", "split_options", "with_use"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SetOverride:
     """A `--set STEP.KIND...=VALUE`."""
 
-    step: str
-    """Name of the step, or `*` for all."""
-    kind: str
-    """One of `STEP_KINDS`."""
-    key: str = ""
-    """Option; empty chooses the backend: `--set train.compute=local`."""
-    given: Given
-    """The value."""
+    __slots__ = ("given", "key", "kind", "step")
+
+    def __init__(self, step: str, kind: str, key: str, given: Given) -> None:
+        self.step = step
+        """Name of the step, or `*` for all."""
+        self.kind = kind
+        """One of `STEP_KINDS`."""
+        self.key = key
+        """Option; empty chooses the backend: `--set train.compute=local`."""
+        self.given = given
+        """The value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedSets:
-    """All `--set` of a command line."""
-
-    steps: tuple[SetOverride, ...] = ()
-    """For steps."""
-    layer: Layer | None = None
-    """For everything else, such as `--set max_workers=4`."""
-    problems: tuple[str, ...] = field(default=())
-    """What can't be understood."""
-
-
-def parse_set(texts: Iterable[str], sections: Sequence[str]) -> ParsedSets:
-    """Read `--set` arguments.
+def parse_set(
+    texts: Iterable[str], sections: Sequence[str]
+) -> tuple[tuple[SetOverride, ...], Layer | None, tuple[str, ...]]:
+    """Read `--set` arguments: those for steps, the rest as a layer, and what can't be understood.
 
     Args:
         texts: `STEP.KIND.KEY=VALUE`, `STEP.KIND=NAME`, or `SECTION...=VALUE` as in a settings file.
@@ -63,19 +51,19 @@ def parse_set(texts: Iterable[str], sections: Sequence[str]) -> ParsedSets:
             continue
         kind = path[1].replace("-", "_") if len(path) > 1 else ""
         given = Given(value, f"--set {text}", True)
-        if kind in STEP_KINDS and (path[0] not in sections or kind in POLICIES):
-            if len(path) > 3 or (len(path) == 2 and kind in POLICIES):
+        if kind in STEP_KINDS and (path[0] not in sections or kind in POLICY_KINDS):
+            if len(path) > 3 or (len(path) == 2 and kind in POLICY_KINDS):
                 example = "times" if kind == "retry" else "KEY"
                 problems.append(f"--set {text}: name one option, such as {path[0]}.{kind}.{example}=VALUE")
                 continue
-            steps.append(SetOverride(step=path[0], kind=kind, key=path[2] if len(path) == 3 else "", given=given))
+            steps.append(SetOverride(path[0], kind, path[2] if len(path) == 3 else "", given))
             continue
         items[tuple(path)] = value
         sources[tuple(part.replace("-", "_").lower() for part in path)] = f"--set {text}"
     layer = None
     if items:
         layer = Layer(name="--set", rank="set", tree=tree_of(items, where="--set"), text=True, sources=sources)
-    return ParsedSets(steps=tuple(steps), layer=layer, problems=tuple(problems))
+    return tuple(steps), layer, tuple(problems)
 
 
 def parse_with(text: str) -> tuple[str, dict[str, Any], str]:
@@ -119,8 +107,3 @@ def split_options(text: str) -> list[str]:
 def with_use(kind: str, name: str, options: dict[str, Any], text: str) -> DecoratorUse:
     """A `--with` as a decorator; `is_text` knows it by its source."""
     return DecoratorUse(kind=kind, name=name, options=options, source=f"--with {text}")
-
-
-def is_text(use: DecoratorUse) -> bool:
-    """Whether a decorator's options are text that stands for values."""
-    return use.source.startswith("--with ")

@@ -1,24 +1,20 @@
-"""Decorators of the core: their options, with Metaflow's names as aliases, and what they amount to."""
+"""Options of the core's decorators. Imported only where one of them is used."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-from dovetail.plugins.schema import Given
+from typing import Annotated, Literal
 
 __all__ = [
     "POLICIES",
-    "RESOURCE_KEYS",
     "CatchOptions",
     "EnvironmentVariablesOptions",
     "IsolationOptions",
     "ResourcesOptions",
     "RetryOptions",
     "TimeoutOptions",
-    "canonical",
 ]
 
 
@@ -129,48 +125,3 @@ POLICIES: dict[str, type] = {
     "isolation": IsolationOptions,
 }
 """Kind of decorator → its options."""
-
-RESOURCE_KEYS = ("cpu", "memory", "gpu", "disk", "shared_memory")
-"""Options of a compute decorator that are resources rather than settings of the backend."""
-
-
-def canonical(kind: str, given: Mapping[str, Given]) -> dict[str, Given]:
-    """Options with aliases replaced, so that layers can be merged key by key."""
-    fix = _CANONICAL.get(kind)
-    return dict(given) if fix is None else fix(dict(given))
-
-
-def _retry(given: dict[str, Given]) -> dict[str, Given]:
-    minutes = given.pop("minutes_between_retries", None)
-    if minutes is not None and "delay" not in given:
-        try:
-            seconds = 60 * float(minutes.value)
-        except (TypeError, ValueError):
-            given["minutes_between_retries"] = minutes  # Let the schema say what is wrong with it.
-        else:
-            given["delay"] = Given(seconds, minutes.source)
-    return given
-
-
-def _environment_variables(given: dict[str, Given]) -> dict[str, Given]:
-    """`vars={...}` and, from `--set` and `--with`, variables by their names: one key a variable."""
-    whole = given.pop("vars", None)
-    if whole is None:
-        return given
-    value: Any = whole.value
-    if whole.text and isinstance(value, str):
-        from dovetail.plugins.coercion import Mismatch, coerce
-
-        try:
-            value = coerce(value, dict[str, str], text=True)
-        except Mismatch:
-            return {"vars": whole}
-    if not isinstance(value, Mapping):
-        return {"vars": whole}
-    return {**{str(name): Given(part, whole.source, whole.text) for name, part in value.items()}, **given}
-
-
-_CANONICAL: dict[str, Callable[[dict[str, Given]], dict[str, Given]]] = {
-    "retry": _retry,
-    "environment_variables": _environment_variables,
-}

@@ -7,16 +7,16 @@ from dataclasses import fields
 from typing import Any
 
 from dovetail.interfaces.errors import SettingsError
+from dovetail.plugins.given import Given
 from dovetail.plugins.rules import PluginRules, normalised
-from dovetail.plugins.schema import Given, build, problems_of
 from dovetail.settings.core import CoreSettings, TagSettings
-from dovetail.settings.layers import KINDS, Layer, same_key
-from dovetail.settings.policies import POLICIES
+from dovetail.settings.kinds import KINDS, POLICY_KINDS, same_key
+from dovetail.settings.layers import Layer
 
 __all__ = ["SECTIONS", "read_core"]
 
 _TABLES: dict[str, type] = {"tags": TagSettings, "plugins": PluginRules}
-_CONFIGURABLE = tuple(kind for kind in POLICIES if kind != "catch")
+_CONFIGURABLE = tuple(kind for kind in POLICY_KINDS if kind != "catch")
 _PLAIN = tuple(field.name for field in fields(CoreSettings) if field.name not in _TABLES)
 SECTIONS = (*_PLAIN, *_TABLES, *KINDS, *_CONFIGURABLE)
 """First parts of the names of settings."""
@@ -31,6 +31,10 @@ def read_core(
     Raises:
         SettingsError: Naming everything that is wrong, `problems` included.
     """
+    if not layers and not problems and plugins and not env.get("DOVETAIL_PLUGINS"):
+        return CoreSettings(), {}
+    from dovetail.plugins.schema import build, problems_of
+
     wrong = [*problems, *(text for layer in layers for text in _shape(layer))]
     sources: dict[str, str] = {}
     values: dict[str, Given] = {}
@@ -69,10 +73,10 @@ def _shape(layer: Layer) -> list[str]:
         elif (section in _TABLES or section in _CONFIGURABLE) and not isinstance(value, Mapping):
             wrong.append(f"{section} must be a table ({where})")
         elif section in _CONFIGURABLE:
-            from dovetail.settings.steps import Group, merge, problems_in
+            from dovetail.settings.merging import merge
+            from dovetail.settings.steps import problems_in
 
-            merged = merge(section, [Group(options=dict(layer.values(key)), source=layer.name)])
-            wrong += problems_in(section, merged, f"[tool.dovetail.{section}]")
+            wrong += problems_in(section, merge(section, [dict(layer.values(key))]), f"[tool.dovetail.{section}]")
     return wrong
 
 
@@ -110,6 +114,8 @@ def _rules(
 ) -> tuple[PluginRules, list[str]]:
     """Rules about plugins. The user's own layers decide; a project's file, which comes with code that may not be
     trusted yet, can only block more and allow less."""
+    from dovetail.plugins.schema import build, problems_of
+
     problems: list[str] = []
     parsed: list[tuple[Layer, dict[str, Any]]] = []
     for layer in layers:

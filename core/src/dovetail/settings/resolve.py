@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import DovetailError, PluginNotFoundError, SettingsError
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
-from dovetail.plugins.descriptors import DecoratorSpec
+from dovetail.plugins.given import Given
 from dovetail.plugins.registry import Registry, registry
-from dovetail.plugins.schema import Given
+from dovetail.settings.choice import Choice, Claim, choose, instances
 from dovetail.settings.core import CoreSettings
 from dovetail.settings.home import find_home
-from dovetail.settings.layers import KINDS, Layer, environment_layer, file_layers, same_key
-from dovetail.settings.overrides import SetOverride, is_text, parse_set, parse_with, with_use
-from dovetail.settings.policies import POLICIES, RESOURCE_KEYS
+from dovetail.settings.kinds import DEFAULTS, KINDS, POLICY_KINDS, RESOURCE_KEYS, same_key
+from dovetail.settings.layers import Layer, environment_layer, file_layers
+from dovetail.settings.merging import Merged, given_options, merge
 from dovetail.settings.reading import SECTIONS, read_core
-from dovetail.settings.selection import DEFAULTS, Choice, Claim, Selection, choose, instances, select
-from dovetail.settings.steps import Group, Merged, StepOptions, merge, options_of
+from dovetail.settings.selection import Selection, select
+from dovetail.settings.steps import StepOptions, options_of
 
 if TYPE_CHECKING:
     from dovetail.interfaces.problems import Problem
     from dovetail.settings.explain import Explained
+    from dovetail.settings.overrides import SetOverride
 
 __all__ = ["Settings"]
 
@@ -96,16 +97,22 @@ class Settings:
         choices = {"compute": compute, "datastore": datastore, "metadata": metadata, "environment": environment}
         env = os.environ if env is None else env
         cwd = Path(os.getcwd() if cwd is None else cwd).absolute()
-        parsed = parse_set(set_, SECTIONS)
+        sets: tuple[SetOverride, ...] = ()
+        set_layer: Layer | None = None
+        problems: tuple[str, ...] = ()
+        if set_ := tuple(set_):
+            from dovetail.settings.overrides import parse_set
+
+            sets, set_layer, problems = parse_set(set_, SECTIONS)
         files, chosen = file_layers(cwd, env, profile)
-        layers = [layer for layer in (parsed.layer, environment_layer(env)) if layer is not None] + files
-        core, sources = read_core(layers, env, plugins=plugins, problems=parsed.problems)
+        layers = [layer for layer in (set_layer, environment_layer(env)) if layer is not None] + files
+        core, sources = read_core(layers, env, plugins=plugins, problems=problems)
         home = core.home if core.home is not None and not env.get("DOVETAIL_HOME") else find_home(cwd, env)
         return cls(
             core=core,
             core_sources=sources,
             layers=layers,
-            sets=parsed.steps,
+            sets=sets,
             with_=tuple(with_),
             choices={kind: name for kind, name in choices.items() if name is not None},
             home=home,
@@ -144,12 +151,12 @@ class Settings:
     def named(self, kind: str, name: str) -> Selection:
         """A backend by the name of an instance or backend, or by URL, whatever is chosen elsewhere; errors as in
         `select`."""
-        return self._checked(choose(kind, [Claim(name=name)], self.layers, self.registry, asker=""))
+        return self._checked(choose(kind, [Claim(name, "")], self.layers, self.registry, asker=""))
 
     def _checked(self, choice: Choice) -> Selection:
         from dovetail.plugins.opening import settings_class
 
-        ignore = RESOURCE_KEYS if choice.selection_kind == "compute" else ()
+        ignore = RESOURCE_KEYS if choice.kind == "compute" else ()
         return select(choice, settings_class(choice.spec), cwd=self.cwd, ignore=ignore)
 
     def choice(
@@ -170,20 +177,20 @@ class Settings:
         """Who says what about a kind, high to low. Ends with one that has a name."""
         flag = self._choices.get(kind)
         if kind == "compute" and flag is not None:
-            yield Claim(name=flag, source=f"--{kind}")
+            yield Claim(flag, f"--{kind}")
         if step is not None:
             for override in self._sets:
                 if override.kind == kind and override.step in (step.name, "*"):
                     if override.key:
-                        yield Claim(options={override.key: override.given}, source=override.given.source)
+                        yield Claim(None, override.given.source, {override.key: override.given})
                     else:
-                        yield Claim(name=str(override.given.value), source=override.given.source)
+                        yield Claim(str(override.given.value), override.given.source)
             own = [use for use in (*call, *step.decorators) if use.kind == kind]
             yield from map(_claim, own or [use for use in self.with_uses if use.kind == kind])
         else:
             yield from (_claim(use) for use in self.with_uses if use.kind == kind)
         if kind != "compute" and flag is not None:
-            yield Claim(name=flag, source=f"--{kind}")
+            yield Claim(flag, f"--{kind}")
         if flow is not None:
             yield from (_claim(use) for use in flow.decorators if use.kind == kind)
         for layer in self.layers:
@@ -191,12 +198,12 @@ class Settings:
             if default is None and isinstance(layer.tree.get(kind), str):
                 default = layer.given(layer.tree[kind], kind)
             if default is not None:
-                yield Claim(name=str(default.value), source=default.source, base=default.base)
+                yield Claim(str(default.value), default.source)
         if step is not None and flow is not None and kind != "metadata":
             routed = self._routed(kind, flow, step)
             if routed is not None:
-                yield Claim(name=routed[0], source=f"dovetail_route_step of {routed[1]}")
-        yield Claim(name=DEFAULTS[kind], source="default")
+                yield Claim(routed[0], f"dovetail_route_step of {routed[1]}")
+        yield Claim(DEFAULTS[kind], "default")
 
     def _routed(self, kind: str, flow: FlowDescription, step: StepDescription) -> tuple[str, str] | None:
         """What policy hooks say; asked once for each step."""
@@ -232,7 +239,7 @@ class Settings:
         Raises:
             SettingsError: Options are wrong; everything that is wrong is named at once.
         """
-        merged = {kind: self.merged(kind, step, flow, call) for kind in POLICIES}
+        merged = {kind: self.merged(kind, step, flow, call) for kind in POLICY_KINDS}
         compute = self.choice("compute", step, flow, call).given
         resources = {key: value for key, value in compute.items() if key in RESOURCE_KEYS}
         return options_of(merged, resources, where=f"step {step.name!r}")
@@ -243,20 +250,19 @@ class Settings:
         """Options of one kind of policy for a step, with what was overridden."""
         sets = [s for s in self._sets if s.kind == kind and s.step in (step.name, "*")]
         sets.sort(key=lambda override: override.step == "*")
-        groups = []
+        groups: list[Mapping[str, Given]] = []
         if sets:
             named: dict[str, Given] = {}
             for override in reversed(sets):
                 named[override.key] = override.given
-            groups.append(Group(options=named, source="--set"))
+            groups.append(named)
         own = [use for use in (*call, *step.decorators) if use.kind == kind]
-        groups += map(_group, own or [use for use in self.with_uses if use.kind == kind])
+        groups += map(given_options, own or [use for use in self.with_uses if use.kind == kind])
         if flow is not None:
-            groups += [_group(use) for use in flow.decorators if use.kind == kind]
+            groups += [given_options(use) for use in flow.decorators if use.kind == kind]
         for layer in self.layers:
-            table = dict(layer.values(kind))
-            if table:
-                groups.append(Group(options=table, source=layer.name))
+            if table := dict(layer.values(kind)):
+                groups.append(table)
         return merge(kind, groups)
 
     # -- decorators of the command line -----------------------------------------------------------------------
@@ -273,10 +279,13 @@ class Settings:
         return self._with
 
     def _with_use(self, text: str) -> DecoratorUse:
+        from dovetail.plugins.extensions import DecoratorSpec
+        from dovetail.settings.overrides import parse_with, with_use
+
         name, options, bare = parse_with(text)
         plain = name.replace("-", "_")
-        if plain in POLICIES or (plain in KINDS and plain != "metadata"):
-            if plain in POLICIES:
+        if plain in POLICY_KINDS or (plain in KINDS and plain != "metadata"):
+            if plain in POLICY_KINDS:
                 if bare:
                     raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
                 return with_use(plain, plain, options, text)
@@ -302,7 +311,7 @@ class Settings:
 
         if command := install_command(name):
             return PluginNotFoundError(f"--with {text}: {name!r} is not installed", hint=command)
-        known = {*POLICIES, *self.registry.names("step-decorator"), *KNOWN}
+        known = {*POLICY_KINDS, *self.registry.names("step-decorator"), *KNOWN}
         for kind in ("compute", "environment", "datastore"):
             known |= {kind, *self.instances(kind), *self.registry.names(kind)}
         near = nearest(name, known)
@@ -333,14 +342,4 @@ class Settings:
 
 
 def _claim(use: DecoratorUse) -> Claim:
-    text = is_text(use)
-    options = {key: Given(value, use.source, text) for key, value in use.options.items()}
-    return Claim(name=use.name, options=options, source=use.source or f"@{use.kind}")
-
-
-def _group(use: DecoratorUse) -> Group:
-    text = is_text(use)
-    options = {key: Given(value, use.source or f"@{use.kind}", text) for key, value in use.options.items()}
-    if use.kind == "isolation" and use.name not in ("", "isolation") and "kind" not in options:
-        options["kind"] = Given(use.name, use.source or "@isolation")
-    return Group(options=options, source=use.source)
+    return Claim(use.name, use.source or f"@{use.kind}", given_options(use))

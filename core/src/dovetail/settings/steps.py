@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import SettingsError
 from dovetail.interfaces.tasks import CatchPolicy, Isolation, Policy, Resources, RetryPolicy
-from dovetail.plugins.schema import Given, build, problems_of
-from dovetail.settings.policies import (
-    POLICIES,
-    RESOURCE_KEYS,
-    CatchOptions,
-    EnvironmentVariablesOptions,
-    IsolationOptions,
-    ResourcesOptions,
-    RetryOptions,
-    TimeoutOptions,
-    canonical,
-)
+from dovetail.plugins.given import Given
+from dovetail.settings.kinds import RESOURCE_KEYS
+from dovetail.settings.merging import Merged
 
-__all__ = ["Group", "Merged", "StepOptions", "merge", "options_of"]
+if TYPE_CHECKING:
+    from dovetail.settings.policies import (
+        CatchOptions,
+        EnvironmentVariablesOptions,
+        IsolationOptions,
+        ResourcesOptions,
+        RetryOptions,
+        TimeoutOptions,
+    )
+
+__all__ = ["StepOptions", "options_of", "problems_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,46 +52,6 @@ class StepOptions:
         return Policy(retry=self.retry, catch=self.catch, timeout=self.timeout, reuse=self.reuse)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """What one place says about a kind of policy."""
-
-    options: Mapping[str, Given] = field(default_factory=dict)
-    """Options, as given."""
-    source: str = ""
-    """Where it was written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
-    """Options of one kind after merging."""
-
-    present: bool
-    """Whether any place mentions the kind."""
-    given: Mapping[str, Given] = field(default_factory=dict)
-    """Key → winning value."""
-    overridden: Mapping[str, tuple[Given, ...]] = field(default_factory=dict)
-    """Key → values that lost, the strongest first."""
-
-
-def merge(kind: str, groups: Sequence[Group]) -> Merged:
-    """Merge what several places say, high to low: key by key, a time limit as a whole since its parts add up."""
-    given: dict[str, Given] = {}
-    overridden: dict[str, list[Given]] = {}
-    for group in groups:
-        options = canonical(kind, group.options)
-        whole = kind == "timeout" and bool(given)
-        for key, value in options.items():
-            key = key if kind == "environment_variables" else key.replace("-", "_")
-            if whole or key in given:
-                overridden.setdefault(key, []).append(value)
-            else:
-                given[key] = value
-    return Merged(
-        present=bool(groups), given=given, overridden={key: tuple(values) for key, values in overridden.items()}
-    )
-
-
 def _as_schema(kind: str, merged: Merged) -> Mapping[str, Given]:
     if kind != "environment_variables" or "vars" in merged.given:
         return merged.given
@@ -102,7 +63,12 @@ def _as_schema(kind: str, merged: Merged) -> Mapping[str, Given]:
 
 def problems_in(kind: str, merged: Merged, where: str) -> list[str]:
     """What is wrong with merged options."""
-    return problems_of(POLICIES[kind], _as_schema(kind, merged), where=where) if merged.present else []
+    if not merged.present:
+        return []
+    from dovetail.plugins.schema import problems_of
+    from dovetail.settings.policies import POLICIES
+
+    return problems_of(POLICIES[kind], _as_schema(kind, merged), where=where)
 
 
 def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, where: str) -> StepOptions:
@@ -116,6 +82,11 @@ def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, wh
     Raises:
         SettingsError: Naming everything that is wrong at once.
     """
+    if not compute and not any(m.present for m in merged.values()):
+        return StepOptions()
+    from dovetail.plugins.schema import build, problems_of
+    from dovetail.settings.policies import POLICIES, IsolationOptions, ResourcesOptions
+
     problems = [text for kind, m in merged.items() for text in problems_in(kind, m, f"{kind} of {where}")]
     problems += problems_of(ResourcesOptions, compute, where=f"compute of {where}")
     if problems:
@@ -158,8 +129,7 @@ def _retry(options: RetryOptions | None) -> RetryPolicy:
 
 def _resources(step: ResourcesOptions | None, compute: ResourcesOptions, asked: Iterable[str]) -> Resources:
     """The larger of each that both ask for; `asked` names what the compute decorator does."""
-    options = step or ResourcesOptions()
-    values = {name: getattr(options, name) for name in RESOURCE_KEYS}
+    values = {name: getattr(step or type(compute)(), name) for name in RESOURCE_KEYS}
     for name in asked:
         own, other = values[name], getattr(compute, name)
         values[name] = other if own is None or step is None else max(own, other)
