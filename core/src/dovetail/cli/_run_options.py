@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dovetail.cli.choosing import add_choosing
+
 if TYPE_CHECKING:
     from dovetail.engine.execute import RunResult
-    from dovetail.settings import Settings
 
-__all__ = ["add_run_options", "exit_code", "load_settings"]
+__all__ = ["add_run_options", "exit_code"]
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -23,34 +24,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="after a failure: let the running tasks finish (default), cancel them, or also start what does not "
         "depend on it",
     )
-    parser.add_argument(
-        "--with",
-        dest="with_",
-        action="append",
-        default=[],
-        metavar="KIND[:KEY=VALUE,...]",
-        help="decorate every step that lacks it, such as retry:times=2; repeatable",
-    )
-    parser.add_argument(
-        "--set",
-        dest="set_",
-        action="append",
-        default=[],
-        metavar="STEP.KIND.KEY=VALUE",
-        help="override one option, such as train.retry.times=5; repeatable",
-    )
-    parser.add_argument("--compute", metavar="NAME", help="run every step on this compute instance")
-    parser.add_argument("--profile", metavar="NAME", help="profile of the project's settings")
     parser.add_argument("--run-id-file", type=Path, metavar="FILE", help="write the run id to this file")
     parser.add_argument("--quiet", action="store_true", help="print failures only")
-
-
-def load_settings(options: argparse.Namespace) -> Settings:
-    """The settings that the options ask for."""
-    from dovetail.settings import Settings
-
-    choices = {"compute": options.compute} if options.compute else {}
-    return Settings.load(profile=options.profile, set_=options.set_, with_=options.with_, choices=choices)
+    add_choosing(parser)
 
 
 def exit_code(result: RunResult) -> int:

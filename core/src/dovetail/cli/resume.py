@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dovetail.cli._run_options import add_run_options, exit_code, load_settings
+from dovetail.cli._run_options import add_run_options, exit_code
+from dovetail.cli.choosing import settings_from
 from dovetail.interfaces.errors import UsageError
 
 __all__ = ["configure", "run"]
@@ -80,4 +81,4 @@ def run(args: argparse.Namespace) -> int:
         on_failure=options.on_failure,
         run_id_file=options.run_id_file,
     )
-    return exit_code(resume_run(load_settings(options), request, RunProgress(quiet=options.quiet)))
+    return exit_code(resume_run(settings_from(options), request, RunProgress(quiet=options.quiet)))

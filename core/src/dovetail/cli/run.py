@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dovetail.cli._run_options import add_run_options, exit_code, load_settings
+from dovetail.cli._run_options import add_run_options, exit_code
+from dovetail.cli.choosing import settings_from
 
 __all__ = ["configure", "run"]
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         debug=options.debug,
         post_mortem=options.post_mortem,
     )
-    return exit_code(start_run(load_settings(options), request, RunProgress(quiet=options.quiet)))
+    return exit_code(start_run(settings_from(options), request, RunProgress(quiet=options.quiet)))
 
 
 def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -> int:

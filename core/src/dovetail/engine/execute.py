@@ -114,7 +114,8 @@ def execute(
         _open_journal(journal, manifest, plan, ownership, continued=continued)
         if continued:
             journal.know(_states(provider, run))
-        facts = _facts(session, manifest, plan)
+        hooks = session.settings.registry.child_hooks()
+        facts = _facts(session, manifest, plan, hooks.to_plain())
         for group in plan.groups.values():
             group.begin(facts)
         segments = SegmentWriter(store, run, ownership.fence)
@@ -129,7 +130,7 @@ def execute(
             machine=machine,
             calls=CallBuilder(plan.steps),
             groups=plan.groups,
-            group_of=lambda call: f"{call.backend}|{call.environment}",
+            group_of=lambda call: plan.group_of[call.step],
             reopen=lambda name: _reopen(session, plan, name, facts),
             slots=max_workers or core.max_workers or usable_cpus(),
             committer=Committer(segments, store=plan.store, run=run),
@@ -147,6 +148,9 @@ def execute(
         for hazard in plan.flow.fork_hazards:
             listener.note(f"tasks run in fresh processes (spawn): {hazard}")
             journal.add(EventKind.NOTE, level="info", message=f"spawn instead of fork: {hazard}")
+        for name in hooks.left_out:
+            listener.note(f"left out of the steps' processes: {name}")
+            journal.add(EventKind.NOTE, level="info", message=f"left out of the steps' processes: {name}")
         state = driver.run()
         logs.flush()
         _end(store, journal, run, ownership.fence, state, machine.root_cause)
@@ -216,7 +220,7 @@ def _run_info(manifest: RunManifest, *, continued: bool) -> RunInfo:
     )
 
 
-def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:
+def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mapping[str, Any]) -> RunFacts:
     return RunFacts(
         run=manifest.run,
         flow=manifest.flow,
@@ -227,7 +231,11 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan) -> RunFacts:
         parameters=tuple(p.name for p in plan.flow.parameters),
         stores=plan.stores,
         home=str(session.settings.home),
-        settings={"environment_variables": {step: dict(env) for step, env in plan.step_env.items() if env}},
+        settings={
+            "environment_variables": {step: dict(env) for step, env in plan.step_env.items() if env},
+            "store": plan.store,
+            "child_hooks": hooks,
+        },
     )
 
 

@@ -33,6 +33,8 @@ class RunPlan:
     """The flow."""
     steps: Mapping[str, StepPlan]
     """Step → what its tasks share."""
+    group_of: Mapping[str, str]
+    """Step → name of the group that runs its tasks."""
     groups: dict[str, WorkerGroup]
     """Name → workers that run tasks of one compute instance and environment."""
     launches: Mapping[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]]
@@ -64,11 +66,6 @@ def current_platform() -> str:
     return f"{system}-{ {'x86_64': '64', 'amd64': '64', 'arm64': 'arm64', 'aarch64': 'aarch64'}.get(machine, machine) }"
 
 
-def group_name(backend: str, environment: str) -> str:
-    """Name of the group that runs tasks of a compute instance in an environment."""
-    return f"{backend}|{environment}"
-
-
 def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None) -> RunPlan:
     """Resolve every choice of a run.
 
@@ -83,6 +80,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     """
     settings = session.settings
     steps: dict[str, StepPlan] = {}
+    group_of: dict[str, str] = {}
     groups: dict[str, WorkerGroup] = {}
     launches: dict[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]] = {}
     environments: dict[str, Mapping[str, Any]] = {}
@@ -100,6 +98,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         stores[uuid] = {"url": opened.url, **selection.to_plain()}
         return uuid
 
+    flow_level = settings.select("compute", None, None)
     run_store = take_store(settings.select("datastore", None, flow))
     if debug not in (None, "*") and debug not in flow.by_name:
         raise ValidationError(
@@ -110,14 +109,13 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         compute = settings.select("compute", step, flow)
         environment = settings.select("environment", step, flow)
         locked = _lock(session, environment, locked_by)
-        name = group_name(compute.instance, locked.id)
         python, env = _python(session, environment, locked)
+        name = f"{compute.to_plain()!r} {locked.id}"
         if name not in groups:
-            if first is not None and python == (sys.executable,) and compute.instance == _flow_level(session):
-                groups[name], launches[name] = first, (compute, python, env)
-            else:
-                groups[name] = session.open_group(compute, python=python, env=env)
-                launches[name] = (compute, python, env)
+            shared = python == (sys.executable,) and not env and compute.same(flow_level)
+            groups[name] = first if shared else session.open_group(compute, python=python, env=env)
+            launches[name] = (compute, python, env)
+        group_of[step.name] = name
         isolation, timeout = options.isolation, options.timeout
         if debug in ("*", step.name):
             isolation, timeout = Isolation.INLINE, None
@@ -145,6 +143,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     return RunPlan(
         flow=flow,
         steps=steps,
+        group_of=group_of,
         groups=groups,
         launches=launches,
         step_env=step_env,
@@ -156,10 +155,6 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         plugins={},
         pinned=pinned,
     )
-
-
-def _flow_level(session: Session) -> str:
-    return session.settings.select("compute", None, None).instance
 
 
 def _lock(session: Session, selection: Selection, known: dict[str, LockedEnvironment]) -> LockedEnvironment:

@@ -58,7 +58,8 @@ class Session:
 
     def open(self, selection: Selection) -> Any:
         """The backend of a selection; the same instance is opened once."""
-        key = (selection.kind, selection.instance)
+        # One instance with options of a decorator on top is another backend.
+        key = (selection.kind, repr(selection.to_plain()))
         if key not in self._opened:
             self._opened[key] = self.settings.open(selection)
         return self._opened[key]
@@ -99,7 +100,11 @@ class Session:
                 file=str(self.source.file),
                 flow=self.source.name,
                 python=python or (sys.executable,),
-                env={"PYTHONHASHSEED": self.source.hash_seed, **(env or {})},
+                env={
+                    "PYTHONHASHSEED": self.source.hash_seed,
+                    **self.settings.core.plugins.to_env(),
+                    **(env or {}),
+                },
                 cwd=os.getcwd(),
                 terminal=self._terminal,
                 post_mortem=self._post_mortem,
