@@ -123,9 +123,7 @@ if not TYPE_CHECKING:  # else any misspelt name would pass a type checker
     def __getattr__(name: str) -> Any:
         home = _HOMES.get(name)
         if home is not None:
-            from importlib import import_module
-
-            value = getattr(import_module(home), name)
+            value = getattr(__import__(home, fromlist=(name,)), name)
         elif name.startswith("_"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         else:

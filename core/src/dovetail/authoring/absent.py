@@ -16,6 +16,9 @@ def absent(flow: FlowSpec, name: str) -> AttributeError:
     """The error for `self.name` when nothing has that name."""
     tie = flow._dovetail
     cls = type(flow)
+    inner = _inner_error(flow, name)
+    if inner is not None:
+        return inner
     known = {n for n in flow.__dict__ if n[0] != "_"} | {n for n in dir(cls) if n[0] != "_"} | set(tie.merged)
     if tie.binding is None:
         text = f"{cls.__name__} has no artifact {name!r} here: nothing has set it on this instance."
@@ -29,6 +32,19 @@ def absent(flow: FlowSpec, name: str) -> AttributeError:
                 "self.merge_artifacts(inputs) first."
             )
     return AttributeError(_with_hint(text + ".", did_you_mean(name, known | set(tie.binding.names()))))
+
+
+def _inner_error(flow: FlowSpec, name: str) -> AttributeError | None:
+    """What a property or parameter itself raised: Python asks `__getattr__` after any AttributeError."""
+    for base in type(flow).__mro__:
+        descriptor = vars(base).get(name)
+        if descriptor is not None:
+            try:
+                descriptor.__get__(flow, type(flow))
+            except AttributeError as error:
+                return error
+            return None
+    return None
 
 
 def absent_input(flow_cls: type, step: str, name: str, known: set[str]) -> AttributeError:
