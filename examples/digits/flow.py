@@ -92,9 +92,9 @@ class DigitsFlow(FlowSpec):
     @step
     def project(self):
         """Draw the training part in two dimensions."""
-        if current.retry_count == 0:
+        self.attempts = 1 + (current.retry_count or 0)
+        if self.attempts == 1:
             raise ConnectionError("this step fails at its first attempt, on purpose")
-        self.attempts = current.retry_count + 1
         points = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(self.train_images)
         figure = Figure(figsize=(6, 5), layout="constrained")
         axes = figure.subplots()

@@ -1,0 +1,152 @@
+"""mkdocs hook: writes what the code says of itself into the pages of docs/reference.
+
+A page holds a comment such as `<!-- generated: verbs -->`; when the site is built, what follows from the code takes
+its place, so that no verb, setting, decorator, hook or error can be missing from the reference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import json
+import os
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page.
+
+    Raises:
+        KeyError: The page asks for a part that is not in `PARTS`.
+    """
+    return MARK.sub(lambda match: "\n".join(PARTS[match[1]]()), markdown)
+
+
+def verbs() -> Iterator[str]:
+    """Every verb with its help."""
+    from dovetail.cli import VERBS, main
+
+    os.environ["COLUMNS"] = "100"
+    for verb, summary in VERBS.items():
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+            main([verb, "--help"])
+        yield from (f"## dovetail {verb}", "", summary[0].upper() + summary[1:] + ".", "")
+        yield from ("```text", output.getvalue().rstrip(), "```", "")
+
+
+def settings() -> Iterator[str]:
+    """The core's settings, then those of every built-in backend."""
+    from dovetail.plugins.registry import Registry
+    from dovetail.settings.core import CoreSettings
+
+    yield from ("## `[tool.dovetail]`", "", *_settings_table(CoreSettings), "")
+    for record in Registry().records():
+        for spec in (offer.spec for offer in record.offers):
+            if name := getattr(spec, "settings", None):
+                yield from (f"## `[tool.dovetail.{spec.kind}.{spec.name}]`", "", f"{spec.summary}.", "")
+                yield from (*_settings_table(_loaded(name)), "")
+
+
+def decorators() -> Iterator[str]:
+    """Every decorator with its options."""
+    import dovetail
+    from dovetail.authoring import decorators as module
+
+    for name in sorted(dovetail.__all__):
+        made = getattr(dovetail, name)
+        if getattr(made, "__module__", "") == module.__name__ and not isinstance(made, type):
+            # Each is wrapped so that wrong arguments are reported all at once; its own signature is beneath.
+            signature = inspect.signature(inspect.getclosurevars(made).nonlocals.get("make", made))
+            bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+            yield from (f"## @{name}", "", "```python", f"@{name}{inspect.Signature(bare)}", "```", "")
+            yield from (*_prose(made), "")
+
+
+def hooks() -> Iterator[str]:
+    """Every hook."""
+    from dovetail.plugins import hookspecs
+
+    for name, hook in vars(hookspecs).items():
+        if name.startswith("dovetail_"):
+            arguments = ", ".join(inspect.signature(hook).parameters)
+            yield from (f"## `{name}({arguments})`", "", *_prose(hook), "")
+
+
+def errors() -> Iterator[str]:
+    """Every error with its code and the exit code of a command that ends with it."""
+    from dovetail.interfaces import errors as module
+
+    yield from ("| code | error | exit | meaning |", "|---|---|---|---|")
+    classes = [getattr(module, name) for name in module.__all__]
+    for error in sorted(classes, key=lambda one: (one.exit_code, one.default_code)):
+        meaning = (inspect.getdoc(error) or "").split("\n\n")[0].replace("\n", " ")
+        yield f"| `{error.default_code}` | `{error.__name__}` | {error.exit_code} | {meaning} |"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "verbs": verbs,
+    "settings": settings,
+    "decorators": decorators,
+    "hooks": hooks,
+    "errors": errors,
+}
+
+
+def _settings_table(cls: type) -> Iterator[str]:
+    yield from ("| setting | type | default | meaning |", "|---|---|---|---|")
+    yield from _settings_rows(cls, "")
+
+
+def _settings_rows(cls: type, prefix: str) -> Iterator[str]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        kind, *notes = typing.get_args(hints[field.name]) or (hints[field.name],)
+        if dataclasses.is_dataclass(kind):
+            yield from _settings_rows(typing.cast(type, kind), f"{prefix}{field.name}.")
+            continue
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        shown = "" if default is None or default == "" else f"`{json.dumps(default)}`"
+        note = str(notes[0]).rstrip(".") if notes else ""
+        yield f"| `{prefix}{field.name}` | {_type_name(kind)} | {shown} | {note}. |"
+
+
+def _type_name(kind: Any) -> str:
+    """A type as a reader of settings knows it."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " or ".join(json.dumps(value) for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type_name(part) for part in arguments if part is not type(None))
+    if origin is tuple:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is not None:
+        return f"table of {_type_name(arguments[-1])}"
+    name = str(kind.__name__)
+    return {"str": "text", "Path": "path", "bool": "true or false"}.get(name, name)
+
+
+def _prose(documented: object) -> list[str]:
+    """A docstring as Markdown; its `Args:` become a list."""
+    text = inspect.getdoc(documented) or ""
+    head, _, arguments = text.partition("\nArgs:\n")
+    lines = [head.rstrip()]
+    if arguments:
+        block = textwrap.dedent(arguments.partition("\n\n")[0])
+        lines += ["", *re.sub(r"^(\w+): ", r"* `\1`: ", block, flags=re.MULTILINE).splitlines()]
+    return lines
+
+
+def _loaded(name: str) -> type:
+    module, _, attribute = name.partition(":")
+    return typing.cast(type, getattr(__import__(module, fromlist=[attribute]), attribute))
