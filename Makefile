@@ -38,7 +38,7 @@ $(UV):
 	@touch $@
 
 demo: setup
-	@cd examples/digits && ../../$(BIN)/python flow.py run
+	@$(BIN)/dovetail run examples/digits/flow.py
 
 test: setup
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

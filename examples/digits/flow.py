@@ -61,7 +61,7 @@ class DigitsFlow(FlowSpec):
         self.settings.append({"C": -1, "gamma": 0.1})
         self.next(self.train, foreach="settings")
 
-    @catch(var="failure")
+    @catch(var="failure", print_exception=False)
     @step
     def train(self):
         """Score one setting by cross-validation within the training part."""
@@ -81,7 +81,7 @@ class DigitsFlow(FlowSpec):
                 {
                     **setting,
                     "accuracy": None if failed else task.accuracy,
-                    "error": f"{task.failure.type}: {task.failure.message}" if failed else None,
+                    "error": f"{task.failure.type.rpartition('.')[2]}: {task.failure.message}" if failed else None,
                 }
             )
         self.metrics.sort(key=lambda row: row["accuracy"] or 0, reverse=True)
