@@ -1,7 +1,7 @@
 """Plugins: how they are found, checked and loaded, and what their authors import.
 
 A plugin is an installed distribution with an entry point in the group `dovetail.plugins` that names its manifest, a
-module of functions marked with `hookimpl`.
+module of functions marked with `hookimpl`. The process's registry is `dovetail.plugins.registry.registry()`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         SerializerSpec,
         StepDecoratorSpec,
     )
-    from dovetail.plugins.guard import guard, stats_of
+    from dovetail.plugins.guard import stats_of
     from dovetail.plugins.health import CheckContext
     from dovetail.plugins.marks import hookimpl
     from dovetail.plugins.observed import Outcome, RunInfo, TaskInfo
     from dovetail.plugins.opening import open_backend
     from dovetail.plugins.records import Offer, PluginRecord
-    from dovetail.plugins.registry import Registry, registry
+    from dovetail.plugins.registry import Registry
     from dovetail.plugins.rules import PluginRules
     from dovetail.plugins.secrets import SecretsProvider
 
@@ -59,10 +59,8 @@ _HOMES = {
     "Spec": "descriptors",
     "StepDecoratorSpec": "extensions",
     "TaskInfo": "observed",
-    "guard": "guard",
     "hookimpl": "marks",
     "open_backend": "opening",
-    "registry": "registry",
     "run_wrapped": "child",
     "stats_of": "guard",
 }
@@ -90,10 +88,8 @@ __all__ = [
     "Spec",
     "StepDecoratorSpec",
     "TaskInfo",
-    "guard",
     "hookimpl",
     "open_backend",
-    "registry",
     "run_wrapped",
     "stats_of",
 ]

@@ -53,7 +53,7 @@ def load_manifest(plugin: Plugin, manager: PluginManager) -> None:
         manager.register(module, name=name)  # Also checks the arguments of each implementation.
         specs = [spec for hook, call in hooks.items() for spec in _call(hook, call)]
         _check_unique(specs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if module is not None and manager.has_plugin(name):
             manager.unregister(name=name)
         import traceback

@@ -60,9 +60,10 @@ class PluginRules:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> PluginRules | None:
         """The rules that a parent process handed on, if it did."""
-        text = (os.environ if environ is None else environ).get(RULES_VARIABLE)
+        environ = os.environ if environ is None else environ
+        text = environ.get(RULES_VARIABLE)
         if not text:
-            return None
+            return cls(mode="off") if environ.get("DOVETAIL_PLUGINS") == "off" else None
         import json
 
         data = json.loads(text)
