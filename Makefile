@@ -39,6 +39,7 @@ $(UV):
 
 demo: setup
 	@$(BIN)/dovetail run examples/digits/flow.py
+	@command -v dovetail >/dev/null || echo "The command dovetail is in $(BIN): . $(BIN)/activate"
 
 test: setup
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
