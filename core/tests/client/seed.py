@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dovetail.artifacts.fences import claim_fence
-from dovetail.artifacts.layout import attempt_key, end_key
+from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import RunManifest, open_store, put_manifest
 from dovetail.artifacts.outputs import OutputWriter
 from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.reports import AttemptReport, RunEnd, put_end, put_report
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
 from dovetail.interfaces.metadata import Lease
-from dovetail.interfaces.paths import step_of
 from dovetail.interfaces.runs import new_run_id
 from dovetail.interfaces.tasks import ErrorReport, Exit, Next
 from dovetail.plugins.holder import current_holder
@@ -48,9 +48,7 @@ def foreach(flow: str = "TrainFlow") -> FlowDescription:
         StepDescription(name="join", is_join=True, transitions=(Transition(kind="linear", targets=("end",)),)),
         StepDescription(name="end"),
     )
-    return FlowDescription(
-        name=flow, module="flow", file="/flows/flow.py", steps=steps, start="start", end="end"
-    )
+    return FlowDescription(name=flow, module="flow", file="/flows/flow.py", steps=steps, start="start", end="end")
 
 
 class Seed:
@@ -103,7 +101,7 @@ class SeedRun:
         self._events: list[Event] = []
         self._n = 0
         self._pending: list[tuple[dict[str, Any], bytes, bytes]] = []
-        self._logs: dict[str, tuple[str, int, int]] = {}
+        self._offsets: dict[tuple[str, int, str], int] = {}
         seed.provider.create_run(flow.name, run_id=self.id, created=created)
         refs = {name: seed.artifacts.save(value) for name, value in (parameters or {}).items()}
         from dovetail.artifacts.packing import ref_to_plain
@@ -125,6 +123,7 @@ class SeedRun:
         self.lease: Lease | None = seed.provider.lease(f"run:{self.id}", holder=current_holder()) if hold else None
         self.fence = claim_fence(seed.store, self.id)
         self.segments = SegmentWriter(seed.store, self.id, self.fence)
+        self.logs = LogWriter(seed.store, self.id, self.fence)
         self.event(
             EventKind.RUN_CREATED,
             flow=flow.name,
@@ -237,21 +236,21 @@ class SeedRun:
         self.flush()
         started, self.now = self.now, self.now + 0.25
         location = self.write_log(path, attempt, log)
-        plain_exit = None if exit is None else {"code": exit.code, "signal": exit.signal}
-        report = {
-            "version": 1,
-            "path": path,
-            "attempt": attempt,
-            "call_digest": "00" * 32,
-            "error": error.to_plain(),
-            "exit": plain_exit,
-            "cpu": 0.1,
-            "memory": 5_000_000,
-            "started": started,
-            "finished": self.now,
-            "log": location,
-        }
-        self.seed.store.put(attempt_key(self.id, path, attempt), json.dumps(report).encode())
+        report = AttemptReport(
+            path=path,
+            attempt=attempt,
+            call_digest=path.encode().ljust(32, b"\0")[:32],
+            error=error,
+            exit=exit,
+            cpu=0.1,
+            memory=5_000_000,
+            started=started,
+            finished=self.now,
+            log=location,
+        )
+        if state != "cancelled":
+            put_report(self.seed.store, self.id, report)
+        plain_exit = report.to_plain()["exit"]
         columns: dict[str, Any] = {
             "was": was,
             "state": state,
@@ -266,12 +265,23 @@ class SeedRun:
             columns["info"] = json.dumps({"exit": plain_exit})
         if location is not None:
             columns["log"] = json.dumps(location)
-        self.event(EventKind.ATTEMPT, path, attempt=attempt, error=error.to_plain(), exit=plain_exit)
+        if state != "cancelled":
+            self.event(EventKind.ATTEMPT, path, attempt=attempt, error=error.to_plain(), exit=plain_exit)
         self.event(EventKind.TASK, path, **columns)
 
-    def write_log(self, path: str, attempt: int, lines: Sequence[tuple[str, str]]) -> tuple[str, int, int] | None:
-        """Write (stream, text) chunks; where they are."""
-        return None
+    def write(self, path: str, stream: str, text: str, *, attempt: int = 1) -> None:
+        """A chunk of a task's output, on disk at once."""
+        offset = self._offsets.get((path, attempt, stream), 0)
+        data = text.encode()
+        self.logs.append(path, attempt, stream, offset, self.now, data)
+        self._offsets[path, attempt, stream] = offset + len(data)
+        self.logs.flush()
+
+    def write_log(self, path: str, attempt: int, chunks: Sequence[tuple[str, str]]) -> tuple[str, int, int] | None:
+        """Write (stream, text) chunks; where all of the attempt's are."""
+        for stream, text in chunks:
+            self.write(path, stream, text, attempt=attempt)
+        return self.logs.location(path, attempt)
 
     def flush(self) -> None:
         """Write the records, then the rows."""
@@ -289,9 +299,8 @@ class SeedRun:
         """End the run as a driver does."""
         self.flush()
         error = None if failed is None else {"path": failed, "message": message}
-        body = {"version": 1, "state": state, "finished": self.now, "error": error}
-        self.seed.store.put(end_key(self.id, self.fence), json.dumps(body).encode())
-        extra = {} if error is None else {"error": error}
+        put_end(self.seed.store, self.id, self.fence, RunEnd(state=state, finished=self.now, error=error))
+        extra: dict[str, Any] = {} if error is None else {"error": error}
         self.event(EventKind.RUN_STATE, state=state, finished=self.now, **extra)
         return self.stop()
 
@@ -306,7 +315,9 @@ class SeedRun:
 
 def error(message: str = "bad luck", type: str = "builtins.ValueError") -> ErrorReport:
     """A failure."""
-    traceback = f'Traceback (most recent call last):\n  File "flow.py", line 7, in train\n    raise\n{type}: {message}\n'
+    traceback = (
+        f'Traceback (most recent call last):\n  File "flow.py", line 7, in train\n    raise\n{type}: {message}\n'
+    )
     return ErrorReport(type=type, message=message, traceback=traceback, bases=(type, "builtins.Exception"))
 
 
@@ -319,7 +330,12 @@ def trained(seed: Seed, width: int = 3, **options: Any) -> SeedRun:
     for i in range(width):
         run.task(f"train[{i}]", {"y": i * i, "name": f"model {i}"}, after=["start"], targets=["join"])
     run.expect("join", 1)
-    run.task("join", {"total": sum(i * i for i in range(width))}, after=[f"train[{i}]" for i in range(width)], targets=["end"])
+    run.task(
+        "join",
+        {"total": sum(i * i for i in range(width))},
+        after=[f"train[{i}]" for i in range(width)],
+        targets=["end"],
+    )
     run.task("end", {"done": True}, after=["join"])
     return run.end()
 
@@ -330,6 +346,3 @@ def wait_until(condition: Any, what: str, *, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
         time.sleep(0.01)
-
-
-Lines = Iterable[tuple[str, str]]

@@ -50,7 +50,7 @@ def _column(
             default if entry is None else entry[0] if len(entry) == 1 else _MISSING for entry in entries
         ]
         if _MISSING in column:
-            page = TaskPage([(path, "", None) for path, _ in rows], query)
+            page = TaskPage([(path, "succeeded", None) for path, _ in rows], query)  # who left values has committed
             _load_missing(run, page, name, entries, column)
     return columns
 

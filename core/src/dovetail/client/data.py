@@ -36,7 +36,7 @@ class Data:
         try:
             return Artifacts(task, own=False)[name].data
         except KeyError as error:
-            raise AttributeError(str(error.args[0]), name=name, obj=self) from None
+            raise AttributeError(str(error), name=name, obj=self) from None
 
     def __getitem__(self, name: str) -> Any:
         return Artifacts(self._task, own=False)[name].data
@@ -85,7 +85,7 @@ class Artifacts(Mapping[str, DataArtifact]):
         try:
             return self[name]
         except KeyError as error:
-            raise AttributeError(str(error.args[0]), name=name, obj=self) from None
+            raise AttributeError(str(error), name=name, obj=self) from None
 
     def __iter__(self) -> Iterator[str]:
         task = self._task

@@ -10,7 +10,7 @@ from dovetail.client.pages import task_pages
 from dovetail.client.pathspec import parse_pathspec
 from dovetail.client.run_row import RunRow
 from dovetail.client.unknown import unknown
-from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.errors import BackendError, StoreError, UsageError
 from dovetail.interfaces.metadata import Query
 
 if TYPE_CHECKING:
@@ -73,23 +73,36 @@ class Run(RunRow):
         return self.steps()
 
     def _step_names(self) -> list[str]:
-        """Steps that have had a task, in the order in which the journal came to know them."""
-        return [
+        """Steps that have had a task, in the order of the flow where its data store can be read."""
+        names = [
             name
             for name, states in self.counts().items()
             if any(count for state, count in states.items() if state != "expected")
         ]
+        try:
+            order = self._order
+        except (BackendError, StoreError):
+            return names
+        return sorted(names, key=lambda name: order.get(name, len(order)))
+
+    @property
+    def _order(self) -> dict[str, int]:
+        if "order" not in self._cache:
+            from dovetail.client.order import step_order
+
+            self._cache["order"] = step_order(self.graph)
+        order: dict[str, int] = self._cache["order"]
+        return order
 
     def __getitem__(self, step: str) -> Step:
         from dovetail.client.step import Step
 
-        names = self._step_names()
-        if step not in names:
-            raise unknown("step", step, names, where=f"run {self.pathspec}")
+        if step not in self:
+            raise unknown("step", step, self._step_names(), where=f"run {self.pathspec}")
         return Step._of(self, step)
 
     def __contains__(self, step: object) -> bool:
-        return step in self._step_names()
+        return any(count for state, count in self.counts().get(str(step), {}).items() if state != "expected")
 
     def step(self, name: str) -> Step:
         """A step by its name.
