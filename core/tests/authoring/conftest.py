@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,3 +97,52 @@ def memory() -> type[MemoryBinding]:
 @pytest.fixture
 def failure() -> type[Failure]:
     return Failure
+
+
+Maker = Callable[[str], type[FlowSpec]]
+
+
+def _exec_flow(source: str, filename: str, module: str) -> type[FlowSpec]:
+    import sys
+    import textwrap
+    import types
+
+    made = types.ModuleType(module)
+    if not filename.startswith("<"):
+        made.__file__ = filename
+    sys.modules[module] = made
+    text = "from dovetail import *\n" + textwrap.dedent(source)
+    exec(compile(text, filename, "exec", dont_inherit=True), vars(made))
+    from dovetail.authoring.describe import flows_in
+
+    return flows_in(made)[-1]
+
+
+@pytest.fixture
+def make_flow(tmp_path, request) -> Iterator[Maker]:
+    """Make the last flow class of a source text, kept in a file."""
+    import sys
+
+    name = f"made_{abs(hash(request.node.nodeid))}"
+
+    def make(source: str) -> type[FlowSpec]:
+        import linecache
+        import textwrap
+
+        file = tmp_path / "made.py"
+        file.write_text("from dovetail import *\n" + textwrap.dedent(source))
+        linecache.checkcache(str(file))
+        return _exec_flow(source, str(file), name)
+
+    yield make
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture(params=["source", "bytecode"])
+def make_any(request, make_flow) -> Iterator[Maker]:
+    """`make_flow`, and the same from code whose source is gone."""
+    import sys
+
+    name = f"gone_{abs(hash(request.node.nodeid))}"
+    yield make_flow if request.param == "source" else lambda source: _exec_flow(source, "<generated>", name)
+    sys.modules.pop(name, None)
