@@ -102,7 +102,6 @@ def test_an_endless_loop_hides_what_follows(make_flow) -> None:
     [
         ("self.next(*self.targets)", "dynamic-next", "does not say which steps follow"),
         ("self.next(**self.kw)", "dynamic-next", "does not say which steps follow"),
-        ("self.next(self.a if self.x else self.b)", "dynamic-target", "which step follows can't be read"),
         ("self.next(getattr(self, self.x))", "dynamic-target", "which step follows can't be read"),
         ("self.next()", "next-without-target", "names no step"),
         ("self.next(self.a, self.a)", "duplicate-target", "names a step twice: a, a"),
@@ -125,6 +124,11 @@ def test_what_can_not_be_read_is_a_problem(make_any, call: str, code: str, messa
     assert [(p.code, p.line) for p in problems] == [(code, 8)]
     assert message in problems[0].message
     assert problems[0].fix
+
+
+def test_a_choice_inside_the_call_is_a_problem_of_the_source(make_flow) -> None:
+    _, problems = transitions(make_flow, "    @step\n    def start(self): self.next(self.a if self.x else self.b)\n")
+    assert [p.code for p in problems] == ["dynamic-target"]
 
 
 def test_transitions_through_super_and_base_classes(make_any) -> None:

@@ -236,6 +236,14 @@ class _Machine:
         if depth <= len(self._stack):
             self._stack[-1], self._stack[-depth] = self._stack[-depth], self._stack[-1]
 
+    def _rot_two(self, instruction: dis.Instruction) -> None:
+        # 3.10: the top goes below the others.
+        depth = {"ROT_TWO": 2, "ROT_THREE": 3, "ROT_FOUR": 4}.get(instruction.opname, int(instruction.arg or 0))
+        taken = self._pop(depth)
+        self._stack += [*taken[-1:], *taken[:-1]]
+
+    _rot_three = _rot_four = _rot_n = _rot_two
+
     # ------------------------------------------------------------------ values
 
     def _build_map(self, instruction: dis.Instruction) -> None:
