@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from dovetail.artifacts.framing import LOG_MAGIC, Frame, encode_frame, read_frames
@@ -52,12 +52,17 @@ class LogEntry:
     """The bytes; lines may be cut."""
 
 
-@dataclass(slots=True)
 class _Segment:
-    n: int
-    end: int = 0
-    pending: list[tuple[str, int, int, int, float, int]] = field(default_factory=list)
-    chunks: list[bytes] = field(default_factory=list)
+    """A log segment of this writer: what waits for it, as chunks and as frames that are encoded but not written."""
+
+    __slots__ = ("chunks", "end", "frames", "items", "n")
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.end = 0  # behind the last encoded frame
+        self.items: list[tuple[str, int, int, int, float, int]] = []
+        self.chunks: list[bytes] = []
+        self.frames: list[tuple[int, list[Buffer]]] = []  # (number of the object, where the store can't append)
 
 
 class _Span:
@@ -119,7 +124,7 @@ class LogWriter:
             span = self._spans[path, attempt] = _Span(self._newest)
         span.waiting = True
         segment = span.segment
-        segment.pending.append((path, attempt, number, offset, time, len(data)))
+        segment.items.append((path, attempt, number, offset, time, len(data)))
         segment.chunks.append(data)
         self._dirty[segment.n] = segment
         self._size += len(data)
@@ -134,18 +139,22 @@ class LogWriter:
         return touched
 
     def location(self, path: str, attempt: int) -> LogLocation | None:
-        """Where the attempt's log is; None when it wrote nothing. Writes what waits of it first."""
+        """Where the attempt's log is, or will be after the next `flush`; None when it wrote nothing.
+
+        To be asked when the attempt has ended. Cheaper for many attempts after one `flush` than between their
+        chunks, since what waits must become a frame first.
+        """
         span = self._spans.get((path, attempt))
         if span is None:
             return None
         if span.waiting:
-            self._write()
+            self._encode(span.segment)
         if self._appends:
             return f"{self._fence:06d}-{span.segment.n:06d}", span.begin, span.end
         return f"{self._fence:06d}-{span.begin:06d}:{span.end:06d}", 0, 0
 
     def forget(self, path: str, attempt: int) -> None:
-        """The attempt has ended and its location is on record."""
+        """The attempt has ended and its location is known."""
         self._spans.pop((path, attempt), None)
 
     def close(self) -> None:
@@ -157,44 +166,55 @@ class LogWriter:
         self._n += 1
         return segment
 
+    def _encode(self, segment: _Segment) -> None:
+        """Make a frame of the chunks that wait for a segment."""
+        items, segment.items = segment.items, []
+        chunks, segment.chunks = segment.chunks, []
+        buffers, _ = encode_frame(LOG_MAGIC, items, chunks)
+        if self._appends:
+            number, begin = segment.n, segment.end
+            segment.end = end = begin + sum(map(len, buffers))
+        else:
+            number = begin = end = self._n
+            self._n += 1
+        segment.frames.append((number, cast("list[Buffer]", buffers)))
+        for item in items:
+            span = self._spans.get((item[0], item[1]))
+            if span is not None:
+                span.begin = begin if span.begin < 0 else span.begin
+                span.end = end
+                span.waiting = False
+
     def _write(self) -> None:
         dirty, self._dirty = self._dirty, {}
         self._size = 0
         for segment in dirty.values():
-            items, segment.pending = segment.pending, []
-            chunks, segment.chunks = segment.chunks, []
-            buffers, _ = encode_frame(LOG_MAGIC, items, chunks)
-            begin, end = self._append(segment, cast("list[Buffer]", buffers))
-            for path, attempt in {(item[0], item[1]) for item in items}:
-                span = self._spans.get((path, attempt))
-                if span is not None:
-                    span.begin = begin if span.begin < 0 else span.begin
-                    span.end = end
-                    span.waiting = False
+            if segment.items:
+                self._encode(segment)
+            frames, segment.frames = segment.frames, []
+            if self._appends:
+                frames = [(segment.n, [buffer for _, buffers in frames for buffer in buffers])]
+            for number, buffers in frames:
+                key = log_key(self._run, self._fence, number)
+                if not self._appends:
+                    self._store.put(key, buffers)
+                else:
+                    self._append(segment, key, buffers)
+                self._touched[key] = None
 
-    def _append(self, segment: _Segment, buffers: list[Buffer]) -> tuple[int, int]:
-        """(begin, end) of the frame in its segment; without append the number of its object, twice."""
-        if not self._appends:
-            n = self._n
-            self._n += 1
-            key = log_key(self._run, self._fence, n)
-            self._store.put(key, buffers)
-            self._touched[key] = None
-            return n, n
-        key = log_key(self._run, self._fence, segment.n)
-        begin = segment.end
+    def _append(self, segment: _Segment, key: str, buffers: list[Buffer]) -> None:
         try:
-            segment.end = cast(SupportsAppend, self._store).append(key, buffers)
+            end = cast(SupportsAppend, self._store).append(key, buffers)
+            if end != segment.end:
+                raise CorruptDataError(f"{key} ends at {end}, not {segment.end}: part of it was lost")
         except BaseException:
-            # Part of the frame may be there: later frames go elsewhere. What attempts wrote before stays readable.
+            # Frames that follow would not be where their locations say.
             fresh = self._open()
+            self._newest = fresh if segment is self._newest else self._newest
             for span in self._spans.values():
-                if span.segment is segment and span.begin < 0:
-                    span.segment = fresh
-            segment.n, segment.end = fresh.n, 0
+                if span.segment is segment:
+                    span.segment, span.begin, span.end = fresh, -1, -1
             raise
-        self._touched[key] = None
-        return begin, segment.end
 
 
 def _entries(frame: Frame) -> Iterator[LogEntry]:
