@@ -202,10 +202,9 @@ class EpollBoard(Board):
         if self._links.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def poll(self) -> list[tuple[Any, Source, Any]]:
+    def poll(self) -> Iterator[tuple[Any, Source, Any]]:
         if self._closed:
-            return []
-        found: list[tuple[Any, Source, Any]] = []
+            return
         for descriptor, events in self._epoll.poll(0):
             known = self._links.get(descriptor)
             if known is None:
@@ -216,8 +215,7 @@ class EpollBoard(Board):
             if events & _IN:
                 data = link.read(source)
                 if data is not None:
-                    found.append((link.owner, source, data))
-        return found
+                    yield link.owner, source, data
 
     def fork_link(self, owner: Any) -> tuple[EpollLink, list[int]]:
         """A link to a process that another one will fork, and the descriptors that this other one must be sent."""

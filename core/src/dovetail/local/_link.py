@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -37,6 +37,8 @@ class Link(ABC):
 
     owner: Any
     """Whom `Board.poll` names for it."""
+    prompt: bool = True
+    """Whether `drain` gives all that the process wrote before; if not, it comes out of `Board.poll` in its time."""
     pid: int
     """Its id; 0 where another process started it and the id is not known yet."""
 
@@ -65,13 +67,9 @@ class Board(ABC):
         """Readable when `poll` has something."""
 
     @abstractmethod
-    def poll(self) -> list[tuple[Any, Source, Any]]:
+    def poll(self) -> Iterator[tuple[Any, Source, Any]]:
         """(owner, source, what was read) of every link that has something: bytes, empty at the end; of `EXIT` an
-        `Ending`. Never blocks."""
-
-    def next_wake(self) -> float | None:
-        """When `poll` must be called though nothing is readable, by `time.monotonic`; None: never."""
-        return None
+        `Ending`. Each is read when it is asked for, so that `Link.drain` misses nothing. Never blocks."""
 
     @abstractmethod
     def start(

@@ -6,6 +6,8 @@ import os
 import signal
 from contextlib import suppress
 
+from dovetail.local._proc import children_of, start_time
+
 __all__ = ["GROUP_VARIABLE", "Orphans"]
 
 GROUP_VARIABLE = "DOVETAIL_WORKER_GROUP"
@@ -37,17 +39,17 @@ class Orphans:
         found: list[Stray] = []
         waiting = [pid]
         while waiting:
-            for child in _children(waiting.pop()):
+            for child in children_of(waiting.pop()):
                 waiting.append(child)
                 with suppress(OSError):
-                    if os.getpgid(child) != pid and (start := _start_time(child)):
+                    if os.getpgid(child) != pid and (start := start_time(child)):
                         found.append((child, start))
         return found
 
     def end(self, strays: list[Stray]) -> None:
         """Kill what `outside_group` found."""
         for pid, start in strays:
-            if _start_time(pid) == start:
+            if start_time(pid) == start:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -56,7 +58,7 @@ class Orphans:
         if not self._enabled:
             return
         for _ in range(8):  # killing one may bring up its children
-            ours = [pid for pid in _children(os.getpid()) if self._is_ours(pid)]
+            ours = [pid for pid in children_of(os.getpid()) if self._is_ours(pid)]
             if not ours:
                 return
             for pid in ours:
@@ -82,23 +84,3 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
         return
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for thread in threads:
-        with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
-            found += map(int, file.read().split())
-    return found
-
-
-def _start_time(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

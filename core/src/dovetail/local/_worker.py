@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 _STREAMS = ("stdout", "stderr")
+_PATIENCE = 2.0
+"""Seconds that a result waits for the marks in its logs, which a step that closed its output never writes."""
 
 
 class Worker:
@@ -37,9 +40,11 @@ class Worker:
         "_backlog",
         "_decoder",
         "_held",
+        "_late",
         "_next",
         "_nexts",
         "_outcome",
+        "_patience",
         "_readers",
         "_refusal",
         "_tasks",
@@ -103,6 +108,8 @@ class Worker:
         self._backlog: list[bytes | Iterator[bytes]] = []
         self._held: list[tuple[int, str, bytes]] = []
         self._refusal: ErrorReport | None = None
+        self._late: deque[list[Any]] | None = None
+        self._patience: float | None = None
 
     # -- what goes out --------------------------------------------------------------------------------------------
 
@@ -157,6 +164,8 @@ class Worker:
         """There is a process now, or will be."""
         self.link = link
         self.spawned = spawned
+        if not link.prompt and self.mode == Mode.MANY:
+            self._late = deque()
         if spawned:
             self.pid = link.pid
         if first:
@@ -176,18 +185,47 @@ class Worker:
 
     def _on_control(self, data: bytes) -> None:
         self._decoder.feed(data)
-        for message in self._decoder:
-            kind = message[0]
-            if kind == Kind.DONE:
-                self._on_done(message)
-            elif kind == Kind.STARTED:
-                self._on_started(message[1], message[2])
-            elif kind == Kind.OUTPUT:
-                _, seq, stream, piece = message
-                path, attempt = self._tasks.get(seq, ("", 0))
-                self._tell(Output(self.number, path, attempt, _STREAMS[stream], time.time(), piece))
-            elif kind == Kind.SAVED and self.on_saved is not None:
-                self.on_saved(message[1])
+        if self._late is None:
+            for message in self._decoder:
+                self._on_message(message)
+        else:
+            self._late += self._decoder
+            self.settle()
+
+    def settle(self, *, now: float = 0.0) -> float | None:
+        """Where logs may come later than results: take in the results whose logs are here.
+
+        Args:
+            now: By `time.monotonic`; results that waited too long for their logs are taken in anyhow.
+
+        Returns:
+            When to call again, if nothing else comes.
+        """
+        late = self._late
+        while late:
+            message = late[0]
+            if message[0] == Kind.DONE and any(reader.seq <= message[1] for reader in self._readers):
+                if self._patience is None:
+                    self._patience = time.monotonic() + _PATIENCE
+                if now < self._patience:
+                    return self._patience
+            self._patience = None
+            late.popleft()
+            self._on_message(message)
+        return None
+
+    def _on_message(self, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == Kind.DONE:
+            self._on_done(message)
+        elif kind == Kind.STARTED:
+            self._on_started(message[1], message[2])
+        elif kind == Kind.OUTPUT:
+            _, seq, stream, piece = message
+            path, attempt = self._tasks.get(seq, ("", 0))
+            self._tell(Output(self.number, path, attempt, _STREAMS[stream], time.time(), piece))
+        elif kind == Kind.SAVED and self.on_saved is not None:
+            self.on_saved(message[1])
 
     def _on_started(self, pid: int, seq: int) -> None:
         self.pid = pid
@@ -226,6 +264,8 @@ class Worker:
         pieces = self._readers[source - 1].feed(data)
         if pieces:
             self._output(_STREAMS[source - 1], pieces)
+        if self._late:
+            self.settle()
 
     def _output(self, stream: str, pieces: list[tuple[int, bytes]]) -> None:
         now = time.time()
@@ -261,6 +301,7 @@ class Worker:
                 self._on_stream(source, link.drain(source))
                 self._output(_STREAMS[source - 1], self._readers[source - 1].flush())
             link.close()
+        self.settle(now=float("inf"))
         self._release(self._next)
         exit = usage = None
         if ending is not None:

@@ -139,9 +139,8 @@ class LocalWorkerGroup(WorkerGroup):
             wakes.append(self._timers[0][0])
         if any(worker.pid for worker in self._workers.values()):
             wakes.append(self._sampled + _SAMPLE_SECONDS)
-        later = self._board.next_wake()
-        if later is not None:
-            wakes.append(later)
+        if self._portable:
+            wakes += [wake for worker in self._workers.values() if (wake := worker.settle()) is not None]
         if self._events:
             wakes.append(0.0)
         return min(wakes, default=None)
@@ -324,6 +323,9 @@ class LocalWorkerGroup(WorkerGroup):
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
+        if self._portable:
+            for worker in list(self._workers.values()):
+                worker.settle(now=now)
         while self._timers and self._timers[0][0] <= now:
             _, number, worker = heapq.heappop(self._timers)
             if number in self._workers:

@@ -101,8 +101,9 @@ class AssignmentWriter:
             unknown.append(below)
             below = below.parent
         for known in reversed(unknown):
-            parent, slot = slot, self._scopes.add(id(known), known)
-            out.append(pack((Kind.SCOPE, slot, parent, known.layer)))
+            added = self._scopes.add(id(known), known)
+            out.append(pack((Kind.SCOPE, added, slot, known.layer)))
+            slot = added
         assert slot is not None
         return slot
 
@@ -262,9 +263,9 @@ class AssignmentReader:
     __slots__ = ("_joined", "_scopes", "_sequences", "_templates")
 
     def __init__(self) -> None:
-        self._scopes: list[Layer | None] = [None] * _SLOTS
-        self._sequences: list[Sequenced | None] = [None] * _SLOTS
-        self._templates: list[Template | None] = [None] * _SLOTS
+        self._scopes: list[Any] = [None] * _SLOTS
+        self._sequences: list[Any] = [None] * _SLOTS
+        self._templates: list[Any] = [None] * _SLOTS
         self._joined: list[Joined] = []
 
     def read(self, message: list[Any]) -> Task | None:
@@ -277,12 +278,12 @@ class AssignmentReader:
                 inputs, self._joined = self._joined, []
             return Task(
                 seq,
-                self._templates[template],  # type: ignore[arg-type]
+                self._templates[template],
                 path,
                 attempt,
                 last,
                 digest,
-                self._scopes[scope],  # type: ignore[arg-type]
+                self._scopes[scope],
                 self._frames(frames),
                 inputs,
             )
@@ -304,4 +305,4 @@ class AssignmentReader:
 
     def _frames(self, flat: list[int]) -> list[tuple[Sequenced, int]]:
         sequences = self._sequences
-        return [(sequences[flat[i]], flat[i + 1]) for i in range(0, len(flat), 2)]  # type: ignore[misc]
+        return [(sequences[flat[i]], flat[i + 1]) for i in range(0, len(flat), 2)]

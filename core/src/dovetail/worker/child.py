@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dovetail.worker.assignments import AssignmentReader, Task
 from dovetail.worker.streams import mark
@@ -117,7 +117,7 @@ def _mark(data: bytes) -> None:
             continue
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """End this process as an interpreter does, but without tearing modules down: does not return.
 
     Threads that are no daemons are waited for and `atexit` callbacks are run, then everything is flushed.
@@ -125,7 +125,7 @@ def leave(code: int) -> None:
     try:
         threading = sys.modules.get("threading")
         if threading is not None and threading.active_count() > 1:
-            threading._shutdown()  # type: ignore[attr-defined]
+            threading._shutdown()
         import atexit
 
         atexit._run_exitfuncs()

@@ -61,7 +61,8 @@ class Executor:
         self.facts = facts
         self.post_mortem = False
         settings = facts.settings
-        environments: Any = settings.get("environment_variables") or {}
+        given: Any = settings.get("environment_variables")
+        environments: Mapping[str, Mapping[str, str]] = given or {}
         methods = step_methods(flow_cls)
         self._steps = {
             step.name: _Step(
@@ -75,7 +76,8 @@ class Executor:
         self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
         self._current = facts_to_plain(facts)
         self._stores = RunStores(facts)
-        self._hooks: Any = settings.get("child_hooks") or {}
+        hooks: Any = settings.get("child_hooks")
+        self._hooks: Mapping[str, Any] = hooks or {}
         self._wrappers: list[Callable[..., Any]] | None = None if self._hooks.get("wrappers") else []
         self._serializers: Any = None
         self._artifacts: dict[str, ArtifactStore] = {}

@@ -17,6 +17,7 @@ from dovetail.worker.wire import Kind, facts_from_plain, pack
 if TYPE_CHECKING:
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.workers import RunFacts
     from dovetail.worker.execute import Executor
     from dovetail.worker.main import Inbox
 
@@ -94,7 +95,9 @@ class Forker:
             elif kind == Kind.BEGIN:
                 from dovetail.worker.execute import Executor
 
-                self._executor = Executor(self._flow_cls, self._description, facts_from_plain(message[1]))
+                facts = facts_from_plain(message[1])
+                preload_stores(facts)
+                self._executor = Executor(self._flow_cls, self._description, facts)
                 gc.freeze()
             elif kind == Kind.QUIT:
                 self._quitting = True
@@ -186,10 +189,31 @@ class Forker:
 
 def preload() -> None:
     """Import what children need, so that none of them has to."""
+    import dovetail.artifacts.outputs
+    import dovetail.artifacts.records
+    import dovetail.artifacts.sequences
     import dovetail.artifacts.store
+    import dovetail.authoring.inputs
+    import dovetail.authoring.merge
+    import dovetail.authoring.transition
     import dovetail.plugins.opening
     import dovetail.worker.child
     import dovetail.worker.execute  # noqa: F401
+
+
+def preload_stores(facts: RunFacts) -> None:
+    """Import the classes of the run's data stores. None is opened: no client may live through a fork."""
+    from dovetail.interfaces.errors import DovetailError
+    from dovetail.plugins.opening import settings_class
+    from dovetail.plugins.registry import registry
+
+    for pin in facts.stores.values():
+        try:
+            spec = registry().datastore(str(pin["backend"]))
+            registry().load(spec)
+            settings_class(spec)
+        except DovetailError:  # the task that needs the store says it, with its own name
+            continue
 
 
 def _ignore(number: int, frame: object) -> None:

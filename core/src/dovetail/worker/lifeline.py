@@ -15,12 +15,13 @@ __all__ = ["tie"]
 _KILL = 9
 
 
-def tie(read_end: int, group: int) -> int | None:
+def tie(read_end: int, group: int, *, inheritable: bool = False) -> int | None:
     """Die with the writer of a pipe.
 
     Args:
         read_end: Read end of the starter's pipe, inherited; not closed.
         group: Process group that dies; 0: this process alone.
+        inheritable: Whether the tie outlasts the start of another program in this process.
 
     Returns:
         A descriptor that must stay open, or None.
@@ -28,14 +29,18 @@ def tie(read_end: int, group: int) -> int | None:
     try:
         from fcntl import F_SETFL, F_SETOWN, F_SETSIG, fcntl
     except ImportError:
-        _watch(read_end)
+        if not inheritable:
+            _watch(read_end)
         return None
     try:
         # A description of its own: owner and signal belong to the description, which a fork shares.
         own = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        _watch(read_end)
+        if not inheritable:
+            _watch(read_end)
         return None
+    if inheritable:
+        os.set_inheritable(own, True)
     fcntl(own, F_SETOWN, -group if group else os.getpid())
     fcntl(own, F_SETSIG, _KILL)
     fcntl(own, F_SETFL, os.O_NONBLOCK | os.O_ASYNC)

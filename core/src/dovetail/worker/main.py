@@ -1,8 +1,8 @@
 """Entry of every process that imports a flow: the warm parent, and workers that can't be forked from one.
 
 On POSIX systems the driver hands over a connected control socket and a lifeline (`dovetail.worker.lifeline`) as
-descriptors. Elsewhere the process connects to a port of the loopback interface that it is told on its standard input
-together with a token, and ends when that input does.
+descriptors. Elsewhere the process connects to a port of the loopback interface that its environment names together
+with a token, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Launch
 
-__all__ = ["CONTROL", "ENTRY", "LIFELINE", "Inbox", "Role", "main"]
+__all__ = ["CONNECT_VARIABLE", "CONTROL", "ENTRY", "LIFELINE", "Inbox", "Role", "main"]
 
 ENTRY: Final = "from dovetail.worker.main import main; main()"
 """What the interpreter runs; `-c`, because `-m` costs an import of `runpy`."""
 CONTROL: Final = 3
 """Descriptor of the control socket."""
+CONNECT_VARIABLE: Final = "DOVETAIL_WORKER_CONNECT"
+"""Variable that holds the driver's port and a token, where nothing can be inherited."""
 LIFELINE: Final = 4
 """Descriptor of the read end of the driver's lifeline."""
 
@@ -119,28 +121,31 @@ def _take_over() -> socket.socket:
 
 
 def _connect() -> socket.socket:
-    """Connect to the driver, which says where on standard input."""
+    """Connect to the driver."""
+    port, token = os.environ.pop(CONNECT_VARIABLE).split()
+    if sys.argv[1] == "connect":
+        _end_with_input()
+    control = socket.create_connection(("127.0.0.1", int(port)))
+    control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    control.sendall(token.encode())
+    return control
+
+
+def _end_with_input() -> None:
+    """End this process when its standard input does, which the driver holds open; the flow sees an empty one."""
     from threading import Thread
 
     own = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    line = b""
-    while not line.endswith(b"\n"):
-        line += os.read(own, 1)
-    port, token = line.split()
 
-    def end_with_driver() -> None:
+    def wait() -> None:
         while os.read(own, 1):
             pass
         os._exit(1)
 
-    Thread(target=end_with_driver, name="dovetail-lifeline", daemon=True).start()
-    control = socket.create_connection(("127.0.0.1", int(port)))
-    control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    control.sendall(token)
-    return control
+    Thread(target=wait, name="dovetail-lifeline", daemon=True).start()
 
 
 def _import(launch: Launch) -> tuple[type[FlowSpec] | None, ErrorReport | None]:

@@ -6,10 +6,10 @@ for every task of a step) is sent once a worker and named by a slot afterwards; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgpack
+import msgpack  # type: ignore[import-untyped, unused-ignore]
 
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, ObjectPlace, PackPlace, RecordPlace
 from dovetail.interfaces.tasks import ErrorReport, Next, TaskOutcome, Usage
@@ -90,8 +90,7 @@ class Mode:
     """One after the other, on the driver's terminal."""
 
 
-_packer = msgpack.Packer()
-pack = _packer.pack
+pack: Callable[[object], bytes] = msgpack.Packer().pack
 """A message as bytes. Not thread-safe."""
 
 _LIMIT = 2**31 - 1
