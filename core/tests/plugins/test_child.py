@@ -62,18 +62,19 @@ def test_same_results_as_pluggy():
             manager.add_hookspecs(Spec)
 
             class Core:
-                body = staticmethod(body)
-
                 @impl(trylast=True)
-                def execute(self, task):
-                    return self.body()
+                def execute(self, task, run=body):
+                    return run()
 
             manager.register(Core())
             for wrapper in reversed(wrappers):
-                plugin = type(
-                    "P", (), {"execute": impl(wrapper=True)(lambda self, task, w=wrapper: (yield from w(task)))}
-                )
-                manager.register(plugin())
+
+                class Plugin:
+                    @impl(wrapper=True)
+                    def execute(self, task, wrap=wrapper):
+                        return (yield from wrap(task))
+
+                manager.register(Plugin())
 
             def outcome(call):
                 try:
@@ -124,7 +125,8 @@ def dovetail_execute_task(task):
 
 @hookimpl
 def dovetail_serializers():
-    return [SerializerSpec(name="{name}", factory="{package}.values:Reversed", types=("{package}.values.Word",){in_child})]
+    types = ("{package}.values.Word",)
+    return [SerializerSpec(name="{name}", factory="{package}.values:Reversed", types=types{in_child})]
 """
 VALUES = """
 from dovetail.interfaces.artifacts import SerializedValue, Serializer

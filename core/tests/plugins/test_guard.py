@@ -131,7 +131,7 @@ def test_it_is_of_the_same_interface_with_the_declared_abilities_only():
     assert wrapped.url == "fake://store"
     assert wrapped.bucket_policy() == "of its own"
     assert not hasattr(wrapped, "copy")
-    with pytest.raises(UnsupportedOperationError, match="'archive' .fake. does not declare copy"):
+    with pytest.raises(UnsupportedOperationError, match=r"'archive' .fake. does not declare copy"):
         wrapped.copy("a", "b")
     wrapped.close()
     assert wrapped._dovetail_inner.closed
@@ -290,7 +290,7 @@ def test_opening_is_guarded_too():
     policy = GuardPolicy(sleep=clock.sleep, clock=clock)
     assert open_guarded(open, SPEC, "archive", policy).url == "fake://store"
     script[:] = [ConnectionError("no route")]
-    with pytest.raises(BackendError, match="datastore 'archive' .fake.: open failed: ConnectionError: no route"):
+    with pytest.raises(BackendError, match=r"datastore 'archive' .fake.: open failed: ConnectionError: no route"):
         open_guarded(open, SPEC, "archive", policy)
 
 

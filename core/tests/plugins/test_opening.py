@@ -88,7 +88,7 @@ def test_backends_of_this_machine_are_handed_out_bare(registry, tmp_path):
 
 
 def test_pinned_settings_that_no_longer_fit(registry, tmp_path):
-    with pytest.raises(SettingsError, match="environment 'shop' has no setting 'indx'. Did you mean 'index'?"):
+    with pytest.raises(SettingsError, match=r"environment 'shop' has no setting 'indx'\. Did you mean 'index'\?"):
         open_backend("environment", {"backend": "shop", "settings": {"indx": 1}}, home=tmp_path, known=registry)
     with pytest.raises(SettingsError, match="It has no settings"):
         open_backend("environment", {"backend": "bare", "settings": {"indx": 1}}, home=tmp_path, known=registry)

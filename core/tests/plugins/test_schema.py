@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 from collections.abc import Mapping
@@ -237,7 +238,5 @@ def test_text_of_a_value_is_the_value(value):
 
 @given(st.text(), st.sampled_from([int, float, bool, list[int], dict[str, int], SecretRef, Literal["a"], Colour]))
 def test_any_text_fits_or_is_refused(text, kind):
-    try:
+    with contextlib.suppress(Mismatch):
         coerce(text, kind, text=True)
-    except Mismatch as mismatch:
-        assert str(mismatch)
