@@ -10,17 +10,21 @@ import time
 from collections.abc import Mapping
 
 from dovetail.interfaces.datastore import Body, ObjectInfo
-from dovetail.interfaces.errors import NotFoundError, PreconditionError
+from dovetail.interfaces.errors import NotFoundError
+from dovetail.local import _temporary
 from dovetail.local._append import write_all
 from dovetail.local._keys import OWN
 from dovetail.local._metadata_of import read_metadata, remove_metadata, write_attributes, write_beside
-from dovetail.local._publish import exchange, publish
-from dovetail.local._temporary import GONE, NEAR, TemporaryFiles
+from dovetail.local._publish import publish
+from dovetail.local._room import give_back, make_room
+from dovetail.local._temporary import GONE, LOCK, NEAR, TemporaryFiles
 
 __all__ = ["StoreFiles"]
 
 _TRIES = 1000
 """Rounds against others that delete folders or objects at the same moment; each round somebody got on."""
+_RANDOM = 8
+"""Hex digits behind `GONE`, so that two deletions never use one name."""
 _DIRECTORY_TAKEN = frozenset({errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EPERM, errno.EACCES})
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -31,6 +35,7 @@ class StoreFiles:
     def __init__(self, root: str) -> None:
         self.root = root
         self._temporary = TemporaryFiles(root)
+        self._lock = f"{root}/{LOCK}"
         self._skew = 0.0  # seconds that the file server's clock is ahead of ours, where it is not the same
 
     # Looking
@@ -119,6 +124,7 @@ class StoreFiles:
         if os.name == "nt":
             os.fsync(fd)  # a read-only file can't be synced later there
         status = os.fstat(fd)
+        remove_metadata(self.root, status.st_ino)  # of a file that had this inode before
         self._notice_clock(status)
         return status
 
@@ -127,12 +133,23 @@ class StoreFiles:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
 
-    def name(self, temporary: str, path: str, *, replace: bool) -> str:
-        """Give a temporary file its place; the path that it has now.
+    def name(self, temporary: str, path: str, *, replace: bool, metadata: Mapping[str, str] | None = None) -> None:
+        """Give a temporary file its place.
 
         Raises:
             FileExistsError: An object is there, and it is not to be replaced.
         """
+        before = None
+        if replace:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                before = self.locate(path)[1].st_ino
+        place = self._name(temporary, path, replace)
+        if metadata:
+            write_beside(self.root, place, metadata)
+        if before is not None:
+            remove_metadata(self.root, before)
+
+    def _name(self, temporary: str, path: str, replace: bool) -> str:
         folder = os.path.dirname(path)
         for _ in range(_TRIES):
             try:
@@ -157,24 +174,26 @@ class StoreFiles:
                 continue  # the folder was emptied and removed just now
         raise OSError(errno.EBUSY, "others keep changing the folder", folder)
 
-    def store_metadata(self, path: str, metadata: Mapping[str, str] | None, *, replaced: bool) -> None:
-        """Keep metadata that the file itself can't carry."""
-        if metadata or replaced:
-            write_beside(self.root, path, metadata or {})
-
     def open_for_append(self, path: str, flags: int) -> int:
         """Open a file to append to; made, with its folders, where missing."""
         for _ in range(_TRIES):
             try:
-                return os.open(path, flags | os.O_CREAT, 0o666)
+                return self._open_new(path, flags)
             except (FileNotFoundError, NotADirectoryError):
                 self._make_folders(os.path.dirname(path))
             except OSError:
                 if not os.path.isdir(path):
                     raise
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    return os.open(f"{path}/{OWN}", flags | os.O_CREAT, 0o666)
+                    return self._open_new(f"{path}/{OWN}", flags)
         raise OSError(errno.EBUSY, "others keep changing the folder", path)
+
+    def _open_new(self, path: str, flags: int) -> int:
+        fd = os.open(path, flags | os.O_CREAT, 0o666)
+        status = os.fstat(fd)
+        if not status.st_size:
+            remove_metadata(self.root, status.st_ino)
+        return fd
 
     def touch(self, path: str) -> tuple[str, os.stat_result]:
         """Set the time of modification to now; path and status of the file."""
@@ -192,11 +211,10 @@ class StoreFiles:
                 finally:
                     os.close(fd)
             try:
-                os.replace(temporary, place)
+                self.name(temporary, place, replace=True, metadata=metadata)
             except BaseException:
                 self.drop(temporary)
                 raise
-            self.store_metadata(place, metadata, replaced=True)
         status = os.stat(place)
         self._notice_clock(status)
         return place, status
@@ -205,30 +223,50 @@ class StoreFiles:
 
     def remove(self, path: str, not_modified_since: float | None) -> None:
         """Unlink the object at `path`, and folders that are empty then."""
-        try:
-            place, status = self.locate(path)
-            if not_modified_since is None:
-                _unlink(place)
-            elif status.st_mtime > not_modified_since or not self._remove_old(place, not_modified_since):
+        for _ in range(_TRIES):
+            try:
+                place, status = self.locate(path)
+                if not_modified_since is None:
+                    _unlink(place)
+                elif status.st_mtime > not_modified_since or not self._remove_old(place, not_modified_since):
+                    return
+            except (FileNotFoundError, NotADirectoryError):
                 return
-        except (FileNotFoundError, NotADirectoryError):
+            except OSError:
+                if not os.path.isdir(place):
+                    raise
+                continue  # the object became a folder just now, and is in it
+            remove_metadata(self.root, status.st_ino)
+            self._prune(os.path.dirname(place))
             return
-        remove_metadata(self.root, status.st_ino)
-        self._prune(os.path.dirname(place))
 
     def _remove_old(self, place: str, not_modified_since: float) -> bool:
         """Take the name away first and look at the time then: a refresh in between was either seen or failed."""
         folder, name = os.path.split(place)
-        aside = f"{folder}/{GONE}{os.urandom(4).hex()}{name}"
+        aside = f"{folder}/{GONE}{os.urandom(_RANDOM // 2).hex()}{name}"
         os.rename(place, aside)
+        if os.path.isdir(aside):
+            give_back(aside, place)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
         if os.stat(aside).st_mtime <= not_modified_since:
             _unlink(aside)
             return True
         try:
-            publish(aside, place, lock=f"{self.root}/%lock")
+            publish(aside, place, lock=self._lock)
         except FileExistsError:
             _unlink(aside)  # written again meanwhile
         return False
+
+    def put_back(self, aside: str) -> None:
+        """Give an object its name again that a deletion took away and did not finish: it may have been refreshed."""
+        with contextlib.suppress(OSError):
+            if time.time() + self._skew - os.stat(aside).st_ctime < _temporary.ASIDE_AGE:
+                return
+            folder, name = os.path.split(aside)
+            try:
+                publish(aside, f"{folder}/{name[len(GONE) + _RANDOM :]}", lock=self._lock)
+            except FileExistsError:
+                _unlink(aside)
 
     def _prune(self, folder: str) -> None:
         while len(folder) > len(self.root):
@@ -246,7 +284,7 @@ class StoreFiles:
                 os.chmod(path, stat_module.S_IWRITE)
             os.replace(temporary, path)
         else:
-            publish(temporary, path, lock=f"{self.root}/%lock")
+            publish(temporary, path, lock=self._lock)
 
     def _bring_near(self, temporary: str, folder: str) -> str:
         """A copy of a temporary file on the file system of `folder`: something is mounted below the root."""
@@ -276,43 +314,7 @@ class StoreFiles:
         except FileNotFoundError:
             pass  # one was removed again; the caller tries again
         except (FileExistsError, NotADirectoryError):
-            self._make_room(folder)
-
-    def _make_room(self, folder: str) -> None:
-        """Turn the object that stands where `folder` must be into a folder that holds it."""
-        place = self.root
-        for part in folder[len(self.root) + 1 :].split("/"):
-            place = f"{place}/{part}"
-            if os.path.lexists(place) and not os.path.isdir(place):
-                break
-        else:
-            return  # it is gone already
-        aside = self._temporary.path()
-        os.mkdir(aside)
-        own = f"{aside}/{OWN}"
-        swapped = False
-        try:
-            os.link(place, own)
-            linked = os.stat(own).st_ino
-            swapped = exchange(aside, place)
-        except (AttributeError, FileNotFoundError, PermissionError):
-            pass
-        finally:
-            if not swapped:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(own)
-                os.rmdir(aside)
-        if not swapped:
-            if os.path.isdir(place) or not os.path.lexists(place):
-                return
-            raise PreconditionError(
-                f"{place} is an object, and this file system can't make it a folder of others as well",
-                hint="Use keys of which none continues another with a /.",
-            )
-        if os.stat(aside).st_ino == linked:
-            os.unlink(aside)
-        else:
-            os.replace(aside, f"{place}/{OWN}")  # it was overwritten between link and swap: the later one counts
+            make_room(self.root, folder, self._temporary)
 
     def _notice_clock(self, status: os.stat_result) -> None:
         skew = status.st_mtime - time.time()

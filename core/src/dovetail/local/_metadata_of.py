@@ -57,7 +57,7 @@ def write_beside(root: str, path: str, metadata: Mapping[str, str]) -> None:
     """Keep metadata of the file at `path` in a file of their own, unless it carries them itself."""
     status = os.stat(path)
     if read_metadata(root, path, status) == dict(metadata):
-        return
+        return  # it carries them itself
     folder = f"{root}/{_FOLDER}"
     os.makedirs(folder, exist_ok=True)
     temporary = f"{folder}/.{os.urandom(8).hex()}"

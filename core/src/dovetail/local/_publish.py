@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-__all__ = ["exchange", "publish"]
+__all__ = ["exchange", "locked", "publish"]
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
@@ -47,7 +47,7 @@ def publish(temporary: str, path: str, *, lock: str) -> None:
         return
     if _rename(temporary, path, _RENAME_NOREPLACE):
         return
-    with _locked(lock):
+    with locked(lock):
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         os.rename(temporary, path)
@@ -75,7 +75,7 @@ def _rename(src: str, dst: str, flags: int) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
+def locked(path: str) -> Iterator[None]:
     """An exclusive lock that the kernel frees when its holder dies."""
     import fcntl
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from operator import itemgetter
 
 from dovetail.local._keys import CONTINUED, OWN, decode_name, is_object_name
+from dovetail.local._temporary import GONE
 
 __all__ = ["walk"]
 
@@ -19,8 +20,8 @@ _FILE, _OWN_FILE, _FOLDER, _PIECE = 0, 1, 2, 3
 _BY_KEY = itemgetter(0)
 
 
-def walk(folder: str, begin: str, prefix: str, after: str) -> Iterator[_Found]:
-    """Objects below `folder`, sorted by key; one folder's names at a time are in memory for each level.
+def walk(folder: str, begin: str, prefix: str, after: str, *, aside: Callable[[str], object]) -> Iterator[_Found]:
+    """Objects below `folder`, sorted by key; the names of one folder a level are in memory at a time.
 
     What appears or disappears meanwhile may be told or not; nothing else is missed or told twice.
 
@@ -29,35 +30,40 @@ def walk(folder: str, begin: str, prefix: str, after: str) -> Iterator[_Found]:
         begin: What all keys in it begin with.
         prefix: Only keys that begin with this.
         after: Only keys behind this one.
+        aside: Called with the path of each object that a deletion has put aside.
 
     Yields:
         (key, path) of files; whoever opens one may find it gone.
     """
-    entries = _entries(folder, begin, prefix, after)
-    entries.reverse()
-    while entries:
-        entry = entries.pop()
-        if entry[1] != _PIECE:
-            yield from _below(entry, begin, prefix, after)
+    levels = [(begin, _entries(folder, begin, prefix, after, aside))]
+    while levels:
+        begin, entries = levels[-1]
+        if not entries:
+            levels.pop()
             continue
-        # A part that is continued below may interleave with others that begin alike.
-        alike = [entry]
-        while entries and entries[-1][0].startswith(entry[0]):
-            alike.append(entries.pop())
-        yield from merge(*(_below(each, begin, prefix, after) for each in alike), key=_BY_KEY)
+        name, kind, path = entry = entries.pop()
+        if kind == _PIECE:
+            # A part that is continued below may interleave with others that begin alike.
+            alike = [_one(entry, begin, prefix, after, aside)]
+            while entries and entries[-1][0].startswith(name):
+                alike.append(_one(entries.pop(), begin, prefix, after, aside))
+            yield from merge(*alike, key=_BY_KEY)
+        elif kind == _FOLDER:
+            levels.append((begin + name, _entries(path, begin + name, prefix, after, aside)))
+        elif kind == _FILE or os.path.lexists(path):
+            yield begin + name, path
 
 
-def _below(entry: _Entry, begin: str, prefix: str, after: str) -> Iterator[_Found]:
+def _one(entry: _Entry, begin: str, prefix: str, after: str, aside: Callable[[str], object]) -> Iterator[_Found]:
     name, kind, path = entry
-    key = begin + name
-    if kind == _FILE or (kind == _OWN_FILE and os.path.lexists(path)):
-        if key > after and key.startswith(prefix):
-            yield key, path
-    elif kind in (_FOLDER, _PIECE):
-        yield from walk(path, key, prefix, after)
+    if kind in (_FOLDER, _PIECE):
+        yield from walk(path, begin + name, prefix, after, aside=aside)
+    elif kind == _FILE or os.path.lexists(path):
+        yield begin + name, path
 
 
-def _entries(folder: str, begin: str, prefix: str, after: str) -> list[_Entry]:
+def _entries(folder: str, begin: str, prefix: str, after: str, aside: Callable[[str], object]) -> list[_Entry]:
+    """What the folder holds of the wanted keys, the last first."""
     found: list[_Entry] = []
     wanted = prefix[len(begin) :]
     behind = after[len(begin) :] if after.startswith(begin) else None
@@ -71,6 +77,8 @@ def _entries(folder: str, begin: str, prefix: str, after: str) -> list[_Entry]:
         for item in listing:
             name = item.name
             if not is_object_name(name):
+                if name.startswith(GONE):
+                    aside(f"{folder}/{name}")
                 continue
             text = decode_name(name)
             path = f"{folder}/{name}"
@@ -86,5 +94,5 @@ def _entries(folder: str, begin: str, prefix: str, after: str) -> list[_Entry]:
                 found.append((text, _OWN_FILE, f"{path}/{OWN}"))
             if behind is None or inner > behind or behind.startswith(inner):
                 found.append((inner, _PIECE if piece else _FOLDER, path))
-    found.sort()
+    found.sort(reverse=True)
     return found

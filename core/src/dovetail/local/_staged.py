@@ -55,8 +55,7 @@ class StagedFile:
             status = self._files.finish(fd, metadata)
             self._fd = -1
             os.close(fd)
-            place = self._files.name(self._path, path, replace=False)
-            self._files.store_metadata(place, metadata, replaced=False)
+            self._files.name(self._path, path, replace=False, metadata=metadata)
         except FileExistsError as error:
             self.drop()
             raise AlreadyExistsError(f"{key} exists already") from error

@@ -6,13 +6,17 @@ import contextlib
 import os
 import threading
 
-__all__ = ["GONE", "NEAR", "TemporaryFiles"]
+__all__ = ["ASIDE_AGE", "GONE", "LOCK", "NEAR", "TemporaryFiles"]
 
 FOLDER = "%tmp"
+LOCK = "%lock"
+"""A file at the top that is locked where names have no better way to be changed one at a time."""
 NEAR = "%t"
 """Begins the name of a temporary file beside its target."""
 GONE = "%g"
 """Begins the name, with 8 hex digits behind it, of an object that is being deleted."""
+ASIDE_AGE = 60.0
+"""Seconds after which an object that was put aside is put back: whoever deleted it must have been killed."""
 MAX_AGE = 24 * 3600.0
 """Seconds after which a temporary file belongs to nobody: each write makes it young again."""
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -26,13 +30,18 @@ class TemporaryFiles:
         self._sweep = True
         self._lock = threading.Lock()
 
-    def path(self) -> str:
-        """A name that nothing has."""
-        return f"{self._folder}/{os.urandom(10).hex()}"
+    def create_folder(self) -> str:
+        """A new, empty folder."""
+        path = self._path()
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            os.makedirs(path)
+        return path
 
     def create(self) -> tuple[int, str]:
         """A new file that becomes read-only once its descriptor is closed: the descriptor and the path."""
-        path = self.path()
+        path = self._path()
         try:
             fd = os.open(path, _FLAGS, 0o444)
         except FileNotFoundError:
@@ -44,6 +53,9 @@ class TemporaryFiles:
             if sweep:
                 self._remove_old(os.fstat(fd).st_mtime - MAX_AGE)
         return fd, path
+
+    def _path(self) -> str:
+        return f"{self._folder}/{os.urandom(10).hex()}"
 
     def _remove_old(self, before: float) -> None:
         with contextlib.suppress(OSError), os.scandir(self._folder) as listing:

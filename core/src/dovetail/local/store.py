@@ -170,7 +170,7 @@ class LocalStore(DataStore):
 
     def _scan(self, start: str, begin: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         try:
-            for key, path in walk(start, begin, prefix, after):
+            for key, path in walk(start, begin, prefix, after, aside=self._files.put_back):
                 try:
                     status = os.stat(path)
                 except FileNotFoundError:
@@ -197,15 +197,14 @@ class LocalStore(DataStore):
         try:
             temporary, status = self._files.write_temporary(body, metadata)
             try:
-                path = self._files.name(temporary, path, replace=mode == "overwrite")
+                self._files.name(temporary, path, replace=mode == "overwrite", metadata=metadata)
             except BaseException:
                 self._files.drop(temporary)
                 raise
-            self._files.store_metadata(path, metadata, replaced=mode == "overwrite")
         except FileExistsError as error:
             raise _exists(key) from error
         except OSError as error:
-            raise fault(error, path, doing="write", writing=True) from error
+            raise _as_fault(error, path, doing="write") from error
         return self._files.info(key, status, None, metadata=metadata or {})
 
     def copy(self, src: str, dst: str) -> ObjectInfo:
@@ -274,10 +273,10 @@ class LocalStore(DataStore):
         try:
             path, status = self._files.touch(path)
             return self._files.info(key, status, path)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise self._read_fault(error, key, path) from error
         except OSError as error:
-            raise _as_fault(error, path, doing="refresh", key=key) from error
+            raise _as_fault(error, path, doing="refresh") from error
 
     def delete(self, keys: Iterable[str], *, not_modified_since: float | None = None) -> None:
         """Unlink objects, and folders that became empty. Missing keys are no error.
@@ -312,7 +311,7 @@ def _exists(key: str) -> AlreadyExistsError:
     return AlreadyExistsError(f"{key} exists already")
 
 
-def _as_fault(error: OSError, path: str, *, doing: str, key: str = "") -> DovetailError:
+def _as_fault(error: OSError, path: str, *, doing: str) -> DovetailError:
     if isinstance(error, DovetailError):
         return error
     return fault(error, path, doing=doing, writing=True)
