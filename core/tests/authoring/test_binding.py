@@ -134,7 +134,9 @@ def test_hasattr_and_private_names_do_not_raise_or_read(run_step) -> None:
 
 
 def test_next_twice(run_step) -> None:
-    with pytest.raises(UsageError, match=r"step 'twice' called self.next twice: NextCall\(end\), then NextCall\(start\)"):
+    with pytest.raises(
+        UsageError, match=r"step 'twice' called self.next twice: NextCall\(end\), then NextCall\(start\)"
+    ):
         run_step(Flow, "twice")
 
 
@@ -186,7 +188,9 @@ def test_failed_inputs(memory, failure) -> None:
     joined = bind(flow, memory(), "join", bindings)
     assert joined is not None
     assert [i.error and i.error.message for i in joined] == [None, "bad item"]
-    with pytest.raises(FailedInputError, match="from step 'w' failed with ValueError: bad item; it has no artifact 'x'"):
+    with pytest.raises(
+        FailedInputError, match="from step 'w' failed with ValueError: bad item; it has no artifact 'x'"
+    ):
         _ = joined[1].x
     assert not hasattr(joined[1], "x")
     assert isinstance(FailedInputError("x"), AttributeError)
@@ -204,7 +208,11 @@ def test_merge_takes_references_without_loading(run_step, memory) -> None:
     a = memory({"x": [1], "only_a": 1, "rate": 1, "LIMIT": 2}, step="a")
     b = memory({"x": [1], "only_b": 2, "rate": 1, "LIMIT": 2}, step="b")
     task = run_step(Flow, "merge", inputs=[a, b])
-    assert {name: binding.step for name, binding in task.state.merged.items()} == {"x": "a", "only_a": "a", "only_b": "b"}
+    assert {name: binding.step for name, binding in task.state.merged.items()} == {
+        "x": "a",
+        "only_a": "a",
+        "only_b": "b",
+    }
     assert (a.loads, b.loads) == ([], [])
     assert task.state.assigned == {}
     assert (task.flow.x, task.flow.only_b) == ([1], 2)

@@ -55,7 +55,10 @@ def test_a_whole_flow(make_flow, tmp_path) -> None:
         ("retry", {"times": 2, "delay": 1.5, "on": ["ValueError", "KeyError"]}, "15"),
         ("catch", {"var": "oops"}, "17"),
     ]
-    assert [(d.kind, dict(d.options)) for d in found.decorators] == [("timeout", {"minutes": 5}), ("resources", {"cpu": 2})]
+    assert [(d.kind, dict(d.options)) for d in found.decorators] == [
+        ("timeout", {"minutes": 5}),
+        ("resources", {"cpu": 2}),
+    ]
     assert found.problems == ()
     assert FlowDescription.from_plain(found.to_plain()) == found
     assert constants(flow) == {"GRID": [1, 2]}
@@ -185,7 +188,11 @@ def test_steps_of_bases_come_first_and_can_be_replaced() -> None:
         ("@step\n    def a(self): self.C += 1", "reserved-name", "which is a constant"),
         ("def h(self): self.C = 1\n    @step\n    def a(self): self.h()", "reserved-name", "step a sets self.C"),
         ("@retry\n    @retry(times=2)\n    @step\n    def a(self): pass", "duplicate-decorator", "two @retry"),
-        ("@retry(tiems=2)\n    @step\n    def a(self): pass", "decorator-argument", "step a: @retry has no argument 'tiems'"),
+        (
+            "@retry(tiems=2)\n    @step\n    def a(self): pass",
+            "decorator-argument",
+            "step a: @retry has no argument 'tiems'",
+        ),
     ],
 )
 def test_problems_of_classes_and_steps(make_any, body: str, code: str, part: str) -> None:

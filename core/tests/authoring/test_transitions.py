@@ -113,7 +113,11 @@ def test_an_endless_loop_hides_what_follows(make_flow) -> None:
         ("self.next(self.a, condition='v')", "switch-without-cases", "has no mapping of cases"),
         ("self.next({'x': self.a}, condition='v')", "switch-cases", "two cases or more, not 1"),
         ("self.next({}, condition='v')", "switch-cases", "two cases or more, not 0"),
-        ("self.next({'x': self.a, 'y': self.b}, condition=self.name)", "dynamic-condition", "not the name of an artifact"),
+        (
+            "self.next({'x': self.a, 'y': self.b}, condition=self.name)",
+            "dynamic-condition",
+            "not the name of an artifact",
+        ),
         ("self.next({'x': self.a, self.key(): self.b}, condition='v')", "dynamic-cases", "is not a text, number, bool"),
         ("self.next({'x': self.a, 'y': self.b}, condition='v', foreach='xs')", "switch-mixed", "nothing but its cases"),
     ],

@@ -10,6 +10,7 @@ from dovetail.authoring import constants as _constants
 from dovetail.authoring.decorators import Use, uses_of
 from dovetail.authoring.flowspec import FlowSpec
 from dovetail.authoring.parameter_reading import read_parameters
+from dovetail.authoring.parameters import ParameterAttribute
 from dovetail.authoring.reserved import ATTRIBUTES, STEPS
 from dovetail.authoring.source import code_of, display_path, function_node
 from dovetail.authoring.step_reading import StepReader
@@ -240,7 +241,7 @@ def _class_problems(flow_cls: type[FlowSpec]) -> list[Problem]:
         if base is FlowSpec or base is object:
             continue
         for name, value in vars(base).items():
-            if name in ATTRIBUTES:
+            if name in ATTRIBUTES and not isinstance(value, ParameterAttribute):
                 code = code_of(value)
                 problems.append(
                     Problem(
