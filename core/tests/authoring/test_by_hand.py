@@ -203,7 +203,7 @@ def test_subclasses_may_have_other_metaclasses_and_mixins() -> None:
     T = TypeVar("T")
 
     class Mixin(ABC):
-        SHARED = [1]
+        SHARED = (1,)
 
         @abstractmethod
         def value(self) -> int: ...
@@ -222,4 +222,4 @@ def test_subclasses_may_have_other_metaclasses_and_mixins() -> None:
 
     flow = Mixed()
     flow.start()
-    assert (flow.x, flow.SHARED, flow.next_call.targets) == (4, [1], ("end",))
+    assert (flow.x, flow.SHARED, flow.next_call.targets) == (4, (1,), ("end",))

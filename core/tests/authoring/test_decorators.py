@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from dovetail import (
@@ -108,7 +110,9 @@ def test_the_line_is_that_of_the_decorator() -> None:
 
     first = method.__code__.co_firstlineno
     lines = [(u.kind, u.line - first) for u in uses_of(method)]
-    assert lines == [("retry", 0), ("timeout", 1), ("environment_variables", 4)]
+    # Before 3.11 a decorator without parentheses runs on the line of the `def`.
+    bare = 0 if sys.version_info >= (3, 11) else 6
+    assert lines == [("retry", bare), ("timeout", 1), ("environment_variables", 4)]
 
 
 def test_decorators_leave_the_method_as_it_is() -> None:

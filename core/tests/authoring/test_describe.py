@@ -197,7 +197,8 @@ def test_steps_of_bases_come_first_and_can_be_replaced() -> None:
 )
 def test_problems_of_classes_and_steps(make_any, body: str, code: str, part: str) -> None:
     flow = make_any(
-        f"class Made(FlowSpec):\n    rate = Parameter(default=1)\n    C = 1\n    @step\n    def start(self): pass\n    {body}\n"
+        "class Made(FlowSpec):\n    rate = Parameter(default=1)\n    C = 1\n"
+        f"    @step\n    def start(self): pass\n    {body}\n"
     )
     problems = [p for p in describe(flow).problems if p.code == code]
     assert len(problems) >= 1, describe(flow).problems

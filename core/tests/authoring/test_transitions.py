@@ -92,8 +92,15 @@ def test_what_can_be_read(make_any, body: str, expected: list[str]) -> None:
 
 
 def test_an_endless_loop_hides_what_follows(make_flow) -> None:
-    code = "    @step\n    def start(self):\n        while True:\n            if self.x:\n                self.next(self.a)\n"
-    found, _ = transitions(make_flow, code + "        self.next(self.b)\n")
+    code = """
+    @step
+    def start(self):
+        while True:
+            if self.x:
+                self.next(self.a)
+        self.next(self.b)
+"""
+    found, _ = transitions(make_flow, code)
     assert shown(found) == ["linear a"]
 
 

@@ -65,16 +65,18 @@ def own_decorators(function: Any, node: ast.FunctionDef | ast.AsyncFunctionDef) 
     """Decorators that only store a choice: `@step`, and those whose use is noted at one of their lines."""
     if not hasattr(function, "__dovetail_step__"):
         return frozenset()
-    lines = {
-        use.line
-        for use in getattr(function, "__dovetail_uses__", ())
-        if os.path.abspath(use.file) == os.path.abspath(_file(function))
-    }
+    uses = getattr(function, "__dovetail_uses__", ())
+    kinds = {use.kind for use in uses}
+    lines = {use.line for use in uses if os.path.abspath(use.file) == os.path.abspath(_file(function))}
     left_out: set[ast.AST] = set()
     for decorator in node.decorator_list:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-        if name == "step" or lines & set(range(decorator.lineno, (decorator.end_lineno or decorator.lineno) + 1)):
+        if (
+            name == "step"
+            or name in kinds
+            or lines & set(range(decorator.lineno, (decorator.end_lineno or decorator.lineno) + 1))
+        ):
             left_out.add(decorator)
     return frozenset(left_out)
 
