@@ -50,7 +50,7 @@ REMARKS = [
     ("prefect client1000", "tasks", "{system}'s client reads the {value} finished tasks that are on record of 1,000."),
     (
         "prefect client1000",
-        "connect_s",
+        "open_s",
         "{system}'s client starts a server first, not counted above: {value} s.",
     ),
     ("dovetail twenty", "ok", "20 runs at once, {system}: {value} succeed."),

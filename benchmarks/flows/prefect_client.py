@@ -11,7 +11,7 @@ print("MARK import_s", time.perf_counter() - begin)
 begin = time.perf_counter()
 with get_client(sync_client=True) as client:
     client.hello()
-    print("MARK connect_s", time.perf_counter() - begin)
+    print("MARK open_s", time.perf_counter() - begin)
     begin = time.perf_counter()
     run = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
     tasks = []
