@@ -114,7 +114,7 @@ def test_same_digests_in_every_process_and_with_every_hash_seed() -> None:
 def test_equal_sets_built_differently_have_one_digest() -> None:
     serializers = SerializerRegistry()
     # Integers that collide in a small table come out in the order in which they went in.
-    numbers = [0, 8]
-    forwards, backwards = set(numbers), set(reversed(numbers))
+    up, down = [0, 8], [8, 0]
+    forwards, backwards = set(up), set(down)
     assert list(forwards) != list(backwards)
     assert digest_of(serializers.serialize(forwards)) == digest_of(serializers.serialize(backwards))
