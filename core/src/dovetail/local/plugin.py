@@ -21,6 +21,7 @@ def dovetail_datastores() -> Iterable[DataStoreSpec]:
         DataStoreSpec(
             name="local",
             factory="dovetail.local.store:LocalStore",
+            settings="dovetail.local.settings:LocalStoreSettings",
             summary="files in a folder of this machine",
             schemes=("file",),
             capabilities=("copy", "local-path", "append", "stage"),
@@ -36,6 +37,7 @@ def dovetail_metadata_providers() -> Iterable[MetadataProviderSpec]:
         MetadataProviderSpec(
             name="sqlite",
             factory="dovetail.local.metadata:SqliteMetadata",
+            settings="dovetail.local.settings:SqliteSettings",
             summary="an SQLite file on this machine",
             guard=False,
         )
@@ -63,6 +65,7 @@ def dovetail_environment_builders() -> Iterable[EnvironmentBuilderSpec]:
         EnvironmentBuilderSpec(
             name="host",
             factory="dovetail.local.environment:HostEnvironment",
+            settings="dovetail.local.settings:HostSettings",
             summary="the interpreter and packages that Dovetail itself runs in",
             guard=False,
         )
