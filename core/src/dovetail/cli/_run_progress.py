@@ -129,7 +129,7 @@ class RunProgress(RunListener):
     # -- how it looks ---------------------------------------------------------------------------------------------
 
     def _say_why(self, path: str, error: ErrorReport) -> None:
-        self._say(f"\n{paint(path, 'bold', stream=sys.stderr)} failed:", always=True)
+        self._say(f"\n{paint(path or 'the run', 'bold', stream=sys.stderr)} failed:", always=True)
         text = error.traceback.rstrip() or f"{error.type}: {error.message}".removeprefix(": ")
         self._say(clean("\n".join("  " + line for line in text.splitlines())), always=True)
 

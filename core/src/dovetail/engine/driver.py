@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.reports import AttemptReport
 from dovetail.engine.committer import Pending, Written
+from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.journal import compact
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
@@ -317,13 +318,18 @@ class Driver:
         self._selector.unregister(self._groups[name].fileno())
         self._groups[name].close()
         self._restarts[name] = self._restarts.get(name, 0) + 1
-        if self._restarts[name] > RESTARTS:
-            self._dispatcher.abandon(name, error)
-            return
-        self._note(f"the process that imported the flow died ({error.message}); starting it again")
-        self._groups[name] = self._reopen(name)
-        self._selector.register(self._groups[name].fileno(), selectors.EVENT_READ, name)
-        self._dispatcher.abandon(name, ErrorReport(type="", message=error.message, kind="lost"))
+        if self._restarts[name] <= RESTARTS:
+            self._note(f"the process that imported the flow died ({error.message}); starting it again")
+            try:
+                self._groups[name] = self._reopen(name)
+            except FlowImportError as again:
+                error = again.report
+            else:
+                self._selector.register(self._groups[name].fileno(), selectors.EVENT_READ, name)
+                self._dispatcher.abandon(name, ErrorReport(type="", message=error.message, kind="lost"))
+                return
+        self._dispatcher.abandon(name, error)
+        self._machine.fail_all(error)
 
     # -- ends of attempts -----------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
+from dovetail.engine.describe import wait_described
 from dovetail.engine.driver import Driver
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
@@ -31,6 +32,7 @@ from dovetail.engine.recorded import Recorded
 from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
 from dovetail.interfaces.workers import RunFacts
 from dovetail.planning.graph import Graph
@@ -111,7 +113,8 @@ def execute(
             on_events=None if observers is None else observers.feed,
         )
         stack.callback(journal.close)
-        _open_journal(journal, manifest, plan, ownership, continued=continued)
+        told = continued and _told(provider, run)
+        _open_journal(journal, manifest, plan, ownership, continued=told)
         if continued:
             journal.know(_states(provider, run))
         hooks = session.settings.registry.child_hooks()
@@ -201,9 +204,13 @@ def _shown(plain: Mapping[str, Any]) -> Any:
     return f"<{ref.type or ref.serializer}, {ref.size} bytes>"
 
 
-def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
-    from dovetail.interfaces.metadata import Query
+def _told(provider: MetadataProvider, run: str) -> bool:
+    """Whether the journal tells of the run: the driver before may have been killed ahead of its first event."""
+    page = provider.query(Query(kind="runs", run=run), columns=("state",))
+    return bool(page.rows and page.rows[0][0])
 
+
+def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
     page = provider.query(Query(kind="tasks", run=run), columns=("path", "state"))
     return dict(page.rows)
 
@@ -248,6 +255,7 @@ def _root(manifest: RunManifest) -> Scope:
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:
     selection, python, env = plan.launches[name]
     group = session.open_group(selection, python=python, env=env)
+    wait_described(group, str(session.source.file))
     group.begin(facts)
     return group
 

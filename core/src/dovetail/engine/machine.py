@@ -179,6 +179,12 @@ class RunMachine:
         self.reached_end = self.reached_end or not taken.targets
         self.planner.committed(task, taken, scope)
 
+    def fail_all(self, error: ErrorReport) -> None:
+        """Nothing can run any more: the run fails."""
+        if self.root_cause is None:
+            self.root_cause = ("", error)
+        self._stop()
+
     def stop(self, state: RunState) -> None:
         """End the run as cancelled or interrupted: nothing new starts. What runs must be killed by the caller."""
         if self.ended_by is None:

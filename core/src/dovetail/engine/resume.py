@@ -74,7 +74,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
     """
     opened = Session(settings, FlowSource(file=request.file or Path()))
     provider, store = opened.metadata(), opened.datastore()
-    origin, state = _find(provider, request)
+    origin, state = _find(provider, store, request)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
     if not file.exists():
@@ -130,7 +130,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         session.close()
 
 
-def _find(provider: MetadataProvider, request: ResumeRequest) -> tuple[str, RunState]:
+def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
     """The run to resume, and its state as it really is."""
     columns = ("run", "state", "info")
     if request.run is not None:
@@ -141,17 +141,14 @@ def _find(provider: MetadataProvider, request: ResumeRequest) -> tuple[str, RunS
             raise UsageError(f"{request.run} is the beginning of several run ids", hint="Give more of it.")
         run, state, _ = page.rows[0]
     else:
-        unfinished = tuple(s.value for s in RunState if s not in (RunState.SUCCEEDED, RunState.LOST))
-        page = provider.query(Query(kind="runs", states=unfinished), columns=columns)
-        wanted = None if request.file is None else str(request.file)
-        rows = [row for row in page.rows if wanted is None or _file_of(row[2]) == wanted]
-        if not rows:
-            raise NotFoundError(
-                "there is no run to resume: all have succeeded" + (f" of {request.file}" if wanted else ""),
+        found = _newest_unfinished(provider, store, request.file)
+        if found is None:
+            raise UsageError(
+                "there is no run to resume: all have succeeded" + (f" of {request.file}" if request.file else ""),
                 hint="dovetail runs lists them; dovetail resume RUN --from STEP runs a part again.",
             )
-        run, state, _ = rows[0]
-    if state == RunState.RUNNING.value:
+        run, state = found
+    if state in (None, "", RunState.RUNNING.value):  # without a state: killed before its journal began
         if any(lease.name == lease_name(run) for lease in provider.leases(lease_name(run))):
             raise UsageError(
                 f"run {run} is being driven by another process",
@@ -161,8 +158,30 @@ def _find(provider: MetadataProvider, request: ResumeRequest) -> tuple[str, RunS
     return run, RunState(state)
 
 
-def _file_of(info: Any) -> str | None:
-    return info.get("file") if isinstance(info, Mapping) else None
+def _newest_unfinished(
+    provider: MetadataProvider, store: DataStore, file: Path | None
+) -> tuple[str, str | None] | None:
+    """The newest run, of the flow in `file` if one is named, that has not succeeded."""
+    cursor = None
+    while True:
+        page = provider.query(Query(kind="runs", limit=100, cursor=cursor), columns=("run", "state", "info"))
+        for run, state, info in page.rows:
+            if state == RunState.SUCCEEDED.value:
+                continue
+            if file is None or _file_of(store, run, info) == str(file):
+                return run, state
+        if page.cursor is None:
+            return None
+        cursor = page.cursor
+
+
+def _file_of(store: DataStore, run: str, info: Any) -> str | None:
+    if isinstance(info, Mapping) and "file" in info:
+        return str(info["file"])
+    try:
+        return str(read_manifest(store, run).info.get("file"))
+    except NotFoundError:
+        return None
 
 
 def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:

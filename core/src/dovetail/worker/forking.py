@@ -69,6 +69,7 @@ class Forker:
         gc.collect()
         gc.freeze()
         control = self._control.fileno()
+        self._obey()  # what came together with the launch
         while not (self._quitting and not self._pids):
             for descriptor, _ in poller.poll():
                 if descriptor == control:
@@ -86,6 +87,9 @@ class Forker:
         if not self._inbox.fill():
             self._kill_all()
             os._exit(0)
+        self._obey()
+
+    def _obey(self) -> None:
         for message in self._inbox.complete():
             kind = message[0]
             if kind == Kind.FORK:
