@@ -36,6 +36,8 @@ class Graph:
         """Step → steps that can come before it, each once."""
         self._levels: dict[str, Levels] = {}
         self._reported: set[tuple[str, str]] = set()
+        self._past: list[tuple[StepDescription, Transition, frozenset[Member]]] = []  # ways to the end past a join
+        self._cut: set[Split] = set()  # splits that were not followed to their join
         if flow.start in self.steps:
             self._walk(flow.start)
         for step, levels in self._levels.items():
@@ -129,11 +131,11 @@ class Graph:
                     if target not in self.steps:
                         continue
                     levels = self._after(step, number, transition, target)
-                    if levels is not None and self._join_in(step, transition, target, levels):
+                    if self._join_in(step, transition, target, levels):
                         pending.append(target)
 
-    def _after(self, step: StepDescription, number: int, transition: Transition, target: str) -> Levels | None:
-        """Levels around `target` when `step` takes this transition to it; None when they make no sense."""
+    def _after(self, step: StepDescription, number: int, transition: Transition, target: str) -> Levels:
+        """Levels around `target` when `step` takes this transition to it."""
         levels = self._levels[step.name]
         split = (step.name, number)
         if transition.kind == "foreach":
@@ -150,7 +152,7 @@ class Graph:
                 self.steps[target].line,
                 self.steps[target],
             )
-            return None
+            return levels
         for closed, _ in levels[-1]:
             known = self.join_of.setdefault(closed, target)
             if known != target:
@@ -165,6 +167,9 @@ class Graph:
 
     def _join_in(self, step: StepDescription, transition: Transition, target: str, levels: Levels) -> bool:
         """Add levels to what is known of a step; whether that was news."""
+        if levels and target == self.flow.end:
+            self._past.append((step, transition, levels[-1]))
+            levels = ()
         known = self._levels.get(target)
         if known is None:
             self._levels[target] = levels
@@ -182,11 +187,15 @@ class Graph:
     def _different(
         self, step: StepDescription, transition: Transition, target: str, known: Levels, levels: Levels
     ) -> None:
+        self._cut |= {split for level in (*known, *levels) for split, _ in level}
         opened = sorted({split[0] for level in (*known, *levels) for split, _ in level})
+        if len(known) == len(levels):
+            how = "as an item of a foreach on one way and as a branch on another"
+        else:
+            how = f"inside {len(known)} open splits on one way and inside {len(levels)} on another"
         self._problem(
             "different-depth",
-            f"step {target} is reached inside {len(known)} open splits on one way and inside {len(levels)} on the "
-            f"way through {step.name} (splits are opened in {', '.join(opened)})",
+            f"step {target} is reached {how}, through {step.name} (splits are opened in {', '.join(opened)})",
             "Close each split by a join before its ways meet, and enter a loop where it was left.",
             transition.line or step.line,
             step,
@@ -232,7 +241,8 @@ class Graph:
             step = self.steps[name]
             for number, transition in enumerate(step.transitions):
                 opens = transition.kind in ("branch", "foreach")
-                if opens and (name, number) not in self.join_of and self._all_known(transition):
+                known = (name, number) in self.join_of or (name, number) in self._cut
+                if opens and not known and self._all_known(transition):
                     what = "branches" if transition.kind == "branch" else "foreach"
                     self._problem(
                         "never-joined",
@@ -242,17 +252,18 @@ class Graph:
                         transition.line or step.line,
                         step,
                     )
-        for split, branch in (member for level in self._levels.get(self.flow.end, ()) for member in level):
-            if split in self.join_of:
-                end = self.steps[self.flow.end]
-                self._problem(
-                    "never-joined",
-                    f"the end step {end.name} is reached from {branch or self.transition(split).targets[0]} without "
-                    f"passing {self.join_of[split]}, which joins the split of step {split[0]}",
-                    f"Lead every branch of {split[0]} to {self.join_of[split]}.",
-                    self.transition(split).line or self.steps[split[0]].line,
-                    self.steps[split[0]],
-                )
+        for step, transition, level in self._past:
+            for split, _ in sorted(level):
+                if split in self.join_of:
+                    join = self.join_of[split]
+                    self._problem(
+                        "never-joined",
+                        f"step {step.name} leads to {self.flow.end} without passing {join}, which joins the split of "
+                        f"step {split[0]}",
+                        f"Lead it to {join}.",
+                        transition.line or step.line,
+                        step,
+                    )
 
     def _all_known(self, transition: Transition) -> bool:
         return all(target in self.steps for target in transition.targets)
