@@ -206,7 +206,7 @@ def _shown(plain: Mapping[str, Any]) -> Any:
 
 def _told(provider: MetadataProvider, run: str) -> bool:
     """Whether the journal tells of the run: the driver before may have been killed ahead of its first event."""
-    page = provider.query(Query(kind="runs", run=run), columns=("state",))
+    page = provider.query(Query(kind="runs", run=run), columns=("user",))
     return bool(page.rows and page.rows[0][0])
 
 
