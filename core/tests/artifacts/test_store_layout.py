@@ -1,0 +1,178 @@
+"""A second reader, written from `docs/reference/store-layout.md` with nothing of ours, reads what our writers wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from blake3 import blake3
+
+ROOT = Path(__file__).parents[3]
+DOC = ROOT / "docs" / "reference" / "store-layout.md"
+STORES = sorted(Path(__file__).parent.glob("golden/format*/store"))
+
+
+def digest(data: bytes) -> bytes:
+    return bytes(blake3(data).digest())
+
+
+def identity(serializer: str, header: bytes, frames: list[bytes]) -> bytes:
+    leaves = [[len(f), [digest(f[i : i + 65536]) for i in range(0, len(f), 65536)]] for f in frames]
+    return digest(b"dovetail-value-1\0" + msgpack.packb([serializer, header, leaves]))
+
+
+def read_object(data: bytes) -> tuple[str, bytes, list[bytes]]:
+    magic, major, _, must, _, at, length, header_crc, crc = struct.unpack_from("<8sHHIIQQII", data)
+    assert (magic, major, must) == (b"\x8bDVO\r\n\x1a\n", 1, 0)
+    assert zlib.crc32(data[:40]) == crc
+    assert zlib.crc32(data[at : at + length]) == header_crc
+    serializer, header, frames = msgpack.unpackb(data[at : at + length])
+    found = []
+    for size, offset, leaves in frames:
+        assert offset % (4096 if size >= 4096 else 64) == 0
+        frame = data[offset : offset + size]
+        assert leaves == b"".join(digest(frame[i : i + 65536]) for i in range(0, size, 65536))
+        found.append(frame)
+    return serializer, header, found
+
+
+def unpack(serializer: str, packed: bytes) -> tuple[bytes, list[bytes]]:
+    if serializer == "json":
+        return b"", [packed]
+    header, frames = msgpack.unpackb(packed)
+    return header, frames
+
+
+class Reader:
+    """Records of one run, by the rules of the page."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (self.run,) = (root / "runs").iterdir()
+        self.fences = {int(p.name): json.loads(p.read_bytes())["ends"] for p in (self.run / "fences").iterdir()}
+
+    def frames(self, path: Path, magic: bytes, end: int | None = None) -> Iterator[tuple[Any, bytes]]:
+        data = path.read_bytes()[:end]
+        at = 0
+        while at + 16 <= len(data):
+            found, meta_size, size, crc = struct.unpack_from("<4sIII", data, at)
+            body = data[at + 16 : at + 16 + meta_size + size]
+            if found != magic or len(body) != meta_size + size or zlib.crc32(body) != crc:
+                return
+            meta = body[1:meta_size] if body[:1] == b"\0" else zlib.decompress(body[1:meta_size])
+            yield msgpack.unpackb(meta), body[meta_size:]
+            at += 16 + len(body)
+
+    def records(self) -> dict[tuple[str, bytes], tuple[list[Any], list[Any], bytes]]:
+        found: dict[tuple[str, bytes], tuple[list[Any], list[Any], bytes]] = {}
+        sources: list[tuple[Path, int | None]] = [(p, None) for p in (self.run / "commits").rglob("*") if p.is_file()]
+        for path in sorted((self.run / "segments").iterdir()):
+            later = [n for n in self.fences if n > int(path.name[:6])]
+            sources.append((path, self.fences[min(later)].get(path.name, 0) if later else None))
+        for path, end in sources:
+            for items, values in self.frames(path, b"DVF1", end):
+                for record, offset, length in items:
+                    head, body = msgpack.unpackb(record)
+                    assert head[0] == 1
+                    found.setdefault(
+                        (head[1], head[2]), (head, msgpack.unpackb(body), values[offset : offset + length])
+                    )
+        return found
+
+    def value(self, row: list[Any], values: bytes) -> tuple[str, bytes, list[bytes]]:
+        name, size, serializer, place, _ = row
+        if isinstance(place, str):
+            found = read_object((self.root / "objects" / name.hex()[:2] / name.hex()).read_bytes())
+            assert found[0] == serializer
+            header, frames = found[1:]
+        else:
+            if isinstance(place, bytes):
+                packed = place
+            elif len(place) == 2:
+                packed = values[place[0] : place[0] + place[1]]
+            else:
+                pack = (self.root / "objects" / place[1].hex()[:2] / place[1].hex()).read_bytes()
+                assert read_object(pack)[0] == "pack"
+                packed = pack[place[2] : place[2] + place[3]]
+            header, frames = unpack(serializer, packed)
+        assert identity(serializer, header, frames) == name
+        assert sum(map(len, frames)) == size
+        return serializer, header, frames
+
+
+@pytest.mark.parametrize("root", STORES, ids=lambda path: path.parent.name)
+def test_objects_have_the_identity_that_names_them(root: Path) -> None:
+    paths = [path for path in (root / "objects").rglob("*") if path.is_file()]
+    assert paths
+    for path in paths:
+        assert identity(*read_object(path.read_bytes())).hex() == path.name
+        assert path.parent.name == path.name[:2]
+
+
+@pytest.mark.parametrize("root", STORES, ids=lambda path: path.parent.name)
+def test_records_and_their_values(root: Path) -> None:
+    reader = Reader(root)
+    records = reader.records()
+    assert len(records) == 17
+    kinds = set()
+    for head, body, values in records.values():
+        table = msgpack.unpackb(body[0])
+        for row in table.values():
+            kinds.add(reader.value(row, values)[0])
+        pairs = [[name, table[name][0]] for name in sorted(table)]
+        assert body[1] == digest(msgpack.packb(pairs))
+        assert head[8] == json.loads((root / "dovetail-store.json").read_bytes())["uuid"]
+    assert kinds == {"json", "bytes", "pickle", "caught-error", "sequence"}
+
+
+@pytest.mark.parametrize("root", STORES, ids=lambda path: path.parent.name)
+def test_sequences(root: Path) -> None:
+    reader = Reader(root)
+    (fan,) = [found for (path, _), found in reader.records().items() if path == "fan"]
+    head, body, values = fan
+    assert body[3][2] == "_foreach"
+    row = msgpack.unpackb(body[0])["_foreach"]
+    _, header, (index, data) = reader.value(row, values)
+    count, serializers = msgpack.unpackb(header)
+    assert count == body[3][3] == 4
+    found = []
+    for at in range(0, len(index), 64):
+        offset, size, length, number, flags, name = struct.unpack_from("<QQIHH32s", index, at)
+        serializer = serializers[number]
+        if flags & 1:
+            place: Any = head[8]
+            found.append(reader.value([name, size, serializer, place, ""], b""))
+        else:
+            found.append(reader.value([name, size, serializer, data[offset : offset + length], ""], b""))
+    assert found[0] == ("json", b"", [b"1"])
+    assert found[3] == ("bytes", b"", [b"4" * 70_000])
+
+
+@pytest.mark.parametrize("root", STORES, ids=lambda path: path.parent.name)
+def test_logs(root: Path) -> None:
+    reader = Reader(root)
+    segment, begin, end = json.loads((root.parent / "expected.json").read_bytes())["log"]
+    assert begin == 0
+    lines = []
+    for items, data in reader.frames(reader.run / "logs" / segment, b"DVL1", end):
+        at = 0
+        for path, attempt, _, _, _, length in items:
+            if (path, attempt) == ("train[3]", 1):
+                lines.append(data[at : at + length])
+            at += length
+    assert lines == [b"line %04d" % i for i in (3, 15, 27, 39)]
+
+
+@pytest.mark.skipif(not DOC.exists(), reason="the documentation is not beside an installed package")
+def test_the_pages_own_examples() -> None:
+    text = DOC.read_text()
+    assert f"`{identity('json', b'', [b'7']).hex()}`" in text
+    for key in re.findall(r"^\| `([a-z]+)/", text, re.MULTILINE):
+        assert key in ("objects", "runs")
