@@ -146,18 +146,13 @@ class LocalWorkerGroup(WorkerGroup):
         return min(wakes, default=None)
 
     def read(self) -> list[WorkerEvent]:
-        ends: list[tuple[Any, Source, Any]] = []
         for owner, source, data in self._board.poll():
-            if owner is self or source is Source.EXIT:
-                ends.append((owner, source, data))
-            elif owner.number in self._workers:
-                owner.on_data(source, data)
-        # Only now: what a worker sent was read in the same look, and its end may be among what the parent tells.
-        for owner, source, data in ends:
             if owner is self:
                 self._on_parent(source, data)
-            else:
+            elif source is Source.EXIT:
                 self._exited(owner, data)
+            elif owner.number in self._workers:
+                owner.on_data(source, data)
         if self._timers or self._workers:
             self._look_at_clock()
         events, self._events = self._events, []

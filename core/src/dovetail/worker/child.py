@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["leave", "serve"]
 
-_READ = 1 << 18
+_READ = 1 << 16
+"""Bytes read at once; larger buffers are mapped anew by malloc each time."""
 
 
 def serve(

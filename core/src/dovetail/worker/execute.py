@@ -81,6 +81,8 @@ class Executor:
         self._wrappers: list[Callable[..., Any]] | None = None if self._hooks.get("wrappers") else []
         self._serializers: Any = None
         self._artifacts: dict[str, ArtifactStore] = {}
+        for uuid in facts.stores:  # nothing is opened; made here, children need not make it
+            self.artifacts(uuid)
 
     def artifacts(self, uuid: str = "") -> ArtifactStore:
         """The artifact store that writes to a data store, by default the run's own."""

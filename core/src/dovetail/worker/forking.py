@@ -192,17 +192,21 @@ class Forker:
 
 
 def preload() -> None:
-    """Import what children need, so that none of them has to."""
-    import dovetail.artifacts.outputs
-    import dovetail.artifacts.records
+    """Do once what every child would have to do: imports, and the first use of the code between fork and exit.
+
+    The interpreter adapts code and fills caches at first use. A child that does so writes to pages that it shares
+    with its parent, and each such page costs it a fault and a copy.
+    """
+    import atexit  # noqa: F401
+    import fcntl  # noqa: F401
+
     import dovetail.artifacts.sequences
-    import dovetail.artifacts.store
     import dovetail.authoring.inputs
     import dovetail.authoring.merge
-    import dovetail.authoring.transition
-    import dovetail.plugins.opening
-    import dovetail.worker.child
-    import dovetail.worker.execute  # noqa: F401
+    import dovetail.plugins.opening  # noqa: F401
+    from dovetail.worker.rehearsal import rehearse
+
+    rehearse()
 
 
 def preload_stores(facts: RunFacts) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.worker.assignments import AssignmentReader, Task
-from dovetail.worker.streams import Sink, ThreadStream
+from dovetail.worker.thread_streams import Sink, ThreadStream
 from dovetail.worker.wire import Kind, outcome_to_plain, pack, unpacker
 
 if TYPE_CHECKING:
