@@ -57,7 +57,9 @@ def open_backend(
 def _settings(spec: BackendSpec, values: Mapping[str, Any], where: str) -> Any:
     """The settings object of a backend; None when it has no settings."""
     schema = settings_class(spec)
-    if schema is None and not values:
+    if not values and not spec.guard:
+        return None if schema is None else schema()  # The embedded defaults, mostly: nothing to check.
+    if not values and schema is None:
         return None
     from dovetail.plugins.given import Given
     from dovetail.plugins.schema import build, problems_of

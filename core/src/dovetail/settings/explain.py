@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovetail.plugins.given import Given
+from dovetail.plugins.opening import settings_class
 from dovetail.plugins.schema import fields_of, to_plain
 from dovetail.settings.kinds import KINDS
 from dovetail.settings.policies import POLICIES
 
 if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription, StepDescription
+    from dovetail.plugins.descriptors import BackendSpec
     from dovetail.settings.resolve import Settings
 
 __all__ = ["Explained", "explain", "explain_core"]
@@ -91,12 +93,18 @@ def _explain_kind(
     rows = [Explained(key=kind, value=shown, source=selection.sources["use"], overridden=_lost(lost, "use"))]
     values: dict[str, Any] = {"target": selection.target} if selection.target else {}
     values |= {key: getattr(selection, key) for key in ("retries", "rate_limit") if key in choice.given}
-    values |= selection.settings
+    values |= _defaults(choice.spec) | dict(selection.settings)
     values |= {key: given.value for key, given in choice.given.items() if key not in values and key != "use"}
     for key, value in values.items():
         source = choice.given[key].source if key in choice.given else "default"
         rows.append(Explained(key=f"{kind}.{key}", value=_clean(value), source=source, overridden=_lost(lost, key)))
     return rows
+
+
+def _defaults(spec: BackendSpec) -> dict[str, Any]:
+    schema = settings_class(spec)
+    fields = fields_of(schema) if schema is not None else ()
+    return {field.name: to_plain(field.default) for field in fields if not field.required}
 
 
 def _explain_policy(

@@ -154,10 +154,7 @@ class Settings:
         return self._checked(choose(kind, [Claim(name, "")], self.layers, self.registry, asker=""))
 
     def _checked(self, choice: Choice) -> Selection:
-        from dovetail.plugins.opening import settings_class
-
-        ignore = RESOURCE_KEYS if choice.kind == "compute" else ()
-        return select(choice, settings_class(choice.spec), cwd=self.cwd, ignore=ignore)
+        return select(choice, cwd=self.cwd, ignore=RESOURCE_KEYS if choice.kind == "compute" else ())
 
     def choice(
         self,
@@ -179,12 +176,11 @@ class Settings:
         if kind == "compute" and flag is not None:
             yield Claim(flag, f"--{kind}")
         if step is not None:
-            for override in self._sets:
-                if override.kind == kind and override.step in (step.name, "*"):
-                    if override.key:
-                        yield Claim(None, override.given.source, {override.key: override.given})
-                    else:
-                        yield Claim(str(override.given.value), override.given.source)
+            for override in self._sets_of(kind, step):
+                if override.key:
+                    yield Claim(None, override.given.source, {override.key: override.given})
+                else:
+                    yield Claim(str(override.given.value), override.given.source)
             own = [use for use in (*call, *step.decorators) if use.kind == kind]
             yield from map(_claim, own or [use for use in self.with_uses if use.kind == kind])
         else:
@@ -248,14 +244,9 @@ class Settings:
         self, kind: str, step: StepDescription, flow: FlowDescription | None, call: Sequence[DecoratorUse] = ()
     ) -> Merged:
         """Options of one kind of policy for a step, with what was overridden."""
-        sets = [s for s in self._sets if s.kind == kind and s.step in (step.name, "*")]
-        sets.sort(key=lambda override: override.step == "*")
         groups: list[Mapping[str, Given]] = []
-        if sets:
-            named: dict[str, Given] = {}
-            for override in reversed(sets):
-                named[override.key] = override.given
-            groups.append(named)
+        if sets := self._sets_of(kind, step):
+            groups.append({override.key: override.given for override in reversed(sets)})
         own = [use for use in (*call, *step.decorators) if use.kind == kind]
         groups += map(given_options, own or [use for use in self.with_uses if use.kind == kind])
         if flow is not None:
@@ -264,6 +255,11 @@ class Settings:
             if table := dict(layer.values(kind)):
                 groups.append(table)
         return merge(kind, groups)
+
+    def _sets_of(self, kind: str, step: StepDescription) -> list[SetOverride]:
+        """`--set` arguments for a step, high to low: its name before `*`, the last before the first."""
+        found = [s for s in reversed(self._sets) if s.kind == kind and s.step in (step.name, "*")]
+        return sorted(found, key=lambda override: override.step == "*")
 
     # -- decorators of the command line -----------------------------------------------------------------------
 

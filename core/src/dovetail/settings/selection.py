@@ -31,7 +31,8 @@ class Selection:
     target: str = ""
     """Path, URL, queue or whatever else the backend opens; empty: its default."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Every setting of the backend, defaults included, as JSON-able data."""
+    """Settings of the backend as JSON-able data, defaults included; empty where nothing is set of a backend that
+    works on this machine."""
     retries: int | None = None
     """Further tries of a throttled call; None: the guard's default."""
     rate_limit: float | None = None
@@ -67,8 +68,11 @@ class Selection:
         return self.kind == other.kind and self.to_plain() == other.to_plain()
 
 
-def select(choice: Choice, schema: type | None, *, cwd: Path, ignore: Iterable[str] = ()) -> Selection:
+def select(choice: Choice, *, cwd: Path, ignore: Iterable[str] = ()) -> Selection:
     """Check a choice against the backend's settings class.
+
+    The class is not even imported for a backend of this machine of which nothing is set: the common case, on the way
+    of every run.
 
     Raises:
         SettingsError: Naming everything that is wrong at once.
@@ -80,8 +84,11 @@ def select(choice: Choice, schema: type | None, *, cwd: Path, ignore: Iterable[s
     own = {key: value for key, value in choice.given.items() if key not in COMMON_KEYS and key not in ignored}
     problems: list[str] = []
     settings: Mapping[str, Any] = {}
-    if schema is not None or own:
+    if own or (spec.guard and spec.settings is not None):
+        from dovetail.plugins.opening import settings_class
         from dovetail.plugins.schema import build, problems_of, to_plain
+
+        schema = settings_class(spec)
 
         problems += problems_of(schema, own, where=where)
         if schema is not None and not problems:

@@ -1,0 +1,94 @@
+"""Everything wrong with a flow's choices at once, and where every value came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from dovetail.interfaces.errors import PluginError
+from dovetail.settings.exported import exported
+
+
+def codes(problems):
+    return [problem.code for problem in problems]
+
+
+def test_nothing_wrong(project, build):
+    flow = build.flow(build.use("retry", times=2), build.use("compute", "local", cpu=2))
+    assert project.load("train.retry.times=1", with_=("timeout:seconds=5",)).check(flow) == []
+
+
+def test_all_problems_with_their_places(project, build):
+    flow = build.flow(
+        build.use("compute", "kuberntes", source="f.py:3"),
+        build.use("retry", times=-1, source="f.py:4"),
+        build.use("rety", source="f.py:5"),
+        build.use("timeout", seconds=5, source="f.py:6"),
+        build.use("timeout", seconds=6, source="f.py:7"),
+        build.use("isolation", kind="inline", source="f.py:8"),
+        flow=(build.use("datastore", "s3", source="f.py:1"),),
+    )
+    problems = project.load("trian.retry.times=1", "train.retry.delay=x").check(flow)
+    text = "\n".join(map(str, problems))
+    for part in (
+        "--set trian.retry.times=1: F has no step 'trian'",
+        "Did you mean 'train'?",
+        "f.py:3: step 'train' asks for compute 'kuberntes'",
+        "pip install dovetail-kubernetes",
+        "f.py:5: no installed plugin provides the decorator 'rety'",
+        "Did you mean 'retry'?",
+        "f.py:7: step 'train' has two decorators of the kind timeout",
+        "pip install dovetail-s3",
+    ):
+        assert part in text
+    assert all(problem.message for problem in problems)
+    assert len(problems) == len(set(problems))
+
+
+def test_wrong_options_and_isolation(project, build):
+    flow = build.flow(build.use("retry", times=-1), build.use("catch", var="a b"))
+    problems = project.load().check(flow)
+    assert [p.message.partition(":")[0] for p in problems] == ["retry of step 'train'", "catch of step 'train'"]
+    assert {(p.file, p.line) for p in problems} == {("f.py", 10)}
+    flow = build.flow(build.use("timeout", seconds=5), build.use("isolation", kind="thread"))
+    assert codes(project.load().check(flow)) == ["timeout-needs-process"]
+
+
+def test_with_that_means_nothing_is_a_problem(project, build):
+    assert "Did you mean 'retry'?" in str(project.load(with_=("retri",)).check(build.flow())[0])
+
+
+def test_explain(project, build):
+    project.pyproject("[tool.dovetail.retry]\ntimes = 4\nbackoff = 2")
+    flow = build.flow(build.use("retry", times=2, source="f.py:3"), build.use("resources", cpu=1, source="f.py:4"))
+    settings = project.load("train.retry.times=5", "train.compute.cpu=3")
+    rows = {row.key: row for row in settings.explain(flow.steps[0], flow)}
+    times = rows["retry.times"]
+    assert (times.value, times.source) == ("5", "--set train.retry.times=5")
+    assert times.overridden == ((2, "f.py:3"), (4, str(project.root / "pyproject.toml")))
+    assert rows["retry.delay"].source == "default"
+    assert rows["retry.backoff"].value == 2
+    assert rows["compute"].value == "local"
+    assert (rows["resources in all: cpu"].value, rows["compute.cpu"].source) == (3.0, "--set train.compute.cpu=3")
+    assert "metadata" not in rows
+
+
+def test_explain_a_run_and_what_was_overridden(project, build):
+    project.pyproject("[tool.dovetail.compute]\ndefault = 'x'\nx.use = 'local'")
+    flow = build.flow(build.use("compute", "x", source="f.py:3"))
+    settings = project.load(compute="local")
+    row = next(row for row in settings.explain(flow.steps[0], flow) if row.key == "compute")
+    assert (row.value, row.source) == ("local", "--compute")
+    assert row.overridden[0] == ("x", "f.py:3")
+    keys = {row.key.partition(".")[0] for row in settings.explain()}
+    assert keys == {"datastore", "metadata", "compute", "environment"}
+    assert row.to_plain()["overridden"][0] == {"value": "x", "source": "f.py:3"}
+
+
+def test_names_that_plugins_export(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    with pytest.raises(AttributeError, match="has no attribute 'colour'"):
+        exported("colour")
+    with pytest.raises(ImportError) as caught:
+        exported("kubernetes")
+    assert isinstance(caught.value, PluginError)
+    assert "pip install dovetail-kubernetes" in str(caught.value)
