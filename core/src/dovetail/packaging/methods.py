@@ -33,13 +33,20 @@ def find_method(flow_cls: type, name: str) -> list[FoundMethod]:
         kind = type(value)
         if kind.__module__.partition(".")[0] == "dovetail" and kind.__name__ != "Constant":
             return found
+        if kind.__name__ == "Constant":
+            found.append(FoundMethod(_written_in(flow_cls, base, name, value.value), value.value, []))
+            return found
         functions = [(code, part) for part in _parts(value) if (code := code_below(part)) is not None]
-        found.append(
-            FoundMethod(base, getattr(value, "value", value) if kind.__name__ == "Constant" else value, functions)
-        )
+        found.append(FoundMethod(base, value, functions))
         if not functions:
             return found
     return found
+
+
+def _written_in(flow_cls: type, holder: type, name: str, value: Any) -> type:
+    """The class whose body has a constant: a flow also holds those of its mix-ins."""
+    behind = flow_cls.__mro__[flow_cls.__mro__.index(holder) + 1 :]
+    return next((base for base in behind if name in vars(base) and vars(base)[name] is value), holder)
 
 
 def _parts(value: Any) -> list[Any]:
