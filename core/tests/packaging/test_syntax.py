@@ -127,7 +127,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(expressions, expressions)
 def test_the_digest_is_equal_exactly_where_the_tree_is(one: ast.expr, two: ast.expr) -> None:
     same = ast.dump(one) == ast.dump(two)
