@@ -25,6 +25,12 @@ from dovetail.interfaces.tasks import ErrorReport, Exit, Next
 from dovetail.plugins.holder import current_holder
 from dovetail.settings import Settings
 
+
+def compact(value: Any) -> str:
+    """JSON text as drivers write it into columns."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 T0 = 1_760_000_000.0
 """When the first run was made; nothing in these tests asks the clock."""
 
@@ -216,9 +222,9 @@ class SeedRun:
         if cached:
             info["origin"] = cached
         if info:
-            columns["info"] = json.dumps(info)
+            columns["info"] = compact(info)
         if location is not None:
-            columns["log"] = json.dumps(location)
+            columns["log"] = compact(location)
         self._pending.append(({"path": path, **columns}, join_record(head, body), written.values))
 
     def fail(
@@ -250,21 +256,24 @@ class SeedRun:
         )
         if state != "cancelled":
             put_report(self.seed.store, self.id, report)
-        plain_exit = report.to_plain()["exit"]
+        plain_exit = None
+        if exit is not None:
+            known = {"code": exit.code, "signal": exit.signal, "last_memory": exit.last_memory}
+            plain_exit = {name: value for name, value in known.items() if value is not None}
         columns: dict[str, Any] = {
             "was": was,
             "state": state,
             "attempt": attempt,
             "started": started,
             "finished": self.now,
-            "error": json.dumps(error.to_plain()),
+            "error": compact(error.to_plain()),
             "cpu": 0.1,
             "memory": 5_000_000,
         }
         if plain_exit is not None:
-            columns["info"] = json.dumps({"exit": plain_exit})
+            columns["info"] = compact({"exit": plain_exit})
         if location is not None:
-            columns["log"] = json.dumps(location)
+            columns["log"] = compact(location)
         if state != "cancelled":
             self.event(EventKind.ATTEMPT, path, attempt=attempt, error=error.to_plain(), exit=plain_exit)
         self.event(EventKind.TASK, path, **columns)
@@ -289,7 +298,7 @@ class SeedRun:
             places = self.segments.append([(record, values) for _, record, values in self._pending])
             for (columns, _, _), (key, frame, _) in zip(self._pending, places, strict=True):
                 path = columns.pop("path")
-                self.event(EventKind.TASK, path, record=json.dumps([key, frame]), **columns)
+                self.event(EventKind.TASK, path, record=compact([key, frame]), **columns)
             self._pending.clear()
         if self._events:
             self.seed.provider.append(self.id, self._events, fence=self.fence)

@@ -67,8 +67,8 @@ def colours_on(stream: IO[str] | None = None) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    stream = sys.stdout if stream is None else stream
-    return os.environ.get("TERM") != "dumb" and stream.isatty()
+    where = sys.stdout if stream is None else stream
+    return os.environ.get("TERM") != "dumb" and where.isatty()
 
 
 def paint(text: str, *styles: str, stream: IO[str] | None = None) -> str:

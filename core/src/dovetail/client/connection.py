@@ -156,13 +156,7 @@ class Connection:
             if found is not None:
                 return found
             if not pinned.get("backend"):
-                default, store = self.default_store()
-                if default != uuid:
-                    raise StoreError(
-                        f"the data store {uuid} is needed, but {store.url} is {default}",
-                        hint="Point the data store setting at the place that the run was started with.",
-                    )
-                return store
+                return self._configured(uuid)
             from dovetail.plugins.opening import open_backend
 
             opened: DataStore = open_backend("datastore", pinned, home=self.settings.home)
@@ -175,6 +169,28 @@ class Connection:
                 )
             self._stores[uuid] = opened
             return opened
+
+    def _configured(self, uuid: str) -> DataStore:
+        """The data store of this uuid among the default one and the named instances."""
+        default, store = self.default_store()
+        if default == uuid:
+            return store
+        from dovetail.plugins.opening import open_backend
+        from dovetail.settings import Settings
+
+        settings = self.settings
+        env = {**os.environ, "DOVETAIL_HOME": str(settings.home)}
+        for name in settings.instances("datastore"):
+            chosen = Settings.load(self._cwd, env, self._profile, datastore=name).select("datastore")
+            opened: DataStore = open_backend("datastore", chosen.to_plain(), home=settings.home)
+            if _uuid_of(opened) == uuid:
+                self._stores[uuid] = opened
+                return opened
+            opened.close()
+        raise StoreError(
+            f"the data store {uuid} is needed, but {store.url} is {default}, and no configured one is it",
+            hint="Name it with --datastore, or point the data store setting at where the run was started with.",
+        )
 
     def default_store(self) -> tuple[str, DataStore]:
         """The configured data store and its uuid.

@@ -57,8 +57,10 @@ class Run(RunRow):
     @property
     def failed_task(self) -> Task | None:
         """The task that made the run fail; None when there is none."""
+        from dovetail.client.find_task import task_at
+
         path = (self.error or {}).get("path")
-        return self.task(path) if path else None
+        return task_at(self, path) if path else None
 
     # -- steps and tasks ------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class RunRow:
         rows = self._connection.provider.query(Query(kind="runs", run=self.id, limit=1), columns=RUN_COLUMNS).rows
         if not rows:
             raise unknown("run", self.id, [], hint="It was deleted.")
-        row = dict(zip(RUN_COLUMNS, rows[0], strict=True))
+        row: dict[str, Any] = dict(zip(RUN_COLUMNS, rows[0], strict=True))
         self._set(self._connection, fresh_rows(self._connection, [row])[0])
         return self
 
@@ -186,6 +186,19 @@ class RunRow:
         """The run's journal, in order."""
         return self._connection.provider.read(self.id, since=since)
 
+    def wait(self, *, timeout: float | None = None) -> RunState:
+        """Wait until the run goes on no more: it has ended, was interrupted, or lost its driver. Its state then.
+
+        Args:
+            timeout: Seconds to wait at most; `running` is returned after that.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = 0.02
+        while self.refresh().state is RunState.RUNNING and (until is None or time.monotonic() < until):
+            time.sleep(pause)
+            pause = min(2 * pause, STALE)
+        return self.state
+
     # -- tags -----------------------------------------------------------------------------------------------------
 
     @property
@@ -242,15 +255,15 @@ class RunRow:
         return in_namespace(self._connection.namespace, self.user, self.tags)
 
     def cancel(self, reason: str = "") -> bool:
-        """Ask the run's driver to end it; whether a driver is there to hear.
+        """Ask the run's driver to end it; whether there is one to ask.
 
-        Nothing happens to a run that is final. Without a driver the request waits for the next one.
+        Power-durable when it returns: the driver acts on it within a second. Nothing is written without a driver: a
+        run that was lost would else end at once when it is resumed.
         """
-        state = self.state
-        if state.final:
+        if self.state.final or not self._connection.live_runs(self.id):
             return False
         self._connection.append(self.id, EventKind.CANCEL, reason=reason)
-        return bool(self._connection.live_runs(self.id))
+        return True
 
     # -- as a value -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,280 @@
+"""The journal of a run, made anew from what its data store holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dovetail.interfaces.errors import BackendError, StoreError
+from dovetail.interfaces.events import Event, EventKind
+from dovetail.interfaces.states import RunState, TaskState
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.artifacts.reports import AttemptReport
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.flow import FlowDescription
+
+__all__ = ["RestoredRun", "restore_run", "run_ids"]
+
+WRITER = "metadata-rebuild"
+"""Who wrote the events. They are the same however often a journal is made anew."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RestoredRun:
+    """What a data store says of a run."""
+
+    run: str
+    """Run id."""
+    flow: str
+    """Name of the flow."""
+    created: float
+    """Seconds since the epoch."""
+    state: str
+    """State of the run; `running` where no driver wrote an end."""
+    tags: tuple[str, ...]
+    """User tags at the start."""
+    fence: int
+    """The newest driver's."""
+    events: list[Event]
+    """The journal, without what came through the inbox."""
+    inbox: list[Event]
+    """What came through the inbox and was acted on."""
+    tasks: int
+    """Tasks that left a record or a report."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be read of it."""
+
+
+def run_ids(store: DataStore) -> Iterator[str]:
+    """Ids of the runs in a store, oldest first, without a look at all of their keys."""
+    after: str | None = None
+    while True:
+        info = next(iter(store.scan("runs/", after=after)), None)
+        if info is None:
+            return
+        run = info.key.split("/")[1]
+        yield run
+        after = f"runs/{run}0"  # "0" is the character behind "/": past every key of the run
+
+
+def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
+    """Make the journal of a run anew.
+
+    Raises:
+        NotFoundError: The run has no `run.json`: it was never begun.
+        StoreError: Something of it can't be read.
+    """
+    from dovetail.artifacts.fences import newest_fence
+    from dovetail.artifacts.manifest import read_manifest
+    from dovetail.artifacts.reports import read_end, read_inbox, read_reports
+    from dovetail.artifacts.segments import read_records
+    from dovetail.interfaces.flow import FlowDescription
+
+    manifest = read_manifest(store, run)
+    flow = FlowDescription.from_plain(manifest.description)
+    fence = newest_fence(store, run)
+    problems: list[str] = []
+    end = read_end(store, run)
+    ended = end[1] if end is not None and end[0] >= fence else None
+    journal = _Journal()
+    journal.begin(manifest, flow, fence, _parameters(store, uuid, manifest, problems), uuid)
+    records = {record.path: record for record in read_records(store, run, uuid=uuid, problems=problems)}
+    reports: dict[str, list[AttemptReport]] = {}
+    for report in read_reports(store, run):
+        reports.setdefault(report.path, []).append(report)
+    for step, count in _expected(flow, records, reports).items():
+        journal.add(EventKind.EXPECTED, step=step, count=count)
+    begun: list[tuple[float, str]] = [(record.started, path) for path, record in records.items()]
+    begun += [
+        (min(report.started or report.finished for report in found), path)
+        for path, found in reports.items()
+        if path not in records
+    ]
+    for _, path in sorted(begun):
+        journal.task(path, records.get(path), reports.get(path, []), ended=ended is not None)
+    state = RunState.RUNNING.value
+    if ended is not None:
+        state = ended.state
+        journal.time = ended.finished
+        journal.add(EventKind.RUN_STATE, state=state, finished=ended.finished, **_why(ended.error, ended.reason))
+    return RestoredRun(
+        run=run,
+        flow=manifest.flow,
+        created=manifest.created,
+        state=state,
+        tags=tuple(manifest.tags),
+        fence=fence,
+        events=journal.events,
+        inbox=read_inbox(store, run),
+        tasks=len(begun),
+        problems=problems,
+    )
+
+
+def _why(error: Mapping[str, Any] | None, reason: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if error is not None:
+        found["error"] = dict(error)
+    if reason:
+        found["reason"] = reason
+    return found
+
+
+def _parameters(store: DataStore, uuid: str, manifest: RunManifest, problems: list[str]) -> dict[str, Any]:
+    """Values of the parameters; the manifest has references."""
+    from dovetail.artifacts.packing import ref_from_plain
+    from dovetail.artifacts.store import ArtifactStore
+
+    artifacts = ArtifactStore({uuid: store}, default=uuid, safe=True)
+    values: dict[str, Any] = {}
+    for name, plain in manifest.parameters.items():
+        try:
+            values[name] = artifacts.load(ref_from_plain(plain), name=name)
+        except (StoreError, BackendError) as error:
+            problems.append(f"parameter {name} of run {manifest.run} is left out: {error.message}")
+    return values
+
+
+def _expected(
+    flow: FlowDescription, records: Mapping[str, CommitRecord], reports: Mapping[str, list[AttemptReport]]
+) -> dict[str, int]:
+    """Step → tasks that were known to come. Of joins only those that began: nothing says that others were due."""
+    from dovetail.interfaces.paths import step_of
+
+    joins = {step.name for step in flow.steps if step.is_join}
+    expected: dict[str, int] = {flow.start: 1}
+    for record in records.values():
+        taken = record.next
+        if taken is None:
+            continue
+        for target in taken.targets:
+            if target not in joins:
+                expected[target] = expected.get(target, 0) + (1 if taken.length is None else taken.length)
+    for path in {**records, **reports}:
+        step = step_of(path)
+        if step in joins:
+            expected[step] = expected.get(step, 0) + 1
+    return {step: count for step, count in expected.items() if count}
+
+
+class _Journal:
+    """Collects events, each with the time of what it tells."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.time = 0.0
+
+    def add(self, kind: str, path: str = "", **data: Any) -> None:
+        self.events.append(Event(WRITER, len(self.events) + 1, kind, self.time, path, data))
+
+    def begin(
+        self, manifest: RunManifest, flow: FlowDescription, fence: int, parameters: dict[str, Any], uuid: str
+    ) -> None:
+        """The run was made and a driver took it."""
+        self.time = manifest.created
+        file = manifest.info.get("file") or flow.file
+        self.add(
+            EventKind.RUN_CREATED,
+            flow=manifest.flow,
+            user=manifest.user,
+            tags=list(manifest.tags),
+            system_tags=list(manifest.system_tags),
+            parameters=parameters,
+            origin=manifest.origin,
+            store={**manifest.stores.get(uuid, {}), "uuid": uuid},
+            start=flow.start,
+            end=flow.end,
+            **({"file": file} if file else {}),
+        )
+        if fence:
+            self.add(EventKind.DRIVER, fence=fence, host=str(manifest.info.get("host", "")), pid=0)
+        self.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=manifest.created)
+
+    def task(self, path: str, record: CommitRecord | None, reports: list[AttemptReport], *, ended: bool) -> None:
+        """A task's attempts and how it ended."""
+        reports = sorted(reports, key=lambda report: report.attempt)
+        for report in reports:
+            self.time = report.finished
+            self.add(
+                EventKind.ATTEMPT,
+                path,
+                attempt=report.attempt,
+                error=report.error.to_plain(),
+                exit=None if report.exit is None else _exit(report.exit),
+            )
+        if record is not None:
+            self.time = record.finished
+            self.add(EventKind.TASK, path, **_committed(record))
+        else:
+            self.add(EventKind.TASK, path, **_failed(reports[-1], ended=ended))
+
+
+def _committed(record: CommitRecord) -> dict[str, Any]:
+    """Columns of a committed task's row, as its driver wrote them."""
+    from dovetail.artifacts.index import encode_index
+
+    columns: dict[str, Any] = {
+        "state": record.state,
+        "attempt": record.attempt,
+        "started": record.started,
+        "finished": record.finished,
+        "outputs": encode_index(record.table),
+        "record": _compact([record.key, record.frame]),
+    }
+    usage = record.usage
+    if usage.cpu is not None:
+        columns["cpu"] = usage.cpu
+    if usage.memory is not None:
+        columns["memory"] = usage.memory
+    if record.log is not None:
+        columns["log"] = _compact(record.log)
+    info: dict[str, Any] = {}
+    if record.isolation and record.isolation != "fork":
+        info["isolation"] = record.isolation
+    if record.origin is not None:
+        info["origin"] = record.origin
+    if record.caught is not None:
+        info["caught"] = record.caught.to_plain()
+    if record.exit is not None and record.exit.code != 0:
+        info["exit"] = _exit(record.exit)
+    if info:
+        columns["info"] = _compact(info)
+    return columns
+
+
+def _failed(report: AttemptReport, *, ended: bool) -> dict[str, Any]:
+    """Columns of the row of a task that left reports only. Where its run has not ended, it may have another attempt."""
+    columns: dict[str, Any] = {
+        "state": (TaskState.FAILED if ended else TaskState.WAITING).value,
+        "attempt": report.attempt,
+        "finished": report.finished,
+        "error": _compact(report.error.to_plain()),
+        "cpu": report.cpu,
+        "memory": report.memory,
+    }
+    if report.started is not None:
+        columns["started"] = report.started
+    if report.log is not None:
+        columns["log"] = _compact(report.log)
+    if report.exit is not None:
+        columns["info"] = _compact({"exit": _exit(report.exit)})
+    return columns
+
+
+def _exit(exit: Any) -> dict[str, Any]:
+    plain = {
+        "code": exit.code,
+        "signal": exit.signal,
+        "out_of_memory": exit.out_of_memory or None,
+        "last_memory": exit.last_memory,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
