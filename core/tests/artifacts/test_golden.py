@@ -70,7 +70,7 @@ def test_records(golden: Any, generate: Any) -> None:
         assert artifacts.load(records[path].outputs["loss"]) == i / 7
     one = records["train[5]"]
     assert (one.call_digest, one.code_key, one.environment) == (b"\5" * 32, b"k" * 32, "host-cp311-linux")
-    assert (one.attempt, one.state, one.predecessors, one.isolation) == (2, "succeeded", ["start"], "fork")
+    assert (one.attempt, one.state, one.predecessors, one.isolation) == (2, "succeeded", ("start",), "fork")
     assert (one.exit, one.usage.cpu, one.usage.memory) == (Exit(code=0), 0.25, 4096)
     assert one.reads == {"input": b"i" * 32, "gone": None}
     assert (one.started, one.finished) == (1700000000.25, 1700000001.5)

@@ -83,7 +83,7 @@ def test_every_field_comes_back() -> None:
     assert record.call_digest == CALL
     assert record.code_key == b"k" * 32
     assert (record.environment, record.attempt, record.state) == ("env", 3, "cached")
-    assert record.predecessors == ["p[0]", "p[1]"]
+    assert record.predecessors == ("p[0]", "p[1]")
     assert record.store == "uuid"
     assert record.exit == Exit(code=1, signal=9, out_of_memory=True, last_memory=5)
     assert record.usage == Usage(cpu=0.25, memory=1 << 40)

@@ -6,7 +6,8 @@ driver passes on unread and which is copied as it is when another run reuses the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.msgpacked import pack, unpack_checked
@@ -29,6 +30,8 @@ Reads = Mapping[str, Any]
 that input's was not read]."""
 
 _HEAD_SIZE = 15
+_REPEATED = (3, 4, 6, 8, 13, 14)  # code key, environment, state, store, origin, isolation
+_PREDECESSORS = 7
 _BODY_SIZE = 7
 
 
@@ -129,6 +132,16 @@ def join_record(head: bytes, body: bytes) -> bytes:
     return b"\x92" + head + pack(body)
 
 
+@lru_cache(maxsize=4096)
+def _shared(value: Hashable) -> Hashable:
+    return value
+
+
+@lru_cache(maxsize=256)
+def _shared_path(path: str) -> tuple[str, ...]:
+    return (path,)
+
+
 def unpack_record(
     data: bytes,
     *,
@@ -165,6 +178,11 @@ def unpack_record(
         )
     if len(head) < _HEAD_SIZE or not isinstance(body, bytes):
         raise CorruptDataError("a commit record has an unknown shape")
+    # Most of a head is the same in thousands of records that are held at once.
+    for field in _REPEATED:
+        head[field] = _shared(head[field])
+    predecessors = head[_PREDECESSORS]
+    head[_PREDECESSORS] = _shared_path(predecessors[0]) if len(predecessors) == 1 else tuple(predecessors)
     return CommitRecord(head, body, store, run, key, frame, values)
 
 
@@ -234,7 +252,7 @@ class CommitRecord:
         return self._head[6]  # type: ignore[no-any-return]
 
     @property
-    def predecessors(self) -> list[str]:
+    def predecessors(self) -> tuple[str, ...]:
         """Paths of the tasks before it."""
         return self._head[7]  # type: ignore[no-any-return]
 
