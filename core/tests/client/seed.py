@@ -167,6 +167,7 @@ class SeedRun:
         *,
         after: Sequence[str] = (),
         targets: Sequence[str] = (),
+        length: int | None = None,
         attempt: int = 1,
         was: str | None = None,
         cached: str | None = None,
@@ -183,7 +184,7 @@ class SeedRun:
         body = pack_body(
             written,
             reads={},
-            next=Next(targets=tuple(targets)),
+            next=Next(targets=tuple(targets), length=length),
             caught=caught,
             started=started,
             finished=self.now,
@@ -334,7 +335,7 @@ def trained(seed: Seed, width: int = 3, **options: Any) -> SeedRun:
     """A finished run of the foreach flow."""
     run = seed.run(**options)
     run.expect("start", 1)
-    run.task("start", {"xs": list(range(width)), "base": 10}, targets=["train"])
+    run.task("start", {"xs": list(range(width)), "base": 10}, targets=["train"], length=width)
     run.expect("train", width)
     for i in range(width):
         run.task(f"train[{i}]", {"y": i * i, "name": f"model {i}"}, after=["start"], targets=["join"])

@@ -20,7 +20,7 @@ from dovetail.interfaces.tasks import Exit
 def failed(seed: Seed) -> SeedRun:
     made = seed.run(parameters={"rate": 0.5, "names": ["a"] * 50}, tags=["nightly"])
     made.expect("start", 1)
-    made.task("start", {"xs": [0, 1]}, targets=["train"], log=[("stdout", "hello\n")])
+    made.task("start", {"xs": [0, 1]}, targets=["train"], length=2, log=[("stdout", "hello\n")])
     made.expect("train", 2)
     made.fail("train[0]", error("flaky"), state="waiting")
     made.task("train[0]", {"y": 1}, after=["start"], attempt=2, was="waiting", caught=error("caught"))
