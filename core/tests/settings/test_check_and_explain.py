@@ -64,7 +64,7 @@ def test_explain(project, build):
     rows = {row.key: row for row in settings.explain(flow.steps[0], flow)}
     times = rows["retry.times"]
     assert (times.value, times.source) == ("5", "--set train.retry.times=5")
-    assert times.overridden == ((2, "f.py:3"), (4, str(project.root / "pyproject.toml")))
+    assert times.overridden == ((2, "f.py:3"), (4, "pyproject.toml"))
     assert rows["retry.delay"].source == "default"
     assert rows["retry.backoff"].value == 2
     assert rows["compute"].value == "local"

@@ -25,7 +25,7 @@ def test_high_to_low(project):
     settings = project.load()
     assert (settings.core.max_workers, settings.core.on_failure) == (2, "cancel")
     assert (settings.core.tags.default, settings.core.tags.required) == (("u",), ("team:",))
-    assert settings.core_sources["max_workers"] == str(project.root / "pyproject.toml")
+    assert settings.core_sources["max_workers"] == "pyproject.toml"
     project.env["DOVETAIL__MAX_WORKERS"] = "3"
     settings = project.load()
     assert settings.core.max_workers == 3

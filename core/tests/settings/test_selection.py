@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.interfaces.errors import PluginError, PluginNotFoundError, SettingsError
+from dovetail.interfaces.errors import PluginError, PluginNotFoundError, SettingsError, UsageError
 from dovetail.plugins import discovery
 from dovetail.settings import Selection
 
@@ -287,7 +287,7 @@ def test_with_chooses(shelf, build, text, backend, queue):
     ],
 )
 def test_with_that_means_nothing(shelf, text, message):
-    with pytest.raises((PluginError, SettingsError)) as caught:
+    with pytest.raises((PluginError, UsageError)) as caught:
         _ = shelf.load(with_=(text,)).with_uses
     assert message in str(caught.value)
 

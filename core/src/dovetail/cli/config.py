@@ -94,7 +94,7 @@ def _table(rows: list[Explained]) -> None:
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return str(value).lower()

@@ -94,7 +94,7 @@ def choose(kind: str, claims: Sequence[Claim], layers: Sequence[Layer], registry
             if not same_key(key, "use"):
                 offer(key, value)
     for other in named[1:]:
-        if not same_key(other.name or "", name):
+        if not same_key(other.name or "", name) and other.source != "default":
             overridden.setdefault("use", []).append(Given(other.name, other.source))
     given["use"] = Given(spec.name, claim.source)
     lost = {key: tuple(values) for key, values in overridden.items()}

@@ -129,9 +129,10 @@ def file_layers(cwd: Path, env: Mapping[str, str], profile: str | None) -> tuple
         if not isinstance(profiles, Mapping) or not all(isinstance(table, Mapping) for table in profiles.values()):
             raise SettingsError(f"{file}: profiles must be tables, such as [tool.dovetail.profiles.production]")
         known |= set(profiles)
+        name = file.name if file.parent == cwd else str(file)
         if chosen in profiles:
-            layers.append(Layer(name=f"{file} (profile {chosen})", rank=rank, tree=profiles[chosen], base=file.parent))
-        layers.append(Layer(name=str(file), rank=rank, tree=tree, base=file.parent))
+            layers.append(Layer(name=f"{name} (profile {chosen})", rank=rank, tree=profiles[chosen], base=file.parent))
+        layers.append(Layer(name=name, rank=rank, tree=tree, base=file.parent))
     if chosen is not None and chosen not in known:
         from dovetail.plugins.suggest import did_you_mean
 

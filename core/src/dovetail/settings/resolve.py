@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.interfaces.errors import DovetailError, PluginNotFoundError, SettingsError
+from dovetail.interfaces.errors import DovetailError, PluginNotFoundError, SettingsError, UnknownNameError
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.plugins.given import Given
 from dovetail.plugins.registry import Registry, registry
@@ -268,7 +268,7 @@ class Settings:
         """`--with` arguments as decorators.
 
         Raises:
-            SettingsError, PluginNotFoundError: One of them means nothing.
+            UsageError, PluginError: One of them means nothing.
         """
         if self._with is None:
             self._with = tuple(self._with_use(text) for text in self._with_texts)
@@ -312,7 +312,7 @@ class Settings:
             known |= {kind, *self.instances(kind), *self.registry.names(kind)}
         near = nearest(name, known)
         hint = f"Did you mean {near!r}?" if near else "dovetail plugins list shows what there is."
-        return PluginNotFoundError(f"--with {text}: there is no decorator or backend {name!r}", hint=hint)
+        return UnknownNameError(f"--with {text}: there is no decorator or backend {name!r}", hint=hint)
 
     # -- checks and explanations ------------------------------------------------------------------------------
 
