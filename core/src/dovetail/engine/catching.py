@@ -26,8 +26,8 @@ class CaughtOutcomes:
         self._artifacts = artifacts
         self._steps = flow.by_name
 
-    def __call__(self, attempt: Attempt, error: ErrorReport) -> TaskOutcome:
-        """The outcome that stands for a failure."""
+    def __call__(self, attempt: Attempt, error: ErrorReport, started: float | None) -> TaskOutcome:
+        """The outcome that stands for a failure of an attempt that began at `started`, if it did."""
         call = attempt.call
         assert call.policy.catch is not None
         writer = OutputWriter(self._artifacts)
@@ -37,13 +37,14 @@ class CaughtOutcomes:
         transitions = self._steps[call.step].transitions
         taken = Next(targets=transitions[0].targets if transitions else ())
         now = time.time()
+        began = now if started is None else started
         return TaskOutcome(
             path=call.path,
             attempt=attempt.number,
-            started=now,
+            started=began,
             finished=now,
             caught=error,
-            body=pack_body(outputs, reads={}, next=taken, caught=error, started=now, finished=now),
+            body=pack_body(outputs, reads={}, next=taken, caught=error, started=began, finished=now),
             values=outputs.values,
             outputs=outputs.table,
             outputs_digest=outputs.digest,

@@ -61,6 +61,7 @@ class Driver:
         report: Keeps the report of a failed attempt; its key.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
+        terminal: Whether a step may have the terminal, with a debugger on it.
         grace: Seconds between SIGTERM and SIGKILL.
     """
 
@@ -79,12 +80,14 @@ class Driver:
         report: Callable[[AttemptReport], str],
         recorded: Recorded,
         values_of: Callable[[CommitRecord], bytes],
-        caught: Callable[[Attempt, ErrorReport], TaskOutcome],
+        caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
+        terminal: bool = False,
         grace: float = 5.0,
     ) -> None:
+        self._terminal = terminal
         self._machine = machine
         self._calls = calls
         self._groups = groups
@@ -161,7 +164,10 @@ class Driver:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a wish to stop; a second one kills at once. Off the main thread: nothing."""
+        """Take SIGINT and SIGTERM as a wish to stop; a second one kills at once. Off the main thread: nothing.
+
+        While a debugger has the terminal, Ctrl-C is for it alone.
+        """
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
@@ -174,7 +180,8 @@ class Driver:
         try:
             try:
                 for caught in (signal.SIGINT, signal.SIGTERM):
-                    previous[caught] = signal.signal(caught, interrupted)
+                    ignored = caught == signal.SIGINT and self._terminal
+                    previous[caught] = signal.signal(caught, signal.SIG_IGN if ignored else interrupted)
                 wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
             except ValueError:  # not the main thread: signals are somebody else's
                 yield
@@ -286,7 +293,7 @@ class Driver:
         """An attempt ended: commit it, try again or give up."""
         call = attempt.call
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
-            outcome, error = self._caught(attempt, error), None
+            outcome, error = self._caught(attempt, error, self._started.get(call.path)), None
         log = self._log(call.path, attempt.number)
         number = attempt.number
         verdict = self._machine.ended(attempt, error, time.monotonic())

@@ -146,6 +146,7 @@ def execute(
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer),
             listener=listener,
+            terminal=session.terminal,
         )
         listener.run_started(manifest, continued=continued)
         for hazard in plan.flow.fork_hazards:

@@ -95,7 +95,7 @@ def start_run(settings: Settings, request: RunRequest, listener: RunListener) ->
         values = resolve_parameters(flow, given)
         plan = plan_run(session, flow, group, debug="*" if request.post_mortem else request.debug)
         tags = resolve_tags(settings.core, request.tags)
-        manifest = new_manifest(session, flow, plan, values, tags=tags)
+        manifest = new_manifest(session, plan, values, tags=tags)
         if request.run_id_file is not None:
             request.run_id_file.write_text(manifest.run + "\n")
         from dovetail.engine.execute import execute
@@ -114,7 +114,6 @@ def start_run(settings: Settings, request: RunRequest, listener: RunListener) ->
 
 def new_manifest(
     session: Session,
-    flow: FlowDescription,
     plan: RunPlan,
     values: Mapping[str, Any],
     *,
@@ -124,7 +123,7 @@ def new_manifest(
     """What a new run pins."""
     import platform
 
-    user = username()
+    user, flow = username(), plan.flow
     artifacts = ArtifactStore(plan.datastores, default=plan.store)
     return RunManifest(
         run=new_run_id(),

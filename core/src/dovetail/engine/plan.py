@@ -140,8 +140,10 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         pinned[step.name] = {"compute": compute.to_plain(), "environment": environment.to_plain()}
     if problems:
         raise ValidationError(f"{flow.name} can't run:", problems=problems)
+    # A constant that is too large to be inline is stored by the first worker, in the run's own data store.
+    constants = {name: {**ref, "object": run_store} if "object" in ref else ref for name, ref in flow.constants.items()}
     return RunPlan(
-        flow=flow,
+        flow=replace(flow, constants=constants),
         steps=steps,
         group_of=group_of,
         groups=groups,

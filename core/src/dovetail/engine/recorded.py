@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blake3 import blake3
+
 from dovetail.artifacts.identity import simple_digest
 from dovetail.artifacts.index import encode_index
 from dovetail.artifacts.scopes import ScopeReader
@@ -126,10 +128,13 @@ class Recorded:
         return f"code of {named} changed" if named else "code changed"
 
     def _digest(self, call: TaskCall, name: str) -> bytes | None:
+        frames = call.inputs.frames
+        if name == "foreach_stack":
+            return blake3(b"".join(f.sequence.ref.digest + f.index.to_bytes(8, "little") for f in frames)).digest()
         if name in ("input", "index"):
-            if not call.inputs.frames:
+            if not frames:
                 return None
-            frame = call.inputs.frames[-1]
+            frame = frames[-1]
             if name == "index":
                 return simple_digest("json", str(frame.index).encode())
             ref = frame.sequence.ref

@@ -112,7 +112,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
                 present_parts=_parts(flow),
             )
             tags = sorted({*manifest.tags, *request.tags})
-            manifest = new_manifest(session, flow, plan, values, tags=tags, origin=origin)
+            manifest = new_manifest(session, plan, values, tags=tags, origin=origin)
             recorded.run = manifest.run
         if request.run_id_file is not None:
             request.run_id_file.write_text(manifest.run + "\n")

@@ -49,7 +49,8 @@ class Session:
     ) -> None:
         self.settings = settings
         self.source = source
-        self._terminal = terminal
+        self.terminal = terminal
+        """Whether inline tasks get the terminal."""
         self._post_mortem = post_mortem
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []
@@ -106,7 +107,7 @@ class Session:
                     **(env or {}),
                 },
                 cwd=os.getcwd(),
-                terminal=self._terminal,
+                terminal=self.terminal,
                 post_mortem=self._post_mortem,
             )
         )
