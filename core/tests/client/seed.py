@@ -346,6 +346,7 @@ def trained(seed: Seed, width: int = 3, **options: Any) -> SeedRun:
         after=[f"train[{i}]" for i in range(width)],
         targets=["end"],
     )
+    run.expect("end", 1)
     run.task("end", {"done": True}, after=["join"])
     return run.end()
 
