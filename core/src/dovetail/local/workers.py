@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.interfaces.flow import FlowDescription
-from dovetail.interfaces.tasks import ErrorReport, Isolation, Next
+from dovetail.interfaces.tasks import ErrorReport, Isolation, Next, Sequenced
 from dovetail.interfaces.workers import (
     Assignment,
     Described,
@@ -26,7 +26,7 @@ from dovetail.local._orphans import GROUP_VARIABLE, Orphans
 from dovetail.local._worker import Worker
 from dovetail.worker.main import Role
 from dovetail.worker.streams import NONCE_LENGTH
-from dovetail.worker.wire import Kind, Mode, facts_to_plain, launch_to_plain, pack, unpacker
+from dovetail.worker.wire import Kind, Mode, facts_to_plain, launch_to_plain, pack, ref_to_wire, unpacker
 
 __all__ = ["FORCE_SPAWN", "LocalWorkerGroup"]
 
@@ -35,6 +35,8 @@ FORCE_SPAWN = "DOVETAIL_FORCE_SPAWN"
 _SIGTERM, _SIGKILL = 15, 9
 _SAMPLE_SECONDS = 1.0
 _STILLBORN_LIMIT = 3
+_SHARED_LENGTH = 8
+"""From how many items on it pays to open a sequence once for all children."""
 
 
 class LocalWorkerGroup(WorkerGroup):
@@ -64,6 +66,7 @@ class LocalWorkerGroup(WorkerGroup):
         self._facts: dict[str, Any] = {}
         self._hazards: tuple[str, ...] = ()
         self._unsaved = False
+        self._shared_sequence: Sequenced | None = None
         self._held: list[tuple[Worker, int, bool]] | None = None
         self._decoder = unpacker()
         self._spare: Link | None = None
@@ -109,8 +112,21 @@ class LocalWorkerGroup(WorkerGroup):
 
     def assign(self, worker: int, assignments: Sequence[Assignment]) -> None:
         found = self._workers.get(worker)
-        if found is not None:
-            found.assign(assignments)
+        if found is None:
+            return
+        if found.mode == Mode.ONE and self._parent is not None and not self._hazards and not self._portable:
+            for assignment in assignments:
+                if assignment.call.inputs.frames:
+                    self._share_sequence(assignment.call.inputs.frames[-1].sequence)
+        found.assign(assignments)
+
+    def _share_sequence(self, sequence: Sequenced) -> None:
+        """Let the warm parent open a sequence before it forks those that read from it."""
+        if sequence is self._shared_sequence:
+            return
+        self._shared_sequence = sequence
+        if sequence.length >= _SHARED_LENGTH and self._parent is not None:
+            self._parent.send((pack((Kind.SEQUENCE, ref_to_wire(sequence.ref))),))
 
     def finish(self, worker: int) -> None:
         found = self._workers.get(worker)

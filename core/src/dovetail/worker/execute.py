@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dovetail.authoring.binding import bind, instance
 from dovetail.authoring.current import current
 from dovetail.authoring.describe import step_methods
+from dovetail.interfaces.artifacts import ArtifactRef, ObjectPlace
+from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
 from dovetail.worker.binding import TaskBinding
 from dovetail.worker.leaving import Leaving
@@ -94,6 +96,18 @@ class Executor:
             found = ArtifactStore(self._stores, self.serializers(), uuid)
             found = self._artifacts.setdefault(uuid, found)
         return found
+
+    def share_with_children(self) -> None:
+        """Do in a warm parent what each child would otherwise do for itself, as far as a fork carries it over."""
+        self._stores.open_before_fork()
+
+    def share_sequence(self, ref: ArtifactRef) -> None:
+        """Open the sequence of a foreach for the children that will each read an item of it."""
+        try:
+            if isinstance(ref.place, ObjectPlace) and self._stores.is_open(ref.place.store):
+                self.artifacts().open_sequence(ref)
+        except (DovetailError, OSError):  # the children will say it
+            return
 
     def serializers(self) -> Any:
         """The serializers of this process."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dovetail.worker.lifeline import tie
-from dovetail.worker.wire import Kind, facts_from_plain, pack
+from dovetail.worker.wire import Kind, facts_from_plain, pack, ref_from_wire
 
 if TYPE_CHECKING:
     from dovetail.authoring.flowspec import FlowSpec
@@ -102,7 +102,10 @@ class Forker:
                 facts = facts_from_plain(message[1])
                 preload_stores(facts)
                 self._executor = Executor(self._flow_cls, self._description, facts)
+                self._executor.share_with_children()
                 gc.freeze()
+            elif kind == Kind.SEQUENCE and self._executor is not None:
+                self._executor.share_sequence(ref_from_wire(message[1]))
             elif kind == Kind.QUIT:
                 self._quitting = True
                 self._kill_all()

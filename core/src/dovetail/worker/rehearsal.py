@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import socket
 
+from dovetail.artifacts.outputs import OutputWriter, pack_layer
 from dovetail.authoring.flowspec import FlowSpec
 from dovetail.authoring.steps import step
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
-from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Resources, Scope, TaskCall
+from dovetail.interfaces.tasks import (
+    CallInputs,
+    CodeRef,
+    ForeachFrame,
+    Isolation,
+    Policy,
+    Resources,
+    Scope,
+    Sequenced,
+    TaskCall,
+)
 from dovetail.interfaces.workers import Assignment, RunFacts
 from dovetail.worker.assignments import AssignmentWriter
 from dovetail.worker.child import serve
@@ -23,7 +34,7 @@ _TIMES = 10  # CPython adapts code after eight calls
 class _Rehearsal(FlowSpec):
     @step
     def start(self):  # type: ignore[no-untyped-def]
-        self.value = 1
+        self.value = self.input
         self.next(self.end)
 
     @step
@@ -45,7 +56,10 @@ def rehearse() -> None:
         end="end",
     )
     executor = Executor(_Rehearsal, description, RunFacts(run="", flow="_Rehearsal", stores={"-": {}}))
-    message = b"".join(AssignmentWriter().write(1, Assignment(_call(), 1, True)))
+    # So small a sequence is inline in its reference: no store is touched.
+    sequence, length = OutputWriter(executor.artifacts()).write_sequence([1])
+    frame = ForeachFrame(Sequenced(ref=sequence, length=length, step="start", var=""), 0)
+    message = b"".join(AssignmentWriter().write(1, Assignment(_call(frame), 1, True)))
     for _ in range(_TIMES):
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -53,12 +67,12 @@ def rehearse() -> None:
             serve(theirs, executor, Mode.ONE, 1, bytes(NONCE_LENGTH), [])
 
 
-def _call() -> TaskCall:
+def _call(frame: ForeachFrame) -> TaskCall:
     return TaskCall(
         path="start",
         step="start",
         code=CodeRef(module=__name__, name="_Rehearsal.start", key=b""),
-        inputs=CallInputs(scope=Scope(None, b"\x92\xc4\x01\x80\xc0", b"")),
+        inputs=CallInputs(scope=Scope(None, pack_layer(b"\x80", None), b""), frames=(frame,)),
         digest=b"",
         environment="",
         resources=Resources(),

@@ -38,6 +38,24 @@ class RunStores(Mapping[str, "DataStore"]):
             assert store is not None
         return store
 
+    def is_open(self, uuid: str) -> bool:
+        """Whether a store is open already."""
+        return uuid in self._open
+
+    def open_before_fork(self) -> None:
+        """Open those stores that children may share: the built-in one for local files is paths and no more.
+
+        Of any other backend a client may hold threads, locks or connections, which no fork carries over.
+        """
+        from dovetail.interfaces.errors import DovetailError
+
+        for uuid, pin in self._pins.items():
+            if pin.get("backend") == "local":
+                try:
+                    self[uuid]
+                except (DovetailError, OSError):  # the task that needs the store says it, with its own name
+                    continue
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._pins)
 

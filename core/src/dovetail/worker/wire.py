@@ -59,6 +59,7 @@ class Kind:
     """`[mode, tasks, nonce, description, facts]`; of a process that was not forked."""
     SCOPE: Final = 21
     SEQUENCE: Final = 22
+    """`[slot, ref, length, step, var]`; to the process that forks it is `[ref]`: many children will read from it."""
     TEMPLATE: Final = 23
     JOINED: Final = 24
     RUN: Final = 25
