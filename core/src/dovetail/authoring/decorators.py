@@ -81,15 +81,16 @@ class StepDecorator:
     def __call__(self, target: Target) -> Target:
         from dovetail.authoring.flowspec import FlowSpec
 
-        if isinstance(target, type):
-            if not issubclass(target, FlowSpec):
-                raise TypeError(f"@{self.use.kind} belongs on a step or a flow class, not on {target.__name__}")
-            own = vars(target).get("_dovetail_uses", ())
-            target._dovetail_uses = (self.use, *own)
-        elif callable(target):
-            setattr(target, USES, (self.use, *getattr(target, USES, ())))
+        kind = self.use.kind
+        subject: Any = target
+        if isinstance(subject, type):
+            if not issubclass(subject, FlowSpec):
+                raise TypeError(f"@{kind} belongs on a step or a flow class, not on {subject.__name__}")
+            subject._dovetail_uses = (self.use, *vars(subject).get("_dovetail_uses", ()))
+        elif callable(subject):
+            setattr(subject, USES, (self.use, *getattr(subject, USES, ())))
         else:
-            raise TypeError(f"@{self.use.kind} belongs on a step or a flow class")
+            raise TypeError(f"@{kind} belongs on a step or a flow class")
         return target
 
 

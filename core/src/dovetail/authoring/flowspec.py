@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, ClassVar, Literal, overload
 
+    from typing_extensions import Self
+
     from dovetail.authoring.decorators import Use
 
 __all__ = ["FlowSpec"]
@@ -37,7 +39,7 @@ class FlowSpec:
         super().__init_subclass__(**kwargs)
         install_constants(cls)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if kwargs.get("use_cli", True) and _called_by_script(cls):
             cls.main()
         flow = object.__new__(cls)

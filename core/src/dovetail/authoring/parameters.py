@@ -6,6 +6,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, TypeVar, overload
 
     from dovetail.authoring.flowspec import FlowSpec
@@ -134,8 +135,46 @@ if TYPE_CHECKING:
 
     @overload
     def Parameter(
-        name: str | None = None, /, *, type: type[T], default: T = ..., required: bool | None = ..., help: str = ...
-    ) -> T: ...
+        name: str | None = None,
+        /,
+        *,
+        type: type[bool],
+        default: bool = ...,
+        required: bool | None = ...,
+        help: str = ...,
+    ) -> bool: ...
+
+    @overload
+    def Parameter(
+        name: str | None = None, /, *, type: type[int], default: int = ..., required: bool | None = ..., help: str = ...
+    ) -> int: ...
+
+    @overload
+    def Parameter(
+        name: str | None = None,
+        /,
+        *,
+        type: type[float],
+        default: float = ...,
+        required: bool | None = ...,
+        help: str = ...,
+    ) -> float: ...
+
+    @overload
+    def Parameter(
+        name: str | None = None, /, *, type: type[str], default: str = ..., required: bool | None = ..., help: str = ...
+    ) -> str: ...
+
+    @overload
+    def Parameter(
+        name: str | None = None,
+        /,
+        *,
+        type: type[list[T]],
+        default: Sequence[T] = ...,
+        required: bool | None = ...,
+        help: str = ...,
+    ) -> list[T]: ...
 
     @overload
     def Parameter(

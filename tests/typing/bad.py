@@ -1,0 +1,42 @@
+"""Each line that is marked must not type-check, and no other line may fail."""
+
+from __future__ import annotations
+
+import dovetail
+from dovetail import FlowSpec, Parameter, catch, isolation, resources, retry, step, timeout
+
+print(dovetail.stepp)  # error
+
+
+class Wrong(FlowSpec):
+    rate = Parameter(default=0.1)
+    name: int = Parameter(default="text")  # error
+    other = Parameter(defualt=1)  # error
+    typed = Parameter(type=int, default="text")  # error
+
+    @retry(tiems=3)  # error
+    @step
+    def start(self) -> None:
+        print(str.upper(self.rate))  # error
+        self.next("train")  # error
+        self.next(self.end, foreach="xs", on_error="skip")  # error
+        self.next({"a": self.end})  # error
+        self.next(self.end, self.start, foreach="xs")  # error
+        self.next(self.end, num_parallel=3)  # error
+        print(self.foreach_stack().nothing)  # error
+
+    @timeout(minutes="5")  # error
+    @resources(cpus=1)  # error
+    @isolation("forked")  # error
+    @catch(var=3)  # error
+    @step(begin=True)  # error
+    def end(self) -> None: ...
+
+
+class Right(FlowSpec):
+    @step
+    def start(self) -> None: ...
+
+
+Right().start(3)  # error
+retry(times=2)(3)  # error

@@ -1,0 +1,100 @@
+"""Everything here must type-check: with `mypy --strict`, and with pyright."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import assert_type
+
+from dovetail import (
+    FlowSpec,
+    JSONType,
+    Parameter,
+    StepDecorator,
+    catch,
+    compute,
+    current,
+    environment,
+    environment_variables,
+    isolation,
+    resources,
+    retry,
+    step,
+    timeout,
+)
+
+
+@retry
+@environment_variables(MODE="fast")
+class Digits(FlowSpec):
+    rate = Parameter(default=0.1, help="learning rate")
+    depth: int = Parameter(default=3)
+    name: str = Parameter()
+    folds = Parameter("folds", type=int)
+    sizes = Parameter(default=[1, 2])
+    grid = Parameter(type=list[float], default=[0.1])
+    limit = Parameter(type=int, default=None)
+    options = Parameter(type=JSONType, default={"a": 1})
+    NAMES = ("a", "b")
+
+    @step
+    def start(self) -> None:
+        assert_type(self.rate, float)
+        assert_type(self.depth, int)
+        assert_type(self.name, str)
+        assert_type(self.folds, int)
+        assert_type(self.sizes, list[int])
+        assert_type(self.grid, list[float])
+        assert_type(self.limit, "int | None")
+        assert_type(self.options, Any)
+        first: str = self.NAMES[0]
+        self.items = [first, 2]
+        self.next(self.train, foreach="items", on_error="collect")
+
+    @catch(var="failed")
+    @retry(times=2, on=(ValueError, "OSError"))
+    @timeout(minutes=5)
+    @resources(cpu=2, memory=1024)
+    @isolation("fork", reuse="auto")
+    @environment("uv", python="3.12")
+    @compute("kubernetes", memory=8)
+    @step
+    def train(self, scale: float = 1.0) -> float:
+        self.score = self.input * scale
+        self.next({"good": self.join, 2: self.join, None: self.start}, condition="score")
+        return scale
+
+    @step
+    def split(self) -> None:
+        self.next(self.train, self.join)
+
+    @step
+    def generated(self) -> None:
+        self.next(self.train, foreach=(n for n in range(3)))
+
+    @step(start=False)
+    def join(self, inputs: Any) -> None:
+        self.merge_artifacts(inputs, include=["score"])
+        self.next(self.end)
+
+    @step(end=True)
+    def end(self) -> None:
+        assert_type(current.step_name, "str | None")
+
+
+assert_type(Digits().train(), float)
+assert_type(Digits().index, Any)
+assert_type(Digits().foreach_stack(), "list[tuple[int, int, Any]]")
+bound: Callable[[], None] = Digits().start
+
+
+def kubernetes(*, memory: int = 4096) -> StepDecorator:
+    return StepDecorator("compute", "kubernetes", {"memory": memory})
+
+
+class Derived(Digits):
+    @kubernetes(memory=1)
+    @step
+    def start(self) -> None:
+        super().start()
