@@ -43,12 +43,12 @@ class _Step:
 class RunProgress(RunListener):
     """Prints the tasks' output on stdout, and how the run goes on stderr.
 
-    In a terminal the last line is live; elsewhere (a pipe, CI) only whole lines are written.
+    In a terminal the last line is live; elsewhere (a pipe, CI), and beside a debugger, only whole lines are written.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, live: bool = True) -> None:
         self._quiet = quiet
-        self._live = not quiet and sys.stderr.isatty()
+        self._live = live and not quiet and sys.stderr.isatty()
         self._steps: dict[str, _Step] = {}
         self._drawn = ""
         self._begun = time.monotonic()
@@ -79,15 +79,15 @@ class RunProgress(RunListener):
             step.done += 1
             step.cached += state is TaskState.CACHED
         each = step.expected <= EACH_LIMIT
-        if error is not None or (each and state is not TaskState.CACHED):
+        if error is not None or each:
             mark, colour = _MARKS[state]
             what = f" (attempt {attempt})" if attempt > 1 or state is TaskState.WAITING else ""
             why = f"  {error.type.rpartition('.')[2]}: {error.message}" if error and error.type else ""
             why = why or (f"  {error.message}" if error else "")
             caught = "  caught:" if error and state.committed else ""
-            took = human_duration(seconds) or ""
+            took = "reused" if state is TaskState.CACHED else human_duration(seconds) or ""
             self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{caught}{clean(why)}")
-        elif not each or state is TaskState.CACHED:
+        else:
             self._count(name, step)
 
     def output(self, output: Output) -> None:
@@ -114,9 +114,10 @@ class RunProgress(RunListener):
         took = human_duration(time.monotonic() - self._begun)
         cached = sum(step.cached for step in self._steps.values())
         done = sum(step.done for step in self._steps.values())
+        count = "1 task" if done == 1 else f"{done} tasks"
         reused = f", {cached} of them reused" if cached else ""
         colour = "green" if state is RunState.SUCCEEDED else "red"
-        self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {done} tasks{reused}, {took}")
+        self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {count}{reused}, {took}")
         if root_cause is not None:
             self._say_why(*root_cause)
         if state is not RunState.SUCCEEDED:

@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         debug=options.debug,
         post_mortem=options.post_mortem,
     )
-    return exit_code(start_run(settings_from(options), request, RunProgress(quiet=options.quiet)))
+    progress = RunProgress(quiet=options.quiet, live=options.debug is None and not options.post_mortem)
+    return exit_code(start_run(settings_from(options), request, progress))
 
 
 def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -> int:
