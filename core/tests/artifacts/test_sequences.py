@@ -20,7 +20,13 @@ from dovetail.artifacts.sequence_format import ENTRY_SIZE, ITEMS_PER_LEAF
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, ObjectPlace, PackPlace, RecordPlace
 from dovetail.interfaces.datastore import DataStore
-from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, StoreVersionError, UnpicklableError
+from dovetail.interfaces.errors import (
+    ArtifactGoneError,
+    CorruptDataError,
+    StoreFullError,
+    StoreVersionError,
+    UnpicklableError,
+)
 
 
 def written(artifacts: ArtifactStore, items: Any, *, inline: bool = True) -> ArtifactRef:
@@ -242,3 +248,16 @@ def test_another_value_is_no_sequence(artifacts: ArtifactStore) -> None:
     lie = ArtifactRef(digest=other.digest, size=1, serializer="sequence", place=other.place)
     with pytest.raises(CorruptDataError, match="no sequence"):
         artifacts.open_sequence(lie)
+
+
+def test_a_full_temporary_folder_is_told(plain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sequence_writer, "STREAM_FROM", 1)
+    monkeypatch.setattr(sequence_writer, "_temporary_file", lambda stack: Full())
+    with pytest.raises(StoreFullError, match="TMPDIR"):
+        written(ArtifactStore({"u": plain()}, default="u"), [1])

@@ -20,18 +20,17 @@ from dovetail.artifacts.objectfile import (
     encode_prelude,
 )
 from dovetail.artifacts.packing import JSON_ID, pack_value
+from dovetail.artifacts.sequence_format import ENTRY, IS_OBJECT, SEQUENCE_ID
 from dovetail.artifacts.serializers.json_text import json_frame
 from dovetail.interfaces.artifacts import (
     RECORD_LIMIT,
 )
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsStage
-from dovetail.interfaces.errors import AlreadyExistsError, UnpicklableError
+from dovetail.interfaces.errors import AlreadyExistsError, StoreError, StoreFullError, UnpicklableError
 
 if TYPE_CHECKING:
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.interfaces.datastore import Buffer, DataStore, Staged
-
-from dovetail.artifacts.sequence_format import ENTRY, IS_OBJECT, SEQUENCE_ID
 
 __all__ = ["STREAM_FROM", "WrittenSequence", "write_sequence"]
 
@@ -107,7 +106,7 @@ class _Spill:
             self._staged.write(data)
         else:
             assert self._file is not None
-            self._file.write(data)
+            _write(self._file, data)
         self._at += len(data)
         return at
 
@@ -126,8 +125,7 @@ class _Spill:
             return
         assert self._file is not None
         self._file.seek(0)
-        self._file.write(prelude)
-        self._file.flush()
+        _write(self._file, prelude)
         self._store.put(key, Path(self._file.name))
 
 
@@ -213,7 +211,7 @@ class _Writer:
         self._index_hasher.update(self._index)
         if self._data:
             self._spill.write(bytes(self._data))
-        self._index_file.write(self._index)
+        _write(self._index_file, self._index)
         self._data.clear()
         self._index.clear()
 
@@ -264,3 +262,19 @@ def write_sequence(artifacts: ArtifactStore, items: Iterable[Any]) -> WrittenSeq
         for item in items:
             writer.add(item)
         return writer.finish()
+
+
+def _write(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
+    """Write to a temporary file; a full disk is told as a store's would be."""
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        import errno
+        import tempfile
+
+        kind = StoreFullError if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)) else StoreError
+        raise kind(
+            f"can't write a foreach to temporary files in {tempfile.gettempdir()}: {error.strerror}",
+            hint="Free some space there, or set TMPDIR to a folder with room.",
+        ) from error

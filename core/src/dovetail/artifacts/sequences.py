@@ -20,6 +20,7 @@ from dovetail.artifacts.objectfile import (
 )
 from dovetail.artifacts.objects import open_object
 from dovetail.artifacts.packing import unpack_value
+from dovetail.artifacts.sequence_format import ENTRY, ENTRY_SIZE, IS_OBJECT, ITEMS_PER_LEAF, SEQUENCE_ID
 from dovetail.interfaces.artifacts import (
     ArtifactRef,
     InlinePlace,
@@ -33,8 +34,6 @@ from dovetail.interfaces.errors import CorruptDataError, NotFoundError
 if TYPE_CHECKING:
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.interfaces.datastore import DataStore
-
-from dovetail.artifacts.sequence_format import ENTRY, ENTRY_SIZE, IS_OBJECT, ITEMS_PER_LEAF, SEQUENCE_ID
 
 __all__ = ["SequenceReader"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from blake3 import blake3
@@ -303,15 +304,17 @@ class ArtifactStore:
         if not place.run:
             raise StoreError(f"{describe(ref, name)} has no place yet: its record is not written")
         store = self.store(place.store)
+        packed = b""
         if place.at is not None:
             key, offset, length = place.at
-            try:
+            with suppress(NotFoundError):
                 packed = store.get(key, byte_range=(offset, offset + length)).read()
-            except NotFoundError:
-                packed = b""
             if matches(ref, packed):
                 return packed
         record = find_record(store, place.run, place.path, place.call_digest, uuid=place.store)
+        if record is None and place.at is not None and packed:
+            key, offset, length = place.at
+            raise corrupt(ref, name, f"bytes {offset} to {offset + length} of {key} in {store.url} do not match it")
         if record is None:
             raise gone(ref, name, f"the task has no commit record in {store.url}")
         found = record.sequence if ref.serializer == SEQUENCE_ID else record.outputs.get(place.name)

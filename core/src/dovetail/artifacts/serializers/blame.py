@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from time import monotonic
 from types import FunctionType
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = ["UnpicklableValue", "find_culprit"]
 
 _VISITS = 2_000
 _CHILDREN = 1_000
+_SECONDS = 5.0
 
 _HINTS = (
     (("_thread.", "threading.", "asyncio.", "multiprocessing."), "Create it in the step that uses it."),
@@ -116,13 +118,13 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 def find_culprit(value: object, error: BaseException) -> UnpicklableValue:
     """Follow the failing part down until nothing inside it fails. Bounded work; user code may run."""
     where, message = "", _first_line(error)
-    visits = 0
+    visits, deadline = 0, monotonic() + _SECONDS
     seen = {id(value)}
     while not isinstance(error, RecursionError):
         try:
             for step, child in _children(value):
                 visits += 1
-                if visits > _VISITS or id(child) in seen:
+                if visits > _VISITS or monotonic() > deadline or id(child) in seen:
                     continue
                 failure = _error_of(child)
                 if failure is not None:
@@ -133,6 +135,6 @@ def find_culprit(value: object, error: BaseException) -> UnpicklableValue:
                 break
         except Exception:  # a property or method of the user's failed: what was found so far is the answer
             break
-        if visits > _VISITS:
+        if visits > _VISITS or monotonic() > deadline:
             break
     return UnpicklableValue(where=where, type=type_name(type(value)), error=message)
