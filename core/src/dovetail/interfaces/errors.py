@@ -117,7 +117,8 @@ class ValidationError(UsageError):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(str(problem) for problem in self.problems)])
+        lines = [self.message, *(str(problem) for problem in self.problems)]
+        return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
 
 
 class SettingsError(UsageError):
