@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import selectors
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dovetail.interfaces.errors import UsageError, ValidationError
-from dovetail.interfaces.workers import Described, Failed
+from dovetail.interfaces.workers import Described, Failed, Output
 from dovetail.planning.validate import validate
 
 if TYPE_CHECKING:
@@ -59,8 +60,13 @@ def find_flow_file(text: str) -> Path:
     return path
 
 
-def wait_described(group: WorkerGroup, file: str) -> FlowDescription:
+def wait_described(group: WorkerGroup, file: str, output: Callable[[Output], None] | None = None) -> FlowDescription:
     """Wait until a group has imported its flow.
+
+    Args:
+        group: The group.
+        file: The flow's file.
+        output: Told what the import prints.
 
     Raises:
         FlowImportError: It can't be imported.
@@ -70,11 +76,16 @@ def wait_described(group: WorkerGroup, file: str) -> FlowDescription:
         while True:
             wake = group.next_wake()
             selector.select(None if wake is None else max(0.0, wake - time.monotonic()))
+            flow = None
             for event in group.read():
                 if isinstance(event, Described):
-                    return event.flow
-                if isinstance(event, Failed):
+                    flow = event.flow
+                elif isinstance(event, Failed):  # also right behind the description: nobody would hear of it again
                     raise FlowImportError(file, event.error)
+                elif isinstance(event, Output) and output is not None:
+                    output(event)
+            if flow is not None:
+                return flow
 
 
 def check(flow: FlowDescription, settings: Settings) -> None:

@@ -68,12 +68,12 @@ def username() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def describe_source(session: Session) -> tuple[FlowDescription, WorkerGroup]:
+def describe_source(session: Session, listener: RunListener) -> tuple[FlowDescription, WorkerGroup]:
     """Import the flow with the flow-level compute and open the other backends meanwhile; its description."""
     group = session.open_group(session.settings.select("compute", None, None))
     session.datastore()
     session.metadata()
-    return wait_described(group, str(session.source.file)), group
+    return wait_described(group, str(session.source.file), listener.output), group
 
 
 def start_run(settings: Settings, request: RunRequest, listener: RunListener) -> RunResult:
@@ -89,7 +89,7 @@ def start_run(settings: Settings, request: RunRequest, listener: RunListener) ->
         post_mortem=request.post_mortem,
     )
     try:
-        flow, group = describe_source(session)
+        flow, group = describe_source(session, listener)
         check(flow, settings)
         given = {**parse_parameters(flow, request.argv), **request.parameters}
         values = resolve_parameters(flow, given)

@@ -85,7 +85,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
     session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
     session.adopt(opened)
     try:
-        flow, group = describe_source(session)
+        flow, group = describe_source(session, listener)
         check(flow, settings)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
         plan = plan_run(session, flow, group, debug=None)
