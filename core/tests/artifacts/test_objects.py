@@ -276,3 +276,10 @@ def test_a_read_only_or_full_store_says_so(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(StoreFullError):
         artifacts.save(BIG)
+
+
+def test_a_reference_can_not_hand_bytes_to_the_unpickler(artifacts: ArtifactStore) -> None:
+    trap = save_object(artifacts, b"cposix\nsystem\n(S'echo it was run'\ntR." + b" " * 200)
+    lie = ArtifactRef(digest=trap.digest, size=trap.size, serializer="pickle", place=trap.place)
+    with pytest.raises(CorruptDataError, match="serializer bytes, not pickle"):
+        artifacts.load(lie)

@@ -94,6 +94,20 @@ def test_a_second_value_of_a_name_wins(artifacts: ArtifactStore) -> None:
     assert msgpack.unpackb(writer.finish().table)["x"][3] == b"2"
 
 
+def test_a_record_stays_of_a_size_that_can_be_sent(artifacts: ArtifactStore) -> None:
+    writer = OutputWriter(artifacts)
+    for index in range(40):
+        writer.add(f"text{index}", str(index) * 30_000)
+        writer.add(f"blob{index}", bytes([index]) * 20_000)
+        writer.add(f"number{index}", index)
+    done = writer.finish()
+    assert 900_000 < len(done.values) <= 1 << 20
+    found = places(done.table)
+    assert found["text0"] is found["blob0"] is RecordPlace
+    assert found["text39"] is found["blob39"] is ObjectPlace
+    assert found["number39"] is InlinePlace
+
+
 def test_an_unpicklable_output_is_named(artifacts: ArtifactStore) -> None:
     with pytest.raises(UnpicklableError, match=r"artifact 'state': .*\['lock'\] is a _thread.lock"):
         OutputWriter(artifacts).add("state", {"lock": threading.Lock()})

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["OutputWriter", "Outputs", "ScopeReader", "pack_layer", "root_scope", "scope_digest"]
 
 
+SECTION_LIMIT = 1 << 20
+"""Bytes of a record's values section from which on all but inline values become objects: a record is one message to
+the driver, which holds many at a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
     """What `OutputWriter.finish` gives."""
@@ -49,7 +54,7 @@ class OutputWriter:
     """Collects the outputs of one attempt. Not thread-safe.
 
     Values of at most `INLINE_LIMIT` bytes go into the output table, of at most `RECORD_LIMIT` into the record's values
-    section, larger ones become objects at once.
+    section while that is at most `SECTION_LIMIT`, others become objects at once.
 
     Args:
         artifacts: Takes the objects.
@@ -80,7 +85,7 @@ class OutputWriter:
         if frame is None:
             return self._add_serialized(name, value)
         size = len(frame)
-        if size > RECORD_LIMIT:
+        if size > RECORD_LIMIT or self._is_full(size):
             return self._add_serialized(name, value)
         digest = simple_digest(JSON_ID, frame)
         self._rows[name] = self._place_small(digest, size, JSON_ID, frame, type(value).__name__)
@@ -158,11 +163,15 @@ class OutputWriter:
         size = sum(length for length, _ in leaves)
         if size <= RECORD_LIMIT:
             packed = pack_value(value.serializer, value.header, frames)
-            if len(packed) <= RECORD_LIMIT:
+            if len(packed) <= RECORD_LIMIT and not self._is_full(len(packed)):
                 return self._place_small(digest, size, value.serializer, packed, value.type)
         key = self._artifacts.save_frames(value.serializer, value.header, frames, leaves, digest)
         self._objects[key] = None
         return [digest, size, value.serializer, self._artifacts.default, value.type]
+
+    def _is_full(self, length: int) -> bool:
+        """Whether a value of this packed length does not go into the values section any more."""
+        return self._inline and length > INLINE_LIMIT and self._size + length > SECTION_LIMIT
 
     def _place_small(
         self, digest: bytes, size: int, serializer: str, packed: bytes, type_name: str, *, may_be_inline: bool = True

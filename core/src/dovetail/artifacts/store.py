@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from blake3 import blake3
 
 from dovetail.artifacts.checks import CORRUPT_HINT, corrupt, describe, gone, matches
-from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
+from dovetail.artifacts.identity import Leaves, frame_leaves, value_digest
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.objectfile import (
     PRELUDE_SIZE,
@@ -111,19 +111,20 @@ class ArtifactStore:
             StoreReadOnlyError: The store can't be written.
         """
         serialized = self.serializers.serialize(value)
-        digest = digest_of(serialized)
-        size = sum(memoryview(frame).nbytes for frame in serialized.frames)
+        serializer, header = serialized.serializer, serialized.header
+        frames = [memoryview(frame).cast("B") for frame in serialized.frames]
+        leaves = [frame_leaves(frame) for frame in frames]
+        digest = value_digest(serializer, header, leaves)
+        size = sum(length for length, _ in leaves)
         place: InlinePlace | ObjectPlace | None = None
         if size <= INLINE_LIMIT:
-            packed = pack_value(serialized.serializer, serialized.header, serialized.frames)
+            packed = pack_value(serializer, header, frames)
             if len(packed) <= INLINE_LIMIT:
                 place = InlinePlace(data=packed)
         if place is None:
-            self.save_object(serialized, digest)
+            self.save_frames(serializer, header, frames, leaves, digest)
             place = ObjectPlace(store=self.default)
-        return ArtifactRef(
-            digest=digest, size=size, serializer=serialized.serializer, place=place, type=serialized.type
-        )
+        return ArtifactRef(digest=digest, size=size, serializer=serializer, place=place, type=serialized.type)
 
     def save_object(self, serialized: SerializedValue, digest: bytes | None = None) -> str:
         """Store a value as an object of the default store; its key. One that is there already is reused.
@@ -356,4 +357,7 @@ def _object_header(view: memoryview, ref: ArtifactRef, what: str) -> Header:
     offset, length, crc = decode_prelude(view[:PRELUDE_SIZE], what)
     header = decode_header(view[offset : offset + length], crc, what)
     check_header(header, ref.digest, view.nbytes, what)
+    if header.serializer != ref.serializer:
+        # A reference must not be able to hand plain bytes to the unpickler.
+        raise CorruptDataError(f"{what} was written by the serializer {header.serializer}, not {ref.serializer}")
     return header
