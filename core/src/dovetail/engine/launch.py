@@ -21,6 +21,7 @@ from dovetail.engine.plan import RunPlan, plan_run
 from dovetail.engine.session import FlowSource, Session
 from dovetail.engine.tags import resolve_tags
 from dovetail.interfaces.runs import new_run_id
+from dovetail.packaging.package import build_package
 
 if TYPE_CHECKING:
     from dovetail.engine.execute import RunResult
@@ -134,7 +135,7 @@ def new_manifest(
         parameters={name: ref_to_plain(artifacts.save(value)) for name, value in values.items()},
         tags=tuple(sorted(tags)),
         system_tags=(f"python:{sys.version_info[0]}.{sys.version_info[1]}", f"user:{user}"),
-        code=plan.code,
+        code={**plan.code, **_code_package(artifacts, flow)},
         environments=plan.environments,
         plugins=plan.plugins,
         stores=plan.stores,
@@ -149,3 +150,12 @@ def new_manifest(
             "dovetail": __version__,
         },
     )
+
+
+def _code_package(artifacts: ArtifactStore, flow: FlowDescription) -> dict[str, Any]:
+    """The flow's first-party sources, stored once by content: what ran can be read, whatever became of the files."""
+    try:
+        package = build_package(flow.sources, flow.file)
+    except (OSError, ValueError) as error:  # changed or gone since it was imported: the digests remain
+        return {"missing": str(error)}
+    return {"package": ref_to_plain(artifacts.save(package.data)), "digest": package.digest, "root": package.root}
