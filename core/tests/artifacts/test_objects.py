@@ -125,7 +125,7 @@ def test_an_object_that_was_cut_short_is_written_again(artifacts: ArtifactStore,
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 3 * PAGE), max_size=6))
 def test_layout(header: bytes, sizes: list[int]) -> None:
     frames = [bytes([i + 1]) * size for i, size in enumerate(sizes)]

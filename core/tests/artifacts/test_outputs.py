@@ -297,7 +297,7 @@ def test_the_index_shows_plain_values_as_they_are(artifacts: ArtifactStore) -> N
     assert encode_index(done.table) == done.index
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=9),

@@ -65,7 +65,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(VALUES)
 def test_round_trip(value: Any) -> None:
     written = REGISTRY.serialize(value)
@@ -73,7 +73,7 @@ def test_round_trip(value: Any) -> None:
     assert REGISTRY.for_value(value).id == written.serializer
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_writing_again_gives_the_same_bytes(value: Any) -> None:
     first, second = REGISTRY.serialize(value), REGISTRY.serialize(value)
