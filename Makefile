@@ -58,11 +58,14 @@ test-all: setup
 	echo "== ran on:$$ran; failed on:$${failed:- none}"; \
 	test -z "$$failed"
 
+# All of them, also when one finds something.
 check: setup
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
-	@$(BIN)/mypy
-	@$(BIN)/pyright
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . || status=1; }; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/pyright || status=1; \
+	exit $$status
 
 bench: setup
 	@$(BIN)/python benchmarks/run.py
