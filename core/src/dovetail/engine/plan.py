@@ -13,6 +13,7 @@ from dovetail.interfaces.environment import EnvironmentSpec
 from dovetail.interfaces.errors import ValidationError
 from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import CodeRef, Isolation
+from dovetail.settings.kinds import DEFAULTS
 
 if TYPE_CHECKING:
     from dovetail.engine.session import Session
@@ -89,9 +90,11 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     datastores: dict[str, DataStore] = {}
     step_env: dict[str, Mapping[str, str]] = {}
     pinned: dict[str, Any] = {}
+    chosen: set[tuple[str, str]] = set()
     problems: list[Problem] = []
 
     def take_store(selection: Selection) -> str:
+        chosen.add((selection.kind, selection.backend))
         opened: DataStore = session.open(selection)
         uuid = open_store(opened)
         datastores[uuid] = opened
@@ -108,6 +111,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         options = settings.step_options(step, flow)
         compute = settings.select("compute", step, flow)
         environment = settings.select("environment", step, flow)
+        chosen.update((one.kind, one.backend) for one in (compute, environment))
         locked = _lock(session, environment, locked_by)
         python, env = _python(session, environment, locked)
         name = f"{compute.to_plain()!r} {locked.id}"
@@ -154,9 +158,21 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         stores=stores,
         environments=environments,
         code={"steps": {step.name: step.code_key for step in flow.steps}, "sources": dict(flow.sources)},
-        plugins={},
+        plugins=_plugins(session, chosen),
         pinned=pinned,
     )
+
+
+def _plugins(session: Session, chosen: set[tuple[str, str]]) -> dict[str, Any]:
+    """The distributions that provide what was chosen; nothing is looked up for the embedded defaults."""
+    found: dict[str, Any] = {}
+    for kind, backend in sorted(chosen):
+        if backend == DEFAULTS[kind]:
+            continue
+        for record, offer in session.settings.registry.offers(kind):
+            if offer.spec.name == backend and offer.status in ("built-in", "ready"):
+                found[record.dist] = {"version": record.version, "entry": record.entry, "target": record.target}
+    return found
 
 
 def _lock(session: Session, selection: Selection, known: dict[str, LockedEnvironment]) -> LockedEnvironment:
