@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -492,3 +495,45 @@ def _record(path: str, call: bytes, outputs: dict[str, Any] | None = None, *, at
         predecessors=[], store="",
     )  # fmt: skip
     return join_record(head, pack_body(done, reads={}, next=None, started=0.0, finished=0.0)), done.values
+
+
+WRITER = """
+import sys
+from dovetail.artifacts.fences import claim_fence
+from dovetail.artifacts.outputs import OutputWriter
+from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.segments import SegmentWriter
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.local.store import LocalStore
+store, run = LocalStore(sys.argv[1]), "r" * 26
+writer = SegmentWriter(store, run, claim_fence(store, run))
+for n in range(10**9):
+    outputs = OutputWriter(ArtifactStore({}))
+    outputs.add("x", str(n) * 300)
+    done = outputs.finish()
+    head = pack_head(path=f"a[{n}]", call_digest=b"c" * 32, code_key=b"", environment="", attempt=1,
+                     state="succeeded", predecessors=[], store="u")
+    body = pack_body(done, reads={}, next=None, started=0.0, finished=0.0)
+    writer.append([(join_record(head, body), done.values)])
+    sys.stdout.write(f"{n}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    from dovetail.local.store import LocalStore
+
+    store = LocalStore(tmp_path)
+    artifacts = ArtifactStore({"u": store})
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            for _ in range(30):
+                child.stdout.readline()
+            child.kill()
+            acknowledged = 30 + len(child.stdout.read().splitlines())
+        found = {record.path: record for record in read_records(store, "r" * 26, uuid="u")}
+        for n in range(acknowledged):
+            assert artifacts.load(found[f"a[{n}]"].outputs["x"]) == str(n) * 300
+    assert newest_fence(store, "r" * 26) == 2
+    store.close()
