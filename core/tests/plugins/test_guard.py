@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from dovetail.interfaces.compute import ComputeBackend, Job, JobHandle, LogChunk
 from dovetail.interfaces.datastore import (
     DataStore,
     DataStoreCapability,
@@ -23,7 +24,7 @@ from dovetail.interfaces.errors import (
     ThrottledError,
     UnsupportedOperationError,
 )
-from dovetail.plugins import DataStoreSpec, stats_of
+from dovetail.plugins import ComputeBackendSpec, DataStoreSpec, stats_of
 from dovetail.plugins.guard import GuardPolicy, guard, open_guarded
 
 
@@ -301,3 +302,61 @@ def test_repr_has_no_secrets():
         assert repr(wrapped) == "<guarded Store(token=***)>"
     finally:
         del type(store).__repr__
+
+
+class Cluster(ComputeBackend):
+    """Submits once it is not throttled; its watch breaks."""
+
+    def __init__(self):
+        self.script = [ThrottledError("slow")]
+        self.cursors = []
+
+    @classmethod
+    def open(cls, target, settings, ctx):
+        return cls()
+
+    def validate(self, job):
+        return []
+
+    def submit(self, jobs):
+        if self.script:
+            raise self.script.pop()
+        return [JobHandle(backend="c", id=job.key, key=job.key) for job in jobs]
+
+    def watch(self, group, *, resume=None):
+        return Watch()
+
+    def cancel(self, handle, indexes=None): ...
+
+    def logs(self, handle, index, *, after=None):
+        self.cursors.append(after)
+        for number in range(int(after or 0), 3):
+            yield LogChunk(stream="stdout", offset=number, time=0.0, data=b"x", cursor=str(number + 1))
+            if number == 1 and after is None:
+                raise BackendTimeoutError("late")
+
+
+class Watch:
+    def read(self):
+        raise ConnectionResetError("gone")
+
+    def fileno(self):
+        return None
+
+    def close(self): ...
+
+
+def test_compute():
+    clock = Clock()
+    spec = ComputeBackendSpec(name="cluster", factory="x:Y")
+    cluster = Cluster()
+    wrapped = guard(cluster, spec, policy=GuardPolicy(sleep=clock.sleep, clock=clock))
+    assert [handle.id for handle in wrapped.submit([Job(key="k", group="g", argv=("x",))])] == ["k"]
+    handle = JobHandle(backend="c", id="k", key="k")
+    assert [chunk.offset for chunk in wrapped.logs(handle, 0)] == [0, 1, 2]
+    assert cluster.cursors == [None, "2"]
+    watch = wrapped.watch("g")
+    assert watch.fileno() is None
+    with pytest.raises(BackendError, match="ConnectionResetError: gone"):
+        watch.read()
+    assert not hasattr(wrapped, "open_group")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dovetail.interfaces.errors import PluginError
+from dovetail.interfaces.problems import Problem
 from dovetail.settings.exported import exported
 
 
@@ -23,11 +26,10 @@ def test_all_problems_with_their_places(project, build):
         build.use("retry", times=-1, source="f.py:4"),
         build.use("rety", source="f.py:5"),
         build.use("timeout", seconds=5, source="f.py:6"),
-        build.use("timeout", seconds=6, source="f.py:7"),
         build.use("isolation", kind="inline", source="f.py:8"),
         flow=(build.use("datastore", "s3", source="f.py:1"),),
     )
-    problems = project.load("trian.retry.times=1", "train.retry.delay=x").check(flow)
+    problems = project.load("trian.retry.times=1", "end.retry.delay=x").check(flow)
     text = "\n".join(map(str, problems))
     for part in (
         "--set trian.retry.times=1: F has no step 'trian'",
@@ -36,7 +38,7 @@ def test_all_problems_with_their_places(project, build):
         "pip install dovetail-kubernetes",
         "f.py:5: no installed plugin provides the decorator 'rety'",
         "Did you mean 'retry'?",
-        "f.py:7: step 'train' has two decorators of the kind timeout",
+        "f.py:4: retry of step 'train': times must be 0 or more",
         "pip install dovetail-s3",
     ):
         assert part in text
@@ -49,6 +51,9 @@ def test_wrong_options_and_isolation(project, build):
     problems = project.load().check(flow)
     assert [p.message.partition(":")[0] for p in problems] == ["retry of step 'train'", "catch of step 'train'"]
     assert {(p.file, p.line) for p in problems} == {("f.py", 10)}
+    told = Problem(code="decorator-argument", message="told already", file="f.py", line=4)
+    flow = build.flow(build.use("retry", times=-1, source="f.py:4"), build.use("catch", var="a b", source="f.py:5"))
+    assert [p.line for p in project.load().check(replace(flow, problems=(told,)))] == [5]
     flow = build.flow(build.use("timeout", seconds=5), build.use("isolation", kind="thread"))
     assert codes(project.load().check(flow)) == ["timeout-needs-process"]
 

@@ -182,28 +182,29 @@ class _Guard:
                 yield item
 
 
-class _Stream:
-    """The bytes of an object while they come in, with errors mapped. Not retried: the reader has some already."""
+class _Reader:
+    """What a call returned and is read from later (the bytes of an object, a watch), with errors mapped. Not retried:
+    its reader has some already."""
 
-    def __init__(self, stream: Any, state: _Guard) -> None:
-        self._stream = stream
+    def __init__(self, inner: Any, state: _Guard) -> None:
+        self._inner = inner
         self._state = state
 
-    def read(self, size: int = -1) -> bytes:
-        return self._mapped(lambda: self._stream.read(size))  # type: ignore[no-any-return]
+    def read(self, *args: Any) -> Any:
+        return self._mapped(self._inner.read, *args)
 
-    def readinto(self, buffer: Any) -> int:
-        return self._mapped(lambda: self._stream.readinto(buffer))  # type: ignore[no-any-return]
+    def readinto(self, buffer: Any) -> Any:
+        return self._mapped(self._inner.readinto, buffer)
 
     def close(self) -> None:
-        self._stream.close()
+        self._mapped(self._inner.close)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self._inner, name)
 
-    def _mapped(self, function: Callable[[], Any]) -> Any:
+    def _mapped(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
-            return function()
+            return function(*args)
         except Exception as error:
             mapped = self._state.mapped("read", "", error)
             if mapped is error:
@@ -335,9 +336,9 @@ def _passed_method(kind: str, name: str) -> Callable[..., Any]:
         mode = rule(args, kwargs) if callable(rule) else rule
         if resume is None:
             result = state.call(name, subject, mode, lambda: inner(*args, **kwargs))
-            if name == "get" and kind == "datastore":
-                result.stream = _Stream(result.stream, state)
-            return result
+            if (kind, name) == ("datastore", "get"):
+                result.stream = _Reader(result.stream, state)
+            return _Reader(result, state) if (kind, name) == ("compute", "watch") else result
         argument, place = resume
 
         def start(last: Any) -> Iterator[Any]:

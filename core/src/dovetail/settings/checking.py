@@ -10,7 +10,7 @@ from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Isolation
 from dovetail.plugins.extensions import DecoratorSpec
 from dovetail.plugins.schema import problems_of
-from dovetail.settings.kinds import KINDS, POLICY_KINDS, STEP_KINDS
+from dovetail.settings.kinds import KINDS, POLICY_KINDS
 from dovetail.settings.merging import given_options
 
 if TYPE_CHECKING:
@@ -52,33 +52,34 @@ def _check_sets(settings: Settings, flow: FlowDescription) -> Iterable[Problem]:
 
 def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription) -> list[Problem]:
     problems: list[Problem] = []
-    seen: dict[str, DecoratorUse] = {}
+    file, line = step.file or flow.file, step.line
+    uses = {use.kind: use for use in reversed((*flow.decorators, *step.decorators))}
     for use in step.decorators:
-        problems += _check_use(settings, use, step.file or flow.file)
-        if use.kind in seen and use.kind in STEP_KINDS:
-            message = f"step {step.name!r} has two decorators of the kind {use.kind}"
-            problems.append(_at(Problem(code="duplicate-decorator", message=message, fix="Keep one of them."), use))
-        seen[use.kind] = use
-    line = step.line
-    file = step.file or flow.file
+        problems += _check_use(settings, use, file)
     for kind in KINDS:
         if kind == "metadata":
             continue
         try:
             settings.select(kind, step, flow)
         except DovetailError as error:
-            problems.append(_problem(error, seen.get(kind), file=file, line=line))
+            problems.append(_problem(error, uses.get(kind), file=file, line=line))
     try:
         options = settings.step_options(step, flow)
     except SettingsError as error:
-        problems += [_problem(SettingsError(text), file=file, line=line) for text in _split(error)]
+        told = {problem.line for problem in flow.problems if problem.code == "decorator-argument"}
+        for text in _split(error):
+            use = uses.get(text.partition(" of ")[0])
+            problem = _problem(SettingsError(text), use, file=file, line=line)
+            if use is None or problem.line not in told:  # Else whoever read the source has told it better.
+                problems.append(problem)
+        return problems
     except DovetailError:
         return problems  # The compute backend can't be found, which is told already.
-    else:
-        if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
-            message = f"step {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
-            fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
-            problems.append(Problem(code="timeout-needs-process", message=message, fix=fix, file=file, line=line))
+    if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
+        message = f"step {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
+        fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
+        problem = Problem(code="timeout-needs-process", message=message, fix=fix, file=file, line=line)
+        problems.append(_at(problem, uses["isolation"]) if "isolation" in uses else problem)
     return problems
 
 

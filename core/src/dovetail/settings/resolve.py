@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.interfaces.errors import DovetailError, PluginNotFoundError, SettingsError, UnknownNameError
+from dovetail.interfaces.errors import DovetailError, PluginError, PluginNotFoundError, SettingsError, UnknownNameError
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.plugins.given import Given
 from dovetail.plugins.registry import Registry, registry
@@ -234,10 +234,15 @@ class Settings:
 
         Raises:
             SettingsError: Options are wrong; everything that is wrong is named at once.
+            PluginError: The compute backend can't be found.
         """
         merged = {kind: self.merged(kind, step, flow, call) for kind in POLICY_KINDS}
-        compute = self.choice("compute", step, flow, call).given
-        resources = {key: value for key, value in compute.items() if key in RESOURCE_KEYS}
+        try:
+            given = self.choice("compute", step, flow, call).given
+        except PluginError:
+            options_of(merged, {}, where=f"step {step.name!r}")  # What is wrong with the policies comes first.
+            raise
+        resources = {key: value for key, value in given.items() if key in RESOURCE_KEYS}
         return options_of(merged, resources, where=f"step {step.name!r}")
 
     def merged(
