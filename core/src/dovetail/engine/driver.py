@@ -428,7 +428,7 @@ class Driver:
             columns["info"] = compact(info)
         self._journal.task(path, state, **columns)
         if outcome.objects:
-            self._journal.touched(outcome.objects)
+            self._journal.touched(outcome.objects, call.datastore)
         self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
         self._machine.committed(pending.task, written.next, written.scope)
 

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,7 @@ def execute(
             run,
             writer=writer,
             fence=ownership.fence,
-            sync=_syncer(plan.datastores.values(), store),
+            sync=_syncer(plan.datastores, plan.store),
             on_events=None if observers is None else observers.feed,
         )
         stack.callback(journal.close)
@@ -261,13 +261,17 @@ def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> Work
     return group
 
 
-def _syncer(stores: Iterable[DataStore], run_store: DataStore) -> Any:
-    """Makes keys power-durable, in whichever store they are; stores without the ability are durable by themselves."""
-    able = [store for store in {id(s): s for s in (run_store, *stores)}.values() if isinstance(store, SupportsAppend)]
+def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[str, str]]], None]:
+    """Makes keys power-durable, each in its store; stores without the ability are durable by themselves."""
 
-    def sync(keys: Iterable[str]) -> None:
-        for store in able:
-            store.sync(keys)
+    def sync(touched: set[tuple[str, str]]) -> None:
+        keys: dict[str, list[str]] = {}
+        for uuid, key in touched:
+            keys.setdefault(uuid or own, []).append(key)
+        for uuid, found in keys.items():
+            store = stores[uuid]
+            if isinstance(store, SupportsAppend):
+                store.sync(found)
 
     return sync
 

@@ -33,7 +33,8 @@ class Journal:
         run: Run id.
         writer: Unique name of this driver.
         fence: The driver's fence.
-        sync: Makes what the data store was given power-durable; called before each group is committed.
+        sync: Makes what data stores were given power-durable, as (store uuid, key); called before each group is
+            committed. The uuid is empty for the run's own store.
         on_events: Told every group once it is committed (observers), on the journal's thread.
     """
 
@@ -44,7 +45,7 @@ class Journal:
         *,
         writer: str,
         fence: int,
-        sync: Callable[[Iterable[str]], None],
+        sync: Callable[[set[tuple[str, str]]], None],
         on_events: Callable[[list[Event]], None] | None = None,
     ) -> None:
         self._provider = provider
@@ -55,7 +56,7 @@ class Journal:
         self._on_events = on_events
         self._n = 0
         self._events: list[Event] = []
-        self._touched: set[str] = set()
+        self._touched: set[tuple[str, str]] = set()
         self._begun: dict[str, tuple[int, float]] = {}
         self._told: dict[str, str] = {}  # path → state that the journal shows, while it is not final
         self._oldest: float | None = None
@@ -64,7 +65,7 @@ class Journal:
         self.foreign = False
         """Whether another writer has appended: the inbox is worth reading."""
         self._failure: BaseException | None = None
-        self._queue: queue.SimpleQueue[tuple[list[Event], set[str], threading.Event | None] | None] = (
+        self._queue: queue.SimpleQueue[tuple[list[Event], set[tuple[str, str]], threading.Event | None] | None] = (
             queue.SimpleQueue()
         )
         self._thread = threading.Thread(target=self._write, name="dovetail-journal", daemon=True)
@@ -100,9 +101,9 @@ class Journal:
         """Tell what the index shows already, when a run is continued: path → state."""
         self._told.update(states)
 
-    def touched(self, keys: Iterable[str]) -> None:
-        """Keys of the data store that must be power-durable before the present group is committed."""
-        self._touched.update(keys)
+    def touched(self, keys: Iterable[str], store: str = "") -> None:
+        """Keys that must be power-durable before the present group is committed, by default of the run's store."""
+        self._touched.update((store, key) for key in keys)
 
     # -- groups ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class Journal:
             if closing:
                 return
 
-    def _commit(self, events: list[Event], touched: set[str]) -> None:
+    def _commit(self, events: list[Event], touched: set[tuple[str, str]]) -> None:
         if touched:
             self._sync(touched)
         if events:
