@@ -60,7 +60,10 @@ class DataArtifact:
     def _of_entry(cls, task: Task, name: str, entry: Sequence[Any]) -> DataArtifact:
         """From an entry of the index (see `dovetail.artifacts.index`)."""
         self = cls.__new__(cls)
-        self._set(task, name, entry, None)
+        self.task = task
+        self.name = name
+        self._entry = entry
+        self._plain = None
         return self
 
     @classmethod

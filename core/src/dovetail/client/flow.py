@@ -174,7 +174,7 @@ def runs_in(
         kind="runs",
         flow=flow,
         tags=tags,
-        states=(state,) if isinstance(state, str) else tuple(map(str, state)),
+        states=(str(state),) if isinstance(state, str) else tuple(map(str, state)),
         user=user,
         since=_seconds(since),
         until=_seconds(until),

@@ -143,7 +143,7 @@ class Run(RunRow):
         """
         from dovetail.client.task import Task
 
-        states = (state,) if isinstance(state, str) else tuple(map(str, state))
+        states = (str(state),) if isinstance(state, str) else tuple(map(str, state))
         query = Query(kind="tasks", run=self.id, step=step, states=states, limit=limit, oldest_first=oldest_first)
         make = Task._of
         for page in task_pages(self._connection, query):

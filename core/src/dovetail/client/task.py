@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from dovetail.client.artifact import DataArtifact
 from dovetail.client.clock import aware, aware_or_none
 from dovetail.client.data import Artifacts, Data
 from dovetail.client.pages import TaskPage, single
@@ -21,7 +22,6 @@ from dovetail.interfaces.tasks import ErrorReport, Exit
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dovetail.client.artifact import DataArtifact
     from dovetail.client.attempts import Attempt
     from dovetail.client.client import Client
     from dovetail.client.logs import LogLine
@@ -171,7 +171,7 @@ class Task:
     @property
     def successful(self) -> bool:
         """Whether it was committed, in this run or in the one that it was reused from."""
-        return self.state.committed
+        return self._page.rows[self._at][1] in _COMMITTED or self.state.committed
 
     @property
     def finished(self) -> bool:
@@ -249,14 +249,17 @@ class Task:
 
     @property
     def exit(self) -> Exit | None:
-        """How the process of the last attempt ended; None where that is not on record."""
+        """How the process of the last attempt ended; None where it ended well, or that is not on record."""
         data = self.metadata.get("exit")
         return Exit(**data) if isinstance(data, dict) else None
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What else is on record: exit, origin, reason of a re-run, isolation, environment, what was caught."""
-        return dict(self._json("info") or {})
+        """What else is on record: exit, origin, reason of a re-run, isolation, what was caught."""
+        found = dict(self._json("info") or {})
+        if "exit" in found and self.state.committed and self.attempt > 1 and "caught" not in found:
+            del found["exit"]  # of an attempt before: who commits without a failure has exited well
+        return found
 
     # -- what it left ---------------------------------------------------------------------------------------------
 
@@ -276,7 +279,8 @@ class Task:
         return Artifacts(self, own=True)
 
     def __getitem__(self, name: str) -> DataArtifact:
-        return self.artifacts[name]
+        entry = self._page.outputs(self._at).get(name)
+        return self.artifacts[name] if entry is None else DataArtifact._of_entry(self, name, entry)
 
     def __contains__(self, name: object) -> bool:
         return name in self.artifacts
