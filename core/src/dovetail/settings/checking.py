@@ -68,9 +68,9 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
     except SettingsError as error:
         told = {problem.line for problem in flow.problems if problem.code == "decorator-argument"}
         for text in _split(error):
-            use = uses.get(text.partition(" of ")[0])
-            problem = _problem(SettingsError(text), use, file=file, line=line)
-            if use is None or problem.line not in told:  # Else whoever read the source has told it better.
+            cause = uses.get(text.partition(" of ")[0])
+            problem = _problem(SettingsError(text), cause, file=file, line=line)
+            if cause is None or problem.line not in told:  # Else whoever read the source has told it better.
                 problems.append(problem)
         return problems
     except DovetailError:
