@@ -294,7 +294,6 @@ class Driver:
         call = attempt.call
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
             outcome, error = self._caught(attempt, error, self._started.get(call.path)), None
-        log = self._log(call.path, attempt.number)
         number = attempt.number
         verdict = self._machine.ended(attempt, error, time.monotonic())
         if isinstance(verdict, Commit):
@@ -309,12 +308,11 @@ class Driver:
                     isolation=isolation.value,
                     exit=exit,
                     usage=usage,
-                    log=log,
                 )
             )
             return
         assert error is not None
-        self._failed(attempt, number, error, verdict, exit, usage, log)
+        self._failed(attempt, number, error, verdict, exit, usage)
 
     def returned(self, attempt: Attempt) -> None:
         """An attempt never began: it goes back, without using a try."""
@@ -348,9 +346,9 @@ class Driver:
         verdict: Retry | GiveUp,
         exit: Exit | None,
         usage: Usage | None,
-        log: tuple[str, int, int] | None,
     ) -> None:
         path, finished = attempt.call.path, time.time()
+        log = self._log(path, number)
         started = self._started.pop(path, None)
         columns: dict[str, Any] = {"attempt": number, "error": compact(error.to_plain()), "finished": finished}
         if started is not None:
@@ -397,7 +395,10 @@ class Driver:
         """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
         while self._pending:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            self._journal.touched(self._logs.flush())
+            self._journal.touched(self._logs.flush())  # once for the batch: a frame of the log holds many tasks
+            for pending in batch:
+                if pending.written is None and pending.state == "succeeded":
+                    pending.log = self._log(pending.call.path, pending.attempt)
             for written in self._committer.write(batch):
                 self._committed(written)
             self._journal.flush_if_due()
