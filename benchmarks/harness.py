@@ -9,7 +9,10 @@ A measurement is one whole command, from spawn to exit:
 * `others`: cores that processes outside of the run kept busy meanwhile. Near 0 the wall time is that of a quiet
   machine; above 0.5 trust processor seconds and ratios;
 * `pss`: the largest sampled sum of proportional set sizes over the live tree, MiB, only where asked;
-* `peak`: the largest resident set of the command's own process (of Dovetail: the driver), MiB, only where asked.
+* `peak`: the largest resident set of the command's own process (of Dovetail: the driver), MiB, only where asked;
+* `cpu_driver`, `cpu_parent`: processor seconds of the command's own process and of its busiest child (of Dovetail: the
+  warm parent, forking included), without those of their children; what is left of `cpu` is the tasks'. Only where
+  asked.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ def measure(
     cwd: Path,
     timeout: float = 900,
     pss_every: float | None = None,
-    peak_every: float | None = None,
+    watch_every: float | None = None,
 ) -> Measured:
     """Run one command and wait for it and for everything that it left behind.
 
@@ -69,7 +72,7 @@ def measure(
         cwd: Working directory.
         timeout: Seconds after which the whole tree is killed.
         pss_every: Sample the tree's proportional set size at this interval, seconds. Costs processor time.
-        peak_every: Sample the command's own peak resident set at this interval, seconds.
+        watch_every: Sample the command's own memory, and where processor time goes, at this interval, seconds.
     """
     before = set(_children().get(os.getpid(), ()))
     busy, started = _busy_seconds(), time.monotonic()
@@ -85,7 +88,7 @@ def measure(
         )
         timer = threading.Timer(timeout, _kill_tree, [process.pid])
         timer.start()
-        sampler = _Sampler(process.pid, before, pss_every, peak_every) if pss_every or peak_every else None
+        sampler = _Sampler(process.pid, before, pss_every, watch_every) if pss_every or watch_every else None
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         timer.cancel()
@@ -107,8 +110,10 @@ def measure(
     if sampler and pss_every:
         measured.numbers["pss"] = sampler.pss / 1024
         measured.numbers["processes"] = sampler.processes
-    if sampler and peak_every:
+    if sampler and watch_every:
         measured.numbers["peak"] = sampler.peak / 1024
+        measured.numbers["cpu_driver"] = sampler.cpu
+        measured.numbers["cpu_parent"] = max(sampler.cpu_of_children.values(), default=0.0)
     return measured
 
 
@@ -136,17 +141,22 @@ def descendants(root: int) -> list[int]:
 class _Sampler(threading.Thread):
     """Watches the tree of a command from a thread."""
 
-    def __init__(self, root: int, before: set[int], pss_every: float | None, peak_every: float | None) -> None:
+    def __init__(self, root: int, before: set[int], pss_every: float | None, watch_every: float | None) -> None:
         super().__init__(daemon=True)
         self._root, self._before = root, before
-        self._pss, self._interval = pss_every is not None, pss_every or peak_every or 1.0
+        self._pss, self._interval = pss_every is not None, pss_every or watch_every or 1.0
         self._done = threading.Event()
         self.pss = self.peak = self.processes = 0
+        self.cpu = 0.0
+        self.cpu_of_children: dict[int, float] = {}
         self.start()
 
     def run(self) -> None:
         while not self._done.wait(self._interval):
             self.peak = max(self.peak, _field(self._root, "status", "VmHWM:"))
+            self.cpu = max(self.cpu, _own_cpu(self._root))
+            for child in _children_of(self._root):
+                self.cpu_of_children[child] = max(self.cpu_of_children.get(child, 0.0), _own_cpu(child))
             if self._pss:
                 mine = [child for child in _children().get(os.getpid(), ()) if child not in self._before]
                 tree = [process for child in mine for process in (child, *descendants(child))]
@@ -165,6 +175,22 @@ def _field(process: int, file: str, name: str) -> int:
             if line.startswith(name):
                 return int(line.split()[1])
     return 0
+
+
+def _own_cpu(process: int) -> float:
+    """Processor seconds of a process without its children; 0 once it is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
+        line = file.read()
+        user, system = line[line.rindex(")") + 2 :].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def _children_of(process: int) -> list[int]:
+    """Children of a process's main thread; none where the kernel does not list them."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/task/{process}/children") as file:
+        return [int(child) for child in file.read().split()]
+    return []
 
 
 def _children() -> dict[int, list[int]]:

@@ -35,7 +35,7 @@ def case_help() -> list[Run]:
 
 def case_hello3() -> list[Run]:
     folder = home(US, "hello3", fresh=True)
-    return repeat(reps(10), lambda: _dovetail(folder, "run", FLOWS / "dovetail_hello.py"))
+    return repeat(reps(10), lambda: _dovetail(folder, "run", FLOWS / "dovetail_hello.py", watch_every=0.02))
 
 
 def case_chain100() -> list[Run]:
@@ -43,7 +43,7 @@ def case_chain100() -> list[Run]:
     flow = folder / "chain.py"
     text = measure([python(US), FLOWS / "chain.py", US, "100"], cwd=STATE).output
     flow.write_text(text, encoding="utf-8")
-    return repeat(reps(5), lambda: _dovetail(folder, "run", flow))
+    return repeat(reps(5), lambda: _dovetail(folder, "run", flow, watch_every=0.02))
 
 
 def _fan(folder: Path, width: int, *options: str, env: dict[str, str] | None = None, **watch: float) -> Measured:
@@ -53,6 +53,7 @@ def _fan(folder: Path, width: int, *options: str, env: dict[str, str] | None = N
 
 
 def _rate(width: int, measured: Measured) -> Run:
+    """Per task, and whose processor time it is."""
     return {
         "tasks_per_s": width / measured.numbers["wall"],
         "cpu_ms_per_task": measured.numbers["cpu"] / width * 1e3,
@@ -61,24 +62,28 @@ def _rate(width: int, measured: Measured) -> Run:
 
 def case_fan1000() -> list[Run]:
     folder = home(US, "fan1000", fresh=True)
-    return repeat(reps(5), lambda: _fan(folder, 1000), numbers=lambda run: _rate(1000, run))
+    return repeat(reps(5), lambda: _fan(folder, 1000, watch_every=0.02), numbers=lambda run: _rate(1000, run))
 
 
 def case_fan1000pandas() -> list[Run]:
     folder, env = home(US, "fan1000pandas", fresh=True), {"FAN_IMPORT": "numpy,pandas"}
-    return repeat(reps(3), lambda: _fan(folder, 1000, env=env), numbers=lambda run: _rate(1000, run))
+    return repeat(reps(3), lambda: _fan(folder, 1000, env=env, watch_every=0.02), numbers=lambda run: _rate(1000, run))
 
 
 def case_fan10000() -> list[Run]:
     folder = home(US, "fan10000", fresh=True)
-    return repeat(reps(5), lambda: _fan(folder, 10_000, *REUSE), numbers=lambda run: _rate(10_000, run))
+    return repeat(
+        reps(5),
+        lambda: _fan(folder, 10_000, *REUSE, watch_every=0.02),
+        numbers=lambda run: _rate(10_000, run),
+    )
 
 
 def case_fan100000() -> list[Run]:
     width, runs = 100_000, []
     for _ in range(reps(3)):
         folder = home(US, "fan100000", fresh=True)
-        (run,) = repeat(1, partial(_fan, folder, width, *REUSE, peak_every=0.02), warm=0)
+        (run,) = repeat(1, partial(_fan, folder, width, *REUSE, watch_every=0.02), warm=0)
         kept = disk(folder)
         run |= {
             "tasks_per_s": width / run["wall"],
