@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "install_command"]
+__all__ = ["KNOWN", "install_command", "known_names"]
 
 KNOWN = {
     "azure": "dovetail-azure",
@@ -16,9 +16,23 @@ KNOWN = {
     "uv": "dovetail-uv",
 }
 """Name of a backend, decorator or URL scheme → distribution."""
+_BY_KIND = {
+    "datastore": {"azure", "gcs", "s3"},
+    "metadata": set[str](),
+    "compute": {"batch", "container", "kubernetes"},
+    "environment": {"conda", "container", "pypi", "uv"},
+}
 
 
-def install_command(name: str) -> str | None:
-    """The command that installs what provides `name`, where that is known."""
-    dist = KNOWN.get(name)
-    return None if dist is None else f"pip install {dist}"
+def known_names(kind: str) -> set[str]:
+    """Names of a kind that a published plugin provides; for decorators all of them."""
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
+    return set(KNOWN) if kind.endswith("-decorator") else set()
+
+
+def install_command(name: str, kind: str | None = None) -> str | None:
+    """The command that installs what provides `name`, as a thing of this kind if one is given; None: not known."""
+    if name not in KNOWN or (kind is not None and name not in known_names(kind)):
+        return None
+    return f"pip install {KNOWN[name]}"

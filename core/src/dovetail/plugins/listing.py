@@ -9,7 +9,7 @@ from dovetail.plugins.discovery import running_version
 from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.loading import missing_imports, missing_message
 from dovetail.plugins.records import Offer, PluginRecord
-from dovetail.plugins.rules import PluginRules, normalised
+from dovetail.plugins.rules import PluginRules
 
 __all__ = ["records"]
 
@@ -58,8 +58,7 @@ def _rival(plugin: Plugin, spec: Spec, own: set[tuple[str, str]], plugins: Seque
     key = f"{spec.kind}:{spec.name}"
     chosen = rules.override.get(key)
     if chosen is not None:
-        mine = normalised(chosen) in (normalised(plugin.dist), normalised(plugin.entry))
-        return "" if mine else f"plugins.override gives {key} to {chosen}"
+        return "" if plugin.called(chosen) else f"plugins.override gives {key} to {chosen}"
     if (spec.kind, spec.name) in own:
         return f'{spec.name!r} is a built-in name; to replace it: override = {{"{key}" = "{plugin.dist}"}}'
     others = [other.who for other in plugins if other is not plugin and _offers(other, spec)]

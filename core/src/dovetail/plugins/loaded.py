@@ -53,6 +53,12 @@ class Plugin:
         """Distribution and version, for messages."""
         return f"{self.dist} {self.version}".strip()
 
+    def called(self, name: str) -> bool:
+        """Whether settings may call it so: by its distribution or its entry point."""
+        from dovetail.plugins.rules import normalised
+
+        return normalised(name) in (normalised(self.dist), normalised(self.entry))
+
     def fail(self, status: PluginStatus, reason: str, traceback: str = "") -> None:
         """Nothing of this plugin is used."""
         self.status, self.reason, self.traceback = status, reason, traceback

@@ -7,18 +7,10 @@ nor pluggy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
 
-from dovetail.interfaces.errors import (
-    PluginBlockedError,
-    PluginConflictError,
-    PluginError,
-    PluginIncompatibleError,
-    PluginLoadError,
-    PluginNotFoundError,
-)
+from dovetail.interfaces.errors import PluginConflictError, PluginError, PluginLoadError, PluginNotFoundError
 from dovetail.plugins.descriptors import (
     BackendSpec,
     ComputeBackendSpec,
@@ -29,7 +21,7 @@ from dovetail.plugins.descriptors import (
     Spec,
 )
 from dovetail.plugins.loaded import Plugin
-from dovetail.plugins.rules import PluginRules, normalised
+from dovetail.plugins.rules import PluginRules
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -90,17 +82,19 @@ class Registry:
             if (spec.kind, spec.name) == (kind, name)
         ]
         if chosen is not None:
-            offers = [pair for pair in offers if _is(pair[0], chosen)]
+            offers = [pair for pair in offers if pair[0].called(chosen)]
             if not offers:
                 raise PluginConflictError(
                     f'plugins.override says "{kind}:{name}" = "{chosen}", but no plugin {chosen!r} in use offers it',
                     hint="dovetail plugins list shows what is installed.",
                 )
-        if len(offers) > 1:
-            raise PluginConflictError(_conflict(kind, name, offers), hint=_override(kind, name, offers))
-        if offers:
+        if len(offers) == 1:
             return offers[0][1]
-        raise self._not_found(kind, name, asker)
+        from dovetail.plugins import absent
+
+        if offers:
+            raise absent.conflict(kind, name, offers)
+        raise absent.not_found(self, self._third(), kind, name, asker)
 
     def datastore(self, name: str) -> DataStoreSpec:
         """Descriptor of a data store; see `spec`."""
@@ -137,17 +131,15 @@ class Registry:
             (plugin, spec)
             for plugin in self._third()
             for spec in plugin.specs
-            if isinstance(spec, DataStoreSpec) and scheme in spec.schemes and (chosen is None or _is(plugin, chosen))
+            if isinstance(spec, DataStoreSpec) and scheme in spec.schemes and (chosen is None or plugin.called(chosen))
         ]
-        if len(offers) > 1 and len({(spec.name, id(plugin)) for plugin, spec in offers}) > 1:
-            who = " and ".join(plugin.who for plugin, _ in offers)
-            choice = f'[tool.dovetail.plugins] override = {{"scheme:{scheme}" = "{offers[0][0].dist}"}}'
-            raise PluginConflictError(
-                f"URLs that begin with {scheme}:// are offered by {who}", hint=f"Choose: {choice}"
-            )
-        if not offers:
-            raise self._not_found("datastore", scheme, "", url=True)
-        return offers[0][1]
+        if len({(spec.name, id(plugin)) for plugin, spec in offers}) == 1:
+            return offers[0][1]
+        from dovetail.plugins import absent
+
+        if offers:
+            raise absent.scheme_conflict(scheme, offers)
+        raise absent.not_found(self, self._third(), "datastore", scheme, "", url=True)
 
     def find(self, kind: str, name: str) -> Spec | None:
         """As `spec`, but None where nothing provides the name; conflicts and broken plugins still raise."""
@@ -317,61 +309,6 @@ class Registry:
             impls = reversed(getattr(self._manager.hook, hook).get_hookimpls())
             found += [(dists[impl.plugin_name], hook, impl.function, tuple(impl.argnames)) for impl in impls]
         return found
-
-    # -- messages ---------------------------------------------------------------------------------------------
-
-    def _not_found(self, kind: str, name: str, asker: str, *, url: bool = False) -> PluginError:
-        from dovetail.plugins.known import KNOWN, install_command
-        from dovetail.plugins.suggest import nearest
-
-        thing = f"URLs that begin with {name}://" if url else f"{kind} {name!r}"
-        if (problem := self._unusable(name, thing)) is not None:
-            return problem
-        message = f"no installed plugin provides {thing}"
-        if asker:
-            message = f"{asker} asks for {thing}, which no installed plugin provides"
-        if command := install_command(name):
-            return PluginNotFoundError(message, hint=f"It is provided by {KNOWN[name]} (not installed): {command}")
-        names = set(self.names(kind)) if not url else set()
-        if url:
-            names = {scheme for spec in self.specs(kind) if isinstance(spec, DataStoreSpec) for scheme in spec.schemes}
-        near = nearest(name, names | set(KNOWN))
-        if near is None:
-            return PluginNotFoundError(message, hint=f"There are: {', '.join(sorted(names)) or 'none'}.")
-        command = None if near in names else install_command(near)
-        extra = f" It is provided by {KNOWN[near]} (not installed): {command}" if command else ""
-        return PluginNotFoundError(message, hint=f"Did you mean {near!r}?{extra}")
-
-    def _unusable(self, name: str, thing: str) -> PluginError | None:
-        """The error of a plugin that can't be used and, by its name, seems to provide what was asked for."""
-        wanted = normalised(name)
-        for plugin in self._third() if self.rules.mode != "off" else ():
-            if wanted not in (normalised(plugin.entry), normalised(plugin.dist).removeprefix("dovetail-")):
-                continue
-            text = f"{thing} seems to be provided by {plugin.who}, which is {plugin.status}: {plugin.reason}"
-            if plugin.status in ("blocked", "not-allowed"):
-                return PluginBlockedError(text)
-            if plugin.status == "incompatible":
-                return PluginIncompatibleError(text, hint=f"pip install --upgrade dovetail {plugin.dist}")
-            if plugin.status == "broken":
-                return PluginLoadError(text, hint=f"dovetail plugins show {plugin.dist}")
-        if self.rules.mode == "off":
-            from dovetail.plugins.known import KNOWN
-
-            return PluginBlockedError(f"{thing} needs a plugin, and plugins are off") if name in KNOWN else None
-        return None
-
-
-def _is(plugin: Plugin, name: str) -> bool:
-    return normalised(name) in (normalised(plugin.dist), normalised(plugin.entry))
-
-
-def _conflict(kind: str, name: str, offers: Sequence[tuple[Plugin, Spec]]) -> str:
-    return f"{kind} {name!r} is provided by {' and '.join(plugin.who for plugin, _ in offers)}"
-
-
-def _override(kind: str, name: str, offers: Sequence[tuple[Plugin, Spec]]) -> str:
-    return f'Choose one: [tool.dovetail.plugins] override = {{"{kind}:{name}" = "{offers[0][0].dist}"}}'
 
 
 _current: Registry | None = None
