@@ -67,7 +67,7 @@ def test_what_a_flow_file_imports_loads_this_and_no_more() -> None:
 
 
 def test_decorators_and_parameters_load_this_and_no_more() -> None:
-    more = {"dovetail.authoring.current", "dovetail.authoring.decorators", "dovetail.authoring.parameters"}
+    more = {f"dovetail.authoring.{name}" for name in ("current", "decorators", "parameters", "uses")}
     names = "FlowSpec, Parameter, catch, current, resources, retry, step, timeout"
     assert loaded_by(f"from dovetail import {names}") == AUTHORING | more
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from dovetail.authoring.current import current
     from dovetail.authoring.decorators import (
-        StepDecorator,
         catch,
         compute,
         datastore,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
+    from dovetail.authoring.uses import StepDecorator
     from dovetail.client import (
         Client,
         DataArtifact,
@@ -99,7 +99,7 @@ _HOMES = {
     "Parameter": "dovetail.authoring.parameters",
     "Run": "dovetail.client",
     "Step": "dovetail.client",
-    "StepDecorator": "dovetail.authoring.decorators",
+    "StepDecorator": "dovetail.authoring.uses",
     "Task": "dovetail.client",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",

@@ -20,7 +20,7 @@ from dovetail import (
     step,
     timeout,
 )
-from dovetail.authoring.decorators import uses_of
+from dovetail.authoring.uses import uses_of
 
 
 def use(decorator):
@@ -88,6 +88,8 @@ def test_options_are_kept_as_given(made, kind, name, options) -> None:
         (lambda: environment_variables(A=None), "A is a NoneType", "str"),
         (lambda: environment(), "needs the name of an environment builder", "environment_variables"),
         (lambda: environment("uv", vars={"A": "1"}), "has a name and vars=", "environment_variables"),
+        (lambda: compute(memory=1), "@compute needs a name first, not None", "local"),
+        (lambda: datastore, "@datastore needs a name first, not None", "local"),
         (lambda: compute(3), "@compute needs a name first, not 3", "local"),
         (lambda: compute("local", hook=object()), "hook= can't be written as JSON", "plain data"),
         (lambda: isolation("forked"), "'forked' is no kind of isolation", "auto, fork, spawn, thread, inline"),

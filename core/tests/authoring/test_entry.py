@@ -45,6 +45,7 @@ def run_script(tmp_path, text: str, *args: str, options: tuple[str, ...] = ()) -
     [
         (["run", "--alpha", "1"], ["run", "FILE", "--alpha", "1"]),
         (["--profile=x", "run"], ["run", "FILE", "--profile=x"]),
+        (["config", "show"], ["config", "show"]),
         ([], ["--help"]),
         (["--help"], ["--help"]),
     ],

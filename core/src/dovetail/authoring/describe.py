@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring import constants as _constants
-from dovetail.authoring.decorators import Use, uses_of
 from dovetail.authoring.flowspec import FlowSpec
 from dovetail.authoring.parameter_reading import read_parameters
 from dovetail.authoring.parameters import ParameterAttribute
@@ -15,6 +14,7 @@ from dovetail.authoring.reserved import ATTRIBUTES, STEPS
 from dovetail.authoring.source import code_of, display_path, function_node
 from dovetail.authoring.step_reading import StepReader
 from dovetail.authoring.steps import mark_of
+from dovetail.authoring.uses import Use, uses_of
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.interfaces.problems import Problem
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "main"]
 
+FLOWLESS = frozenset({"config", "metadata-rebuild", "plugins"})
+"""Verbs that have nothing to do with a flow."""
+
 
 def main(flow_cls: type[FlowSpec], argv: Sequence[str] | None = None) -> NoReturn:
     """Replace this process by `dovetail VERB FILE ...`; see `FlowSpec.main`."""
@@ -32,6 +35,8 @@ def command(flow_cls: type[FlowSpec], argv: list[str]) -> list[str]:
     verb = next((n for n, arg in enumerate(argv) if not arg.startswith("-")), None)
     if verb is None:
         return [*base, *(argv or ["--help"])]
+    if argv[verb] in FLOWLESS:
+        return [*base, *argv]
     # Options before the verb, as in `python flow.py --profile=x run`, are the verb's own.
     return [*base, argv[verb], _file_of(flow_cls), *argv[:verb], *argv[verb + 1 :]]
 

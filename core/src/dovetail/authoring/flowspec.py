@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from dovetail.authoring.decorators import Use
+    from dovetail.authoring.uses import Use
 
 __all__ = ["FlowSpec"]
 
