@@ -99,6 +99,7 @@ class SeedRun:
         user: str = "ada",
         origin: str | None = None,
         hold: bool = True,
+        stores: Mapping[str, Any] | None = None,
     ) -> None:
         self.seed = seed
         self.flow = flow
@@ -121,7 +122,7 @@ class SeedRun:
             parameters={name: ref_to_plain(ref) for name, ref in refs.items()},
             tags=tuple(sorted(tags)),
             system_tags=(f"user:{user}",),
-            stores={seed.uuid: seed.pinned},
+            stores={seed.uuid: seed.pinned, **(stores or {})},
             origin=origin,
             info={"file": flow.file, "start": flow.start, "end": flow.end, "store": seed.uuid},
         )
@@ -174,9 +175,10 @@ class SeedRun:
         caught: ErrorReport | None = None,
         took: float = 0.5,
         log: Sequence[tuple[str, str]] = (),
+        artifacts: ArtifactStore | None = None,
     ) -> None:
         """Commit a task."""
-        writer = OutputWriter(self.seed.artifacts)
+        writer = OutputWriter(artifacts or self.seed.artifacts, inline=artifacts is None)
         for name, value in (outputs or {}).items():
             writer.add(name, value)
         written = writer.finish()

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from seed import Seed, SeedRun, error, foreach, linear, trained
 
 from dovetail.client import Client
-from dovetail.interfaces.errors import ArtifactGoneError, UnknownNameError, UsageError
+from dovetail.interfaces.errors import ArtifactGoneError, StoreError, UnknownNameError, UsageError
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
+from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import TaskState
 from dovetail.interfaces.tasks import Exit
 
@@ -409,3 +412,60 @@ def test_a_path_with_children_is_no_ancestor(seed: Seed, client: Client) -> None
     assert run.task("start/fit").data.y == 2
     assert client.get(f"{made.id}/start/fit").pathspec == f"TrainFlow/{made.id}/start/fit"
     assert client.get(f"{made.id}/start/fit/y").pathspec == f"TrainFlow/{made.id}/start/fit/y"
+
+
+def test_values_of_a_step_with_a_data_store_of_its_own(seed: Seed, client: Client, tmp_path: Path) -> None:
+    from dovetail.artifacts.manifest import open_store
+    from dovetail.artifacts.store import ArtifactStore
+    from dovetail.plugins import open_backend
+
+    pinned = {"instance": "archive", "backend": "local", "target": str(tmp_path / "archive"), "settings": {}}
+    other = open_backend("datastore", pinned, home=seed.home)
+    uuid = open_store(other)
+    apart = ArtifactStore({uuid: other}, default=uuid)
+    made = seed.run(linear("start", "end"), stores={uuid: pinned})
+    made.task("start", {"small": 1, "odd": {1, 2}, "big": BIG}, targets=["end"], artifacts=apart)
+    made.end()
+    task = client.task(f"{made.id}/start")
+    assert (task.data.small, task.data.odd, task.data.big) == (1, {1, 2}, BIG)
+    assert not task["small"].is_inline
+    assert task["small"].size == 1
+    other.close()
+    (tmp_path / "archive").rename(tmp_path / "moved")
+    with Client(seed.home, namespace=None) as fresh, pytest.raises(StoreError, match="is needed, but"):
+        _ = fresh.task(f"{made.id}/start").data.big
+
+
+def test_safe_clients_load_no_pickles(seed: Seed) -> None:
+    made = seed.run(linear("start", "end"))
+    made.task("start", {"plain": [1] * 100, "odd": {1, 2}})
+    made.end()
+    with Client(seed.home, namespace=None, safe=True) as client:
+        task = client.task(f"{made.id}/start")
+        assert task.data.plain == [1] * 100
+        with pytest.raises(StoreError, match="only safe formats"):
+            _ = task.data.odd
+
+
+def test_a_task_that_just_began_is_waited_for(seed: Seed, client: Client) -> None:
+    made = seed.run(linear("start", "end"))
+    made.flush()
+    made.begin("start")
+    late = threading.Timer(0.05, made.flush)
+    late.start()
+    assert client.task(f"{made.id}/start").path == "start"
+    late.join()
+    made.stop()
+
+
+def test_another_process_opens_its_own(seed: Seed, client: Client) -> None:
+    made = trained(seed)
+    run = client.run(made.id)
+    assert run.data.total == 5
+    connection = client._connection
+    provider = connection.provider
+    connection._pid -= 1  # as after a fork
+    assert run["train"].values("y") == [0, 1, 4]
+    assert connection.provider is not provider
+    assert provider.query(Query(kind="runs")).rows  # the parent's is not closed by its fork
+    provider.close()

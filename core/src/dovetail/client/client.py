@@ -44,6 +44,7 @@ class Client:
             another one is found where its metadata says.
         namespace: Lists only the runs of this namespace, None: of all; by default of the one that
             `dovetail.client.namespace()` sets for the process.
+        safe: Refuse values whose loading can run code, as that of a pickle can.
         provider: An open metadata provider instead of the configured one. Objects can't be pickled then.
         stores: Open data stores by uuid instead of the configured ones.
     """
@@ -57,6 +58,7 @@ class Client:
         metadata: str | None = None,
         datastore: str | None = None,
         namespace: str | EllipsisType | None = ...,
+        safe: bool = False,
         provider: MetadataProvider | None = None,
         stores: Mapping[str, DataStore] | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Client:
             metadata=metadata,
             datastore=datastore,
             namespace=namespace,
+            safe=safe,
             provider=provider,
             stores=stores,
         )

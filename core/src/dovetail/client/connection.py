@@ -33,6 +33,7 @@ class Connection:
         metadata: Instance of the metadata provider; None: what settings say.
         datastore: Instance or URL of the data store; None: what settings say.
         namespace: What is listed; `...`: the namespace of the process.
+        safe: Whether values are refused whose loading can run code.
         provider: An open provider, in place of the one that settings select. Such a connection can't be pickled.
         stores: Open data stores by uuid, in place of those that settings and runs name.
     """
@@ -46,6 +47,7 @@ class Connection:
         metadata: str | None = None,
         datastore: str | None = None,
         namespace: str | EllipsisType | None = ...,
+        safe: bool = False,
         provider: MetadataProvider | None = None,
         stores: Mapping[str, DataStore] | None = None,
     ) -> None:
@@ -55,6 +57,8 @@ class Connection:
         self._metadata = metadata
         self._datastore = datastore
         self._namespace = namespace
+        self.safe = safe
+        """Whether values are refused whose loading can run code."""
         self._given_provider = provider
         self._given_stores = stores
         self._forget()
@@ -77,7 +81,7 @@ class Connection:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._given_provider is not None or self._given_stores is not None:
             raise TypeError("a client over open backends can't be pickled; make it with home= instead")
-        args = (self._home, self._profile, self._cwd, self._metadata, self._datastore, self._namespace)
+        args = (self._home, self._profile, self._cwd, self._metadata, self._datastore, self._namespace, self.safe)
         return _unpickled, args
 
     def close(self) -> None:
@@ -273,8 +277,11 @@ def _unpickled(
     metadata: str | None,
     datastore: str | None,
     namespace: str | EllipsisType | None,
+    safe: bool,
 ) -> Connection:
-    return Connection(home=home, profile=profile, cwd=cwd, metadata=metadata, datastore=datastore, namespace=namespace)
+    return Connection(
+        home=home, profile=profile, cwd=cwd, metadata=metadata, datastore=datastore, namespace=namespace, safe=safe
+    )
 
 
 _defaults: dict[tuple[Any, ...], Connection] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from dovetail.client.pages import NARROW, TaskPage
@@ -9,6 +10,7 @@ from dovetail.client.unknown import unknown
 from dovetail.interfaces.errors import UnknownNameError, UsageError
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.paths import Node, parse_path, step_of
+from dovetail.interfaces.states import RunState
 
 if TYPE_CHECKING:
     from dovetail.client.run import Run
@@ -18,6 +20,8 @@ __all__ = ["find_task", "task_at"]
 
 _NAMED = 5
 """How many candidates an error names."""
+_BEHIND = 0.25
+"""Seconds that are given to a task that has begun to appear in the journal; 0.02 is its drivers' aim."""
 _COMPARED = 200
 """Of how many paths the near ones are looked for; comparing takes 20 µs each."""
 
@@ -57,10 +61,26 @@ def find_task(run: Run, text: str, *, step: str | None = None) -> Task:
         found = task_at(run, paths[0])
         if found is not None:
             return found
+    if not paths:
+        found = _just_begun(run, text)
+        if found is not None:
+            return found
     if paths:
         named = ", ".join(paths[:_NAMED]) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
         raise UsageError(f"{text!r} fits {len(paths)} tasks of run {run.pathspec}: {named}", hint="Name one of them.")
     raise _unknown(run, text)
+
+
+def _just_begun(run: Run, path: str) -> Task | None:
+    """A task of a run that goes on: the journal is behind it by a fraction of a second, as for a task that asks for
+    itself."""
+    until = time.monotonic() + _BEHIND
+    while run.state is RunState.RUNNING and time.monotonic() < until:
+        time.sleep(_BEHIND / 10)
+        found = task_at(run, path)
+        if found is not None:
+            return found
+    return None
 
 
 def _paths(run: Run, step: str) -> list[str]:

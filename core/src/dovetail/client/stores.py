@@ -65,7 +65,7 @@ def artifact_store(run: Run) -> ArtifactStore:
         from dovetail.artifacts.store import ArtifactStore
 
         run._cache["artifacts"] = ArtifactStore(
-            RunStores(run), run._connection.serializers(), default=run_store(run)[0]
+            RunStores(run), run._connection.serializers(), default=run_store(run)[0], safe=run._connection.safe
         )
     found: ArtifactStore = run._cache["artifacts"]
     return found
