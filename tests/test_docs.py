@@ -12,6 +12,8 @@ How a block is read (the pages look the same on a code host and in the built sit
 * ```` ```toml ```` and ```` ```json ````: must parse.
 * `<!-- exit 1 -->` on the line before a block: its exit status, instead of 0.
 * `<!-- not run: why -->` on the line before a block: it is shown only, and says why.
+
+`python tests/test_docs.py PAGE...` runs pages and writes what their blocks print now into them.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,21 +127,20 @@ def run(block: Block, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_blocks_run(page: Path, tmp_path: Path) -> None:
+def outputs(text: str, folder: Path) -> Iterator[tuple[Block, str]]:
+    """Run a page in a folder; every block of expected output, with what was printed."""
     printed: str | None = None
-    for block in blocks_of(page.read_text(encoding="utf-8")):
+    for block in blocks_of(text):
         if block.shown_only:
             printed = None
         elif block.title:
-            (tmp_path / block.title).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / block.title).write_text(block.body, encoding="utf-8")
+            (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.title).write_text(block.body, encoding="utf-8")
         elif block.language in ("bash", "python"):
-            printed = run(block, tmp_path)
+            printed = run(block, folder)
         elif block.language == "text":
             if printed is not None:
-                fine = matches(normalised(block.body), normalised(printed))
-                assert fine, f"line {block.line}: expected\n{block.body}\nprinted\n{printed}"
+                yield block, printed
             printed = None
         elif block.language == "toml":
             tomllib.loads(block.body)
@@ -145,6 +148,27 @@ def test_code_blocks_run(page: Path, tmp_path: Path) -> None:
             json.loads(block.body)
         else:
             pytest.fail(f"line {block.line}: blocks of {block.language} can't be run; mark it as not run, and say why")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_blocks_run(page: Path, tmp_path: Path) -> None:
+    for block, printed in outputs(page.read_text(encoding="utf-8"), tmp_path):
+        fine = matches(normalised(block.body), normalised(printed))
+        assert fine, f"line {block.line}: expected\n{block.body}\nprinted\n{printed}"
+
+
+def rewrite(page: Path) -> None:
+    """Put what a page's blocks print now into it, all of it where anything differs, so that ids agree."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        found = [
+            (block.body, printed.rstrip().replace(folder, "/home/ada/flows") + "\n")
+            for block, printed in outputs(text, Path(folder))
+        ]
+    if not all(matches(normalised(old), normalised(new)) for old, new in found):
+        for old, new in found:
+            text = text.replace(old, new, 1)
+        page.write_text(text, encoding="utf-8")
 
 
 def test_the_site_builds(tmp_path: Path) -> None:
@@ -184,3 +208,8 @@ def test_how_blocks_are_read() -> None:
         (14, "bash", None, "echo\n", False, 0),
         (18, "bash", None, "kubectl\n", True, 0),
     ]
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        rewrite(Path(name))
