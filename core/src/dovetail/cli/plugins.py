@@ -80,7 +80,7 @@ def _list(records: Sequence[PluginRecord], kind: str | None, *, as_json: bool) -
         rows += [_offer_row(record, offer) for offer in record.offers if kind in (None, offer.spec.kind)]
         if not record.offers and kind is None:
             status = record.status
-            note = record.reason or f"hooks {', '.join(record.hooks)}"
+            note = record.reason or f"hooks: {', '.join(record.hooks) or 'none'}"
             rows.append((record.entry, "-", record.version, "-", status, record.dist, note))
     output.table(("NAME", "KIND", "VERSION", "API", "STATUS", "FROM", ""), rows, colours={"STATUS": _COLOURS})
     broken = [record.dist for record in records if record.status == "broken"]

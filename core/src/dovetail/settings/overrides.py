@@ -1,17 +1,14 @@
-"""`--set` and `--with` of the command line."""
+"""`--set` of the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from dovetail.interfaces.errors import SettingsError
-from dovetail.interfaces.flow import DecoratorUse
 from dovetail.plugins.given import Given
 from dovetail.settings.kinds import POLICY_KINDS, STEP_KINDS
 from dovetail.settings.layers import Layer, tree_of
 
-__all__ = ["SetOverride", "parse_set", "parse_with", "split_options", "with_use"]
+__all__ = ["SetOverride", "parse_set"]
 
 
 class SetOverride:
@@ -64,46 +61,3 @@ def parse_set(
     if items:
         layer = Layer(name="--set", rank="set", tree=tree_of(items, where="--set"), text=True, sources=sources)
     return tuple(steps), layer, tuple(problems)
-
-
-def parse_with(text: str) -> tuple[str, dict[str, Any], str]:
-    """`NAME[:key=value,...]` as name, options, and a first bare word (`compute:kubernetes,cpu=4`)."""
-    name, _, rest = text.partition(":")
-    options: dict[str, Any] = {}
-    bare = ""
-    for number, part in enumerate(split_options(rest)):
-        key, equals, value = part.partition("=")
-        if equals and key.strip():
-            options[key.strip()] = value.strip()
-        elif number == 0 and part.strip():
-            bare = part.strip()
-        else:
-            raise SettingsError(f"--with {text}: {part!r} is not of the form key=value")
-    if not name.strip():
-        raise SettingsError(f"--with {text}: the name is missing", hint="Write --with retry:times=2")
-    return name.strip(), options, bare
-
-
-def split_options(text: str) -> list[str]:
-    """Parts between commas, those inside brackets and quotes left alone."""
-    parts: list[str] = []
-    depth, quote, begin = 0, "", 0
-    for place, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "[{(":
-            depth += 1
-        elif char in ")}]":
-            depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(text[begin:place])
-            begin = place + 1
-    parts.append(text[begin:])
-    return [part for part in parts if part.strip()]
-
-
-def with_use(kind: str, name: str, options: dict[str, Any], text: str) -> DecoratorUse:
-    """A `--with` as a decorator; `is_text` knows it by its source."""
-    return DecoratorUse(kind=kind, name=name, options=options, source=f"--with {text}")

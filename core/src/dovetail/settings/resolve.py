@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.interfaces.errors import DovetailError, PluginError, PluginNotFoundError, SettingsError, UnknownNameError
+from dovetail.interfaces.errors import PluginError
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.plugins.given import Given
 from dovetail.plugins.registry import Registry, registry
 from dovetail.settings.choice import Choice, Claim, choose, instances
 from dovetail.settings.core import CoreSettings
 from dovetail.settings.home import find_home
-from dovetail.settings.kinds import DEFAULTS, KINDS, POLICY_KINDS, RESOURCE_KEYS, same_key
+from dovetail.settings.kinds import DEFAULTS, POLICY_KINDS, RESOURCE_KEYS
 from dovetail.settings.layers import Layer, environment_layer, file_layers
 from dovetail.settings.merging import Merged, given_options, merge
 from dovetail.settings.reading import SECTIONS, read_core
@@ -276,48 +276,13 @@ class Settings:
             UsageError, PluginError: One of them means nothing.
         """
         if self._with is None:
-            self._with = tuple(self._with_use(text) for text in self._with_texts)
+            if not self._with_texts:
+                self._with = ()
+            else:
+                from dovetail.settings.attaching import attach
+
+                self._with = tuple(attach(text, self.registry, self.layers) for text in self._with_texts)
         return self._with
-
-    def _with_use(self, text: str) -> DecoratorUse:
-        from dovetail.plugins.extensions import DecoratorSpec
-        from dovetail.settings.overrides import parse_with, with_use
-
-        name, options, bare = parse_with(text)
-        plain = name.replace("-", "_")
-        if plain in POLICY_KINDS or (plain in KINDS and plain != "metadata"):
-            if plain in POLICY_KINDS:
-                if bare:
-                    raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
-                return with_use(plain, plain, options, text)
-            chosen = bare or options.pop("name", "")
-            if not chosen:
-                raise SettingsError(f"--with {text}: which {plain}?", hint=f"Write --with {plain}:NAME")
-            return with_use(plain, chosen, options, text)
-        if bare:
-            raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
-        decorator = self.registry.find("step-decorator", name)
-        if isinstance(decorator, DecoratorSpec):
-            if decorator.chooses:
-                return with_use(decorator.chooses, decorator.backend or decorator.name, options, text)
-            return with_use(decorator.name, decorator.name, options, text)
-        for kind in ("compute", "environment", "datastore"):
-            if any(same_key(name, known) for known in self.instances(kind)) or self.registry.find(kind, name):
-                return with_use(kind, name, options, text)
-        raise self._unknown_with(name, text)
-
-    def _unknown_with(self, name: str, text: str) -> DovetailError:
-        from dovetail.plugins.known import KNOWN, install_command
-        from dovetail.plugins.suggest import nearest
-
-        if command := install_command(name):
-            return PluginNotFoundError(f"--with {text}: {name!r} is not installed", hint=command)
-        known = {*POLICY_KINDS, *self.registry.names("step-decorator"), *KNOWN}
-        for kind in ("compute", "environment", "datastore"):
-            known |= {kind, *self.instances(kind), *self.registry.names(kind)}
-        near = nearest(name, known)
-        hint = f"Did you mean {near!r}?" if near else "dovetail plugins list shows what there is."
-        return UnknownNameError(f"--with {text}: there is no decorator or backend {name!r}", hint=hint)
 
     # -- checks and explanations ------------------------------------------------------------------------------
 
