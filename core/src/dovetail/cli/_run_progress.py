@@ -20,6 +20,8 @@ __all__ = ["RunProgress"]
 
 EACH_LIMIT = 20
 """Steps with more tasks are told as a count, not task by task."""
+REASONS_EACH = 5
+"""For how many tasks of a step it is told, one by one, why they run."""
 COUNT_SECONDS = 2.0
 """Without a terminal, how often a wide step's count is printed."""
 
@@ -52,6 +54,7 @@ class RunProgress(RunListener):
         self._steps: dict[str, _Step] = {}
         self._drawn = ""
         self._begun = time.monotonic()
+        self._reasons: dict[tuple[str, str], int] = {}
         self._partial: dict[tuple[str, str], bytes] = {}
         self.run = ""
 
@@ -90,6 +93,12 @@ class RunProgress(RunListener):
         else:
             self._count(name, step)
 
+    def not_reused(self, path: str, reason: str) -> None:
+        key = (step_of(path), reason)
+        count = self._reasons[key] = self._reasons.get(key, 0) + 1
+        if count <= REASONS_EACH:
+            self.note(f"{path} runs: {reason}")
+
     def output(self, output: Output) -> None:
         """Whole lines, each with the task that wrote it."""
         key = (output.path, output.stream)
@@ -111,6 +120,9 @@ class RunProgress(RunListener):
             if not self._quiet:
                 self._print(path, stream, [rest])
         self._erase()
+        for (step, reason), count in self._reasons.items():
+            if count > REASONS_EACH:
+                self.note(f"{count - REASONS_EACH} more of {step} ran: {reason}")
         took = human_duration(time.monotonic() - self._begun)
         cached = sum(step.cached for step in self._steps.values())
         done = sum(step.done for step in self._steps.values())

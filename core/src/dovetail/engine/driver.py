@@ -233,8 +233,8 @@ class Driver:
                 self._reuse(task, call, reuse.record)
                 return None
             if reuse.reason:
-                self._journal.add(EventKind.NOTE, call.path, level="info", message=f"runs again: {reuse.reason}")
-                self._listener.note(f"{call.path} runs again: {reuse.reason}")
+                self._journal.add(EventKind.NOTE, call.path, level="info", message=f"runs: {reuse.reason}")
+                self._listener.not_reused(call.path, reuse.reason)
         return Attempt(task, call)
 
     def _reuse(self, task: PlannedTask, call: TaskCall, record: CommitRecord) -> None:

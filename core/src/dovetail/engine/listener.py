@@ -25,6 +25,9 @@ class RunListener:
     def task_began(self, path: str, attempt: int) -> None:
         """An attempt runs."""
 
+    def not_reused(self, path: str, reason: str) -> None:
+        """Of a resumed run: why a task runs."""
+
     def output(self, output: Output) -> None:
         """A task wrote something."""
 

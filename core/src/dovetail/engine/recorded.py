@@ -89,7 +89,7 @@ class Recorded:
             return Reuse(own)
         candidates = self._origins.get(call.path)
         if not candidates:
-            return Reuse(None, "not recorded" if self._origins else "")
+            return Reuse(None, "it had not finished" if self._origins else "")
         if call.step in self.rerun:
             return Reuse(None, "asked for by --from")
         reason = ""
