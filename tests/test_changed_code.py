@@ -1,0 +1,77 @@
+"""A step whose code changed is run again by resume: the code key goes from the importing process to the record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLOW = '''
+from dovetail import FlowSpec, step
+from tools import double
+
+
+class Changing(FlowSpec):
+    @step
+    def start(self):
+        """{doc}"""
+        self.x = 1
+        self.next(self.work)
+
+    @step
+    def work(self):
+        self.y = self.x + {added}
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("y is", double(self.y))
+        {last}
+'''
+TOOLS = "def double(x):\n    return x * {factor}\n"
+
+
+def dovetail(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DOVETAIL")}
+    environment["DOVETAIL_HOME"] = str(folder / "home")
+    command = [sys.executable, "-m", "dovetail", *words]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def write(folder: Path, *, doc: str = "Begin.", added: int = 1, last: str = "pass", factor: int = 2) -> None:
+    (folder / "pyproject.toml").write_text("")
+    (folder / "flow.py").write_text(FLOW.format(doc=doc, added=added, last=last))
+    (folder / "tools.py").write_text(TOOLS.format(factor=factor))
+
+
+@pytest.fixture
+def failed(tmp_path: Path) -> Path:
+    """A folder with a flow whose last step failed."""
+    write(tmp_path, last="raise ValueError('not yet')")
+    done = dovetail(tmp_path, "run", "flow.py")
+    assert done.returncode == 1, done.stdout + done.stderr
+    return tmp_path
+
+
+def test_only_what_changed_runs_again(failed: Path) -> None:
+    write(failed, doc="Begin anew.", added=100)
+    done = dovetail(failed, "resume", "flow.py")
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert "y is 202" in printed
+    assert "start  reused" in printed
+    assert "work  reused" not in printed
+
+
+def test_a_changed_module_of_the_project_counts_for_every_step_of_the_file(failed: Path) -> None:
+    write(failed, factor=3)
+    done = dovetail(failed, "resume", "flow.py")
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert "y is 6" in printed
+    assert "reused" not in printed.replace("0 of them reused", "")
