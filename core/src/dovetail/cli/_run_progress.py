@@ -126,10 +126,10 @@ class RunProgress(RunListener):
         took = human_duration(time.monotonic() - self._begun)
         cached = sum(step.cached for step in self._steps.values())
         done = sum(step.done for step in self._steps.values())
-        count = "1 task" if done == 1 else f"{done} tasks"
+        tasks = "1 task" if done == 1 else f"{done} tasks"
         reused = f", {cached} of them reused" if cached else ""
         colour = "green" if state is RunState.SUCCEEDED else "red"
-        self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {count}{reused}, {took}")
+        self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {tasks}{reused}, {took}")
         if root_cause is not None:
             self._say_why(*root_cause)
         if state is not RunState.SUCCEEDED:
