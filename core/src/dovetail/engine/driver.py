@@ -202,10 +202,10 @@ class Driver:
         """Start what can start, and take what is recorded instead of running it."""
         while True:
             self._place()
+            self._tell_expected()
             if not self._pending:
                 break
             self._write_commits()
-        self._tell_expected()
         self._dispatcher.send()
 
     def _place(self) -> None:
