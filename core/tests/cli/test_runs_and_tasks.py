@@ -232,6 +232,21 @@ def test_show_a_tree(seed: Seed, shell: Shell) -> None:
     assert "train[20]" not in text
 
 
+def test_show_notes(seed: Seed, shell: Shell) -> None:
+    made = seed.run()
+    made.event("note", "start", level="info", message="runs again: code changed")
+    made.event("note", level="warning", message="spawn instead of fork")
+    made.end()
+    text = shell("show", made.id, "--notes")
+    assert "  start runs again: code changed\n" in text
+    notes = shell.json("show", made.id, "--notes")["notes"]
+    assert [(note["path"], note["level"], note["message"]) for note in notes] == [
+        ("start", "info", "runs again: code changed"),
+        ("", "warning", "spawn instead of fork"),
+    ]
+    assert "notes" not in shell.json("show", made.id)
+
+
 def test_show_a_step_a_task_and_an_artifact(seed: Seed, shell: Shell) -> None:
     made = failed(seed)
     text = shell("show", f"{made.id}/train")

@@ -192,7 +192,7 @@ class SeedRun:
             finished=self.now,
         )
         state = "cached" if cached else "succeeded"
-        location = self.write_log(path, attempt, log)
+        location = ("000001-000000", 0, 100) if cached else self.write_log(path, attempt, log)
         head = pack_head(
             path=path,
             call_digest=path.encode().ljust(32, b"\0")[:32],

@@ -58,6 +58,24 @@ def test_the_log_of_a_task_that_runs(seed: Seed, client: Client) -> None:
     made.end()
 
 
+def test_a_reused_task_shows_what_it_wrote_when_it_ran(seed: Seed, client: Client) -> None:
+    first = seed.run(linear("start", "end"))
+    first.task("start", {"x": 1}, log=[("stdout", "worked\n")])
+    first.end("failed")
+    second = seed.run(linear("start", "end"), origin=first.id)
+    second.task("start", {"x": 1}, cached=first.id)
+    second.end()
+    third = seed.run(linear("start", "end"), origin=second.id)
+    third.task("start", {"x": 1}, cached=second.id)
+    third.end()
+    task = client.task(f"{third.id}/start")
+    assert task.stdout == "worked\n"
+    assert task.metadata["origin"] == second.id
+    assert client.run(third.id).origin_pathspec == f"Linear/{second.id}"
+    seed.provider.delete_run(first.id)
+    assert client.task(f"{third.id}/start").stdout == ""
+
+
 def test_a_run_in_the_order_of_writing(seed: Seed, client: Client) -> None:
     made = seed.run()
     made.write("train[0]", "stdout", "a\n")

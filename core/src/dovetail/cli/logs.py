@@ -143,7 +143,7 @@ def _follow(
 
 
 class _Printer:
-    """Writes lines to stdout: those of several tasks with their paths, of retries with theirs; in JSON one object each."""
+    """Writes lines to stdout: those of several tasks with their paths, of retries with their number; or JSON."""
 
     def __init__(self, *, timestamps: bool, as_json: bool, prefix: bool) -> None:
         self._timestamps = timestamps

@@ -34,6 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "run id, a prefix of one, or a flow for its newest run; a step or task of it (default: the newest run)",
     )
     parser.add_argument("--tree", action="store_true", help="show the tasks as a tree")
+    parser.add_argument(
+        "--notes", action="store_true", help="show what the driver noted: fall-backs, and why tasks ran again"
+    )
     add_common(parser)
 
 
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
             output.emit_json(artifact_json(found)) if args.json else artifact_table([found])
         elif isinstance(found, Run):
-            _show_run(found, as_json=args.json, tree=args.tree)
+            _show_run(found, as_json=args.json, tree=args.tree, notes=args.notes)
         elif isinstance(found, Step):
             _show_step(found, as_json=args.json)
         else:
@@ -91,13 +94,15 @@ def step_rows(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def _show_run(run: Run, *, as_json: bool, tree: bool) -> None:
+def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     failed = run.failed_task
     if as_json:
         failure = None if failed is None else {**task_json(failed), "attempts": len(failed.attempts)}
         document = {**run_json(run), "steps": step_rows(run), "failure": failure}
         if tree:
             document["tasks"] = [task_json(task) for task in run.tasks(oldest_first=True)]
+        if notes:
+            document["notes"] = _notes(run)
         output.emit_json(document)
         return
     row = run._row
@@ -124,12 +129,33 @@ def _show_run(run: Run, *, as_json: bool, tree: bool) -> None:
         show_tree(run)
     else:
         _step_table(step_rows(run), live=run.state is RunState.RUNNING)
+    if notes:
+        output.say()
+        output.say("notes")
+        told = [(str(_clock(note["time"])), f"{note['path']} {note['message']}".strip()) for note in _notes(run)]
+        output.pairs([(when, output.clean(text)) for when, text in told], indent="  ")
     if failed is not None:
         _why(run, failed)
     elif run.error is not None:
         output.say()
         output.say(output.clean(str(run.error.get("message", ""))))
     _what_next(run, failed)
+
+
+def _notes(run: Run) -> list[dict[str, Any]]:
+    """What the driver noted; the keys are stable. Reads the whole journal."""
+    from dovetail.interfaces.events import EventKind
+
+    return [
+        {
+            "time": output.iso_time(event.time),
+            "path": event.path,
+            "level": event.data.get("level", "info"),
+            "message": event.data.get("message", ""),
+        }
+        for event in run.events()
+        if event.kind == EventKind.NOTE
+    ]
 
 
 def _step_table(rows: list[dict[str, Any]], *, live: bool) -> None:

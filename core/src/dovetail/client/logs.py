@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dovetail.interfaces.errors import ArtifactGoneError, UnknownNameError
 from dovetail.interfaces.paths import step_of
+from dovetail.interfaces.states import TaskState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,6 +81,9 @@ def task_lines(task: Task, *, stream: str | None = None, attempt: int | None = N
     from dovetail.artifacts.logs import read_log
 
     run = task.run
+    if task.state is TaskState.CACHED:  # what its record says of a log is of the run that it ran in
+        yield from _reused_lines(task, stream=stream, attempt=attempt)
+        return
     attempts = [one for one in task.attempts if attempt is None or one.number == attempt]
     for one in attempts:
         if one.location is None and not one.state.final:  # it still writes, so nothing says yet where
@@ -89,6 +94,23 @@ def task_lines(task: Task, *, stream: str | None = None, attempt: int | None = N
         entries = read_log(run._store, run.id, one.location, task.path, one.number)
         yield from lines.of(entry for entry in entries if stream in (None, entry.stream))
         yield from lines.rest()
+
+
+def _reused_lines(task: Task, *, stream: str | None, attempt: int | None) -> Iterator[LogLine]:
+    """What a reused task wrote when it ran, in the run that it was reused from; nothing once that run is gone."""
+    from dovetail.client.lookup import find_run
+    from dovetail.client.pathspec import parse_pathspec
+    from dovetail.client.run import Run
+
+    origin = task.metadata.get("origin") or task.run.origin
+    if not isinstance(origin, str):
+        return
+    connection = task.run._connection
+    try:
+        ran = Run._of(connection, find_run(connection, parse_pathspec(origin))).task(task.path)
+        yield from task_lines(ran, stream=stream, attempt=attempt)
+    except (UnknownNameError, ArtifactGoneError):
+        return
 
 
 def run_lines(
