@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 
 from dovetail.interfaces.flow import FlowDescription, StepDescription
 from dovetail.interfaces.problems import Problem
@@ -47,7 +46,7 @@ def _as_meant(flow: FlowDescription) -> FlowDescription:
     steps = flow.by_name
 
     def meant(target: str) -> str:
-        return target if target in steps else next(iter(get_close_matches(target, steps, n=1, cutoff=0.6)), target)
+        return target if target in steps else next(iter(_near(target, steps)), target)
 
     return replace(
         flow,
@@ -96,7 +95,7 @@ def _names(flow: FlowDescription) -> Iterable[Problem]:
         for transition in step.transitions:
             for target in transition.targets:
                 if target not in steps:
-                    near = get_close_matches(target, steps, n=3, cutoff=0.6)
+                    near = _near(target, steps)
                     fix = f"Did you mean {' or '.join(near)}?" if near else f"The steps are {', '.join(steps)}."
                     yield _problem(
                         "unknown-step",
@@ -105,6 +104,12 @@ def _names(flow: FlowDescription) -> Iterable[Problem]:
                         step,
                         line=transition.line,
                     )
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    return get_close_matches(name, list(known), n=3, cutoff=0.6)
 
 
 def _silent(flow: FlowDescription) -> Iterable[Problem]:
