@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -103,7 +102,7 @@ def execute(
         observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
         if observers is not None:
             stack.callback(observers.close)
-        writer = f"{manifest.info['host']}:{os.getpid()}:{secrets.token_hex(4)}"
+        writer = f"{manifest.info['host']}:{os.getpid()}:{os.urandom(4).hex()}"
         journal = Journal(
             provider,
             run,

@@ -122,7 +122,7 @@ def new_manifest(
     origin: str | None = None,
 ) -> RunManifest:
     """What a new run pins."""
-    import platform
+    import socket
 
     user, flow = username(), plan.flow
     artifacts = ArtifactStore(plan.datastores, default=plan.store)
@@ -143,7 +143,7 @@ def new_manifest(
         origin=origin,
         info={
             "store": plan.store,
-            "host": platform.node(),
+            "host": socket.gethostname(),
             "file": flow.file,
             "module": flow.module,
             "hash_seed": session.source.hash_seed,

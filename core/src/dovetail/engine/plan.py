@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -60,11 +61,17 @@ class RunPlan:
 
 def current_platform() -> str:
     """This machine's platform, such as `linux-64`."""
-    import platform
-
     system = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(sys.platform, sys.platform)
-    machine = platform.machine().lower()
+    machine = _machine().lower()
     return f"{system}-{ {'x86_64': '64', 'amd64': '64', 'arm64': 'arm64', 'aarch64': 'aarch64'}.get(machine, machine) }"
+
+
+def _machine() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform  # costs more than the rest of this module
+
+    return platform.machine()
 
 
 def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None) -> RunPlan:
