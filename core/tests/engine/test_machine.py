@@ -95,7 +95,7 @@ def test_only_named_exceptions_are_tried_again(names: tuple[str, ...], again: bo
 
 
 def test_jitter_stays_within_its_fraction() -> None:
-    machine = RunMachine(Line("a"), uniform=random.Random(1))
+    machine = RunMachine(Line("a"), uniform=random.Random(1).random)
     one = attempt(machine, RetryPolicy(times=50, delay=10, jitter=0.5))
     pauses = []
     for _ in range(50):

@@ -75,7 +75,7 @@ class Committer:
     def _head(self, item: Pending) -> bytes:
         call, usage, joined = item.call, item.usage, item.task.joined
         after = [item.task.after] if item.task.after else []
-        if joined is not None:
+        if joined:
             after = [one.path for one in joined]
         return pack_head(
             path=call.path,

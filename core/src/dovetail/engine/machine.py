@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -90,12 +90,12 @@ class RunMachine:
         planner: What comes next when a task is committed.
         on_failure: `finish` starts nothing new after a failure and lets the running tasks end; `cancel` ends them;
             `continue` also starts what does not depend on the failure.
-        uniform: Draws the jitter of retries, 0 to 1.
+        uniform: Draws the jitter of retries, 0 to 1; `random.random` by default.
     """
 
     planner: Planner
     on_failure: str = "finish"
-    uniform: random.Random = field(default_factory=random.Random)
+    uniform: Callable[[], float] | None = None
     running: int = 0
     root_cause: tuple[str, ErrorReport] | None = None
     failures: int = 0
@@ -209,7 +209,13 @@ def _matches(policy: RetryPolicy, error: ErrorReport) -> bool:
     return any(name in names for name in policy.on)
 
 
-def _pause(policy: RetryPolicy, failed: int, uniform: random.Random) -> float:
+def _pause(policy: RetryPolicy, failed: int, uniform: Callable[[], float] | None) -> float:
     """Seconds before the retry that follows attempt number `failed`."""
     pause = min(policy.delay * policy.backoff ** (failed - 1), policy.max_delay)
-    return max(0.0, pause * (1 + policy.jitter * (2 * uniform.random() - 1)))
+    if not policy.jitter:
+        return pause
+    if uniform is None:
+        import random  # drags in hashlib; most runs need neither
+
+        uniform = random.random
+    return max(0.0, pause * (1 + policy.jitter * (2 * uniform() - 1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from dovetail.interfaces.errors import ValidationError
@@ -164,6 +163,8 @@ def _json(text: str) -> Any:
 
 
 def _unknown(flow: FlowDescription, option: str, known: Mapping[str, object]) -> Problem:
+    from difflib import get_close_matches
+
     near = get_close_matches(option, list(known), n=1)
     names = ", ".join(option_of(p.name) for p in flow.parameters) or "none"
     return Problem(

@@ -17,6 +17,7 @@ from dovetail.artifacts.identity import simple_digest
 from dovetail.artifacts.index import encode_index
 from dovetail.artifacts.scopes import ScopeReader
 from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.paths import parse_path
 from dovetail.interfaces.tasks import JoinInput, Scope, TaskCall, TaskOutcome
 
 if TYPE_CHECKING:
@@ -112,8 +113,9 @@ class Recorded:
         inputs = call.inputs.joined
         if inputs is None:
             return ""
-        if len(record.predecessors) != len(inputs):
-            return f"it joins {len(inputs)} tasks instead of {len(record.predecessors)}"
+        count = _joined_by(record)
+        if count != len(inputs):
+            return f"it joins {len(inputs)} tasks instead of {count}"
         for name, digests in record.reads.get("", {}).items():
             for joined, digest in zip(inputs, digests, strict=True):
                 if digest != b"" and self._joined_digest(joined, name) != digest:
@@ -155,6 +157,14 @@ class Recorded:
             reader = self._scopes[scope] = ScopeReader(scope.layers())
         ref = reader.get(name)
         return None if ref is None else ref.digest
+
+
+def _joined_by(record: CommitRecord) -> int:
+    """How many tasks the task of a record joined; the predecessor of an empty foreach's join is the split itself."""
+    if len(record.predecessors) == 1:
+        depth = len(parse_path(record.path)[-1].indexes)
+        return len(parse_path(record.predecessors[0])[-1].indexes) - depth
+    return len(record.predecessors)
 
 
 def outcome_of(record: CommitRecord, values: bytes) -> TaskOutcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sqlite3
 import threading
 import time
@@ -128,7 +127,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() > until:
                     raise
-            time.sleep(pause * (0.5 + random.random()))
+            time.sleep(pause * (0.5 + _uniform()))
             pause = min(2 * pause, 0.1)
 
     # Opening
@@ -140,7 +139,7 @@ class Database:
                 return self._open()
             except sqlite3.OperationalError as error:
                 if is_busy(error) and time.monotonic() < until:
-                    time.sleep(0.01 + 0.02 * random.random())
+                    time.sleep(0.01 + 0.02 * _uniform())
                     continue
                 if self._immutable or not ("unable to open" in str(error) or "readonly" in str(error)):
                     raise
@@ -232,3 +231,8 @@ def _file_system(folder: str) -> str:
         if (folder + "/").startswith(place + "/") and len(place) >= best:
             best, found = len(place), rest.split()[0]
     return found
+
+
+def _uniform() -> float:
+    """A random number from 0 to 1, without importing `random`, which drags in hashlib."""
+    return int.from_bytes(os.urandom(4), "big") / (1 << 32)
