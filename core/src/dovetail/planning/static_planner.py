@@ -85,7 +85,8 @@ class PlannedTask:
     joined: Sequence[JoinInput] | None
     """Of a join: what it brings together."""
     after: str
-    """Path of its predecessor; empty for the first task and for a join, which has `joined`."""
+    """Path of its predecessor; empty for the first task and for a join, which has `joined` (of an empty foreach: the
+    task that split)."""
     fan: _Fan | None
     member: int
 
@@ -293,7 +294,8 @@ class StaticPlanner:
             self._open_join(fan)
 
     def _open_join(self, fan: _Fan) -> None:
-        self._plan(fan.join, self._root, fan.outer, fan.member, fan.frames, joined=_Joined(fan))
+        after = "" if fan.size else fan.split  # an empty foreach has no members to follow
+        self._plan(fan.join, self._root, fan.outer, fan.member, fan.frames, after=after, joined=_Joined(fan))
 
     def _open_foreach(self, task: PlannedTask, taken: Next, scope: Scope) -> None:
         (target,) = taken.targets
