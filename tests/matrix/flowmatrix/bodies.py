@@ -265,7 +265,11 @@ def _bodies() -> Iterator[Body]:
         templates=(
             _to(
                 "inside plain",
-                "if asked('HANG') and current.retry_count == 0:\n    time.sleep(600)\nself.passed = current.retry_count",
+                """
+                if asked("HANG") and current.retry_count == 0:
+                    time.sleep(600)
+                self.passed = current.retry_count
+                """,
                 "timeout(seconds=2)",
                 "retry(times=1)",
             ),

@@ -128,9 +128,8 @@ class _Flow:
             for name, value in one.visible.items():
                 if name in exclude or name in self._set or name in self._fixed:
                     continue
-                if include is None or name in include:
-                    if found.setdefault(name, value) != value:
-                        raise UsageError(name)
+                if (include is None or name in include) and found.setdefault(name, value) != value:
+                    raise UsageError(name)
         self._loaded.update(found)
         self._merged.update(found)
 
