@@ -67,6 +67,7 @@ def test_main_and_several_flows_in_a_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "import builtins\nbuiltins.__IPYTHON__ = True\nflow = Hello()\nflow.start()\nprint(flow.next_call)",
         "flow = Hello(use_cli=False)\nflow.start()\nprint(flow.next_call)",
         "import types\nmodule = types.ModuleType('other')\nexec('def make(cls): return cls()', vars(module))\n"
         "flow = module.make(Hello)\nflow.start()\nprint(flow.next_call)",

@@ -92,3 +92,26 @@ def test_what_can_not_be_read_causes_no_other_problems(make) -> None:
 def test_small_flows_are_fine(make, text) -> None:
     end = "start" if text == "start" else "end"
     assert validate(make(text, end=end)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("start -> a\na -> end\nend", None),
+        ("start -> a, b\na -> j\nb -> j\n+j -> end\nend", None),
+        ("start -> each a\na -> j\n+j -> end\nend", "it has a foreach"),
+        ("start -> if a, end\na -> end\nend", "it has a switch"),
+        ("start -> a | end\na -> end\nend", "it has several ways"),
+    ],
+)
+def test_a_caught_step_has_one_way_on(make, text, part) -> None:
+    from dataclasses import replace
+
+    from dovetail.interfaces.flow import DecoratorUse
+
+    flow = make(text)
+    use = DecoratorUse(kind="catch", name="catch", source="flow.py:12")
+    steps = (replace(flow.steps[0], decorators=(use,)), *flow.steps[1:-1], replace(flow.steps[-1], decorators=(use,)))
+    problems = validate(replace(flow, steps=steps))
+    assert [(p.code, p.line) for p in problems] == ([] if part is None else [("catch-with-choice", 12)])
+    assert part is None or part in problems[0].message

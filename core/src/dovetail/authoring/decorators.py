@@ -123,6 +123,9 @@ else:
     def catch(*, var=None, print_exception=None):
         """Let a task that failed for good (after its retries) succeed, with its error as a value.
 
+        It goes on as if it had called `self.next`, so it belongs on a step with one way on: no foreach, no
+        condition. What the step had set before it failed is kept.
+
         Args:
             var: Name of the artifact that holds the error; None on success.
             print_exception: Whether the traceback is printed; True by default.

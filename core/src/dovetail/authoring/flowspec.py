@@ -222,6 +222,6 @@ def _called_by_script(cls: type) -> bool:
     main = sys.modules.get("__main__")
     if main is None or not getattr(main, "__file__", None):
         return False  # REPL and notebooks
-    if sys.flags.interactive or hasattr(sys, "ps1"):
-        return False
+    if sys.flags.interactive or hasattr(sys, "ps1") or "__IPYTHON__" in vars(sys.modules["builtins"]):
+        return False  # also `%run` in IPython
     return sys._getframe(2).f_globals is main.__dict__

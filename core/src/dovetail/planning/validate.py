@@ -38,6 +38,7 @@ def validate(flow: FlowDescription, graph: Graph | None = None) -> list[Problem]
         found += _unreachable(graph)
         found += _never_ending(graph)
     found += _silent(flow)
+    found += _caught(flow)
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.file, problem.line))
 
 
@@ -122,6 +123,30 @@ def _silent(flow: FlowDescription) -> Iterable[Problem]:
             f"step {step.name} never calls self.next",
             "End it with self.next(self.THE_NEXT_STEP), or mark it with @step(end=True).",
             step,
+        )
+
+
+def _caught(flow: FlowDescription) -> Iterable[Problem]:
+    """A step that failed and is caught goes on as if it had called `self.next`, so there must be one way only."""
+    for step in flow.steps:
+        if not any(use.kind == "catch" for use in step.decorators) or not step.transitions:
+            continue
+        if len(step.transitions) == 1 and step.transitions[0].kind in ("linear", "branch"):
+            continue
+        yield _problem(
+            "catch-with-choice",
+            f"step {step.name} is caught, but which way it goes on after a failure is not known: it has "
+            + ("several ways" if len(step.transitions) > 1 else f"a {step.transitions[0].kind}"),
+            "Move what may fail into a step before it that has one self.next(self.NEXT), and catch that.",
+            step,
+            line=next(
+                (
+                    int(use.source.rpartition(":")[2])
+                    for use in step.decorators
+                    if use.kind == "catch" and use.source.rpartition(":")[2].isdigit()
+                ),
+                0,
+            ),
         )
 
 
