@@ -200,7 +200,8 @@ class StaticPlanner:
                 for member, target in enumerate(taken.targets):
                     self._advance(target, task.path, scope, fan, member, task.frames)
             else:
-                self._advance(taken.targets[0], task.path, scope, task.fan, task.member, task.frames)
+                (target,) = taken.targets
+                self._advance(target, task.path, scope, task.fan, task.member, task.frames)
         finally:
             self._left(task.fan)
 
