@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dovetail.artifacts.serializers.registry import SerializerRegistry
 from dovetail.authoring.describe import describe
+from dovetail.packaging.code_key import with_code_keys
 from dovetail.worker.constants import describe_constants
 from dovetail.worker.gate import find_hazards
 
@@ -26,7 +27,7 @@ def describe_flow(flow_cls: type[FlowSpec], *, gated: bool) -> FlowDescription:
     """
     hazards = find_hazards() if gated else ["forking was not asked for"]
     return replace(
-        describe(flow_cls),
+        with_code_keys(describe(flow_cls), flow_cls),
         constants=describe_constants(flow_cls, SerializerRegistry()),
         fork_hazards=tuple(hazards),
     )
