@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,10 @@ class Connection:
         """Whether values are refused whose loading can run code."""
         self._given_provider = provider
         self._given_stores = stores
-        self._forget()
+        self._begin()
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
+        """Nothing is open."""
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._provider = self._given_provider
@@ -72,11 +74,15 @@ class Connection:
         self._default: tuple[str, DataStore] | None = None
         self._writer = ""
         self._events = 0
+        self._opened: list[MetadataProvider | DataStore] = []
+        self._finalizer = weakref.finalize(self, _close, self._opened, self._pid)
 
     def _mine(self) -> None:
-        """Forget what another process opened: this one is its fork, and must not even close it."""
+        """Begin anew in a process that was forked: it must use nothing of its parent's, and not even close it."""
         if self._pid != os.getpid():
-            self._forget()
+            _inherited.append(self._opened)
+            self._finalizer.detach()
+            self._begin()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._given_provider is not None or self._given_stores is not None:
@@ -88,12 +94,8 @@ class Connection:
         """Close what was opened here. Idempotent; what is used afterwards is opened again."""
         self._mine()
         with self._lock:
-            if self._given_provider is None and self._provider is not None:
-                self._provider.close()
-            for uuid, store in self._stores.items():
-                if uuid not in (self._given_stores or {}):
-                    store.close()
-            self._forget()
+            self._finalizer()
+            self._begin()
 
     # -- backends -------------------------------------------------------------------------------------------------
 
@@ -134,6 +136,7 @@ class Connection:
                             hint="Start a run with: dovetail run FLOW.py, or set DOVETAIL_HOME to where one ran.",
                         )
                     self._provider = self.settings.open(self.settings.select("metadata"))
+                    self._opened.append(self._provider)
         assert self._provider is not None
         return self._provider
 
@@ -171,8 +174,12 @@ class Connection:
                     f"the data store {uuid} is needed, but {opened.url} {f'is {actual}' if actual else 'holds none'}",
                     hint="Bring the store back to where it was, or look at the run with its own DOVETAIL_HOME.",
                 )
-            self._stores[uuid] = opened
-            return opened
+            return self._keep(uuid, opened)
+
+    def _keep(self, uuid: str, store: DataStore) -> DataStore:
+        self._opened.append(store)
+        self._stores[uuid] = store
+        return store
 
     def _configured(self, uuid: str) -> DataStore:
         """The data store of this uuid among the default one and the named instances."""
@@ -188,8 +195,7 @@ class Connection:
             chosen = Settings.load(self._cwd, env, self._profile, datastore=name).select("datastore")
             opened: DataStore = open_backend("datastore", chosen.to_plain(), home=settings.home)
             if _uuid_of(opened) == uuid:
-                self._stores[uuid] = opened
-                return opened
+                return self._keep(uuid, opened)
             opened.close()
         raise StoreError(
             f"the data store {uuid} is needed, but {store.url} is {default}, and no configured one is it",
@@ -214,8 +220,7 @@ class Connection:
                     if not uuid:
                         store.close()
                         raise StoreError(f"{store.url} holds no data store yet")
-                    self._default = uuid, store
-                    self._stores[uuid] = store
+                    self._default = uuid, self._keep(uuid, store)
             return self._default
 
     def serializers(self) -> SerializerRegistry:
@@ -258,6 +263,18 @@ class Connection:
             self._events += 1
             event = Event(self._writer, self._events, kind, time.time(), "", data)
         provider.append(run, [event])
+
+
+_inherited: list[list[Any]] = []
+"""What the parent of this process opened. Kept: a database connection that is dropped is closed."""
+
+
+def _close(opened: list[MetadataProvider | DataStore], pid: int) -> None:
+    """Close backends, in the process that opened them alone."""
+    if pid == os.getpid():
+        for backend in opened:
+            backend.close()
+        opened.clear()
 
 
 def _uuid_of(store: DataStore) -> str:
