@@ -40,6 +40,7 @@ class _Followed:
         self.handle = handle
         self.offset = offset
         self.states: dict[int, JobState] = {}
+        self.executions: dict[int, str] = {}
         self.pidfd = -1
 
     @property
@@ -111,8 +112,9 @@ class LocalJobWatch(JobWatch):
                 folder = JobFolder(self._group / name)
                 followed = _Followed(folder, handle_of(folder, self._instance), int(self._offsets.get(name, 0)))
                 if followed.offset:
-                    for row in folder.rows()[0]:
-                        followed.states[row.index] = row.state
+                    for index, row in folder.latest().items():
+                        followed.states[index] = row.state
+                        followed.executions[index] = row.execution
                 self._jobs[name] = followed
                 events += self._present(followed)
             elif not followed.is_over:
@@ -148,6 +150,7 @@ class LocalJobWatch(JobWatch):
         for row in rows:
             if followed.states.get(row.index) not in FINAL_STATES:
                 followed.states[row.index] = row.state
+                followed.executions[row.index] = row.execution
                 events.append(self._event(followed, row))
         if was_abandoned and not rows and not followed.is_over:
             self._note_lost(followed)
@@ -158,7 +161,13 @@ class LocalJobWatch(JobWatch):
         over = [index for index, state in followed.states.items() if state in FINAL_STATES]
         reason = "the process that supervised the job died"
         followed.folder.append(
-            JobRow(index, JobState.LOST, reason=reason, platform_fault=True)
+            JobRow(
+                index,
+                JobState.LOST,
+                execution=followed.executions.get(index, ""),
+                reason=reason,
+                platform_fault=True,
+            )
             for index in range(followed.handle.size)
             if index not in over
         )

@@ -46,7 +46,6 @@ class Worker:
         "_outcome",
         "_patience",
         "_readers",
-        "_refusal",
         "_tasks",
         "_tell",
         "_told",
@@ -62,6 +61,7 @@ class Worker:
         "number",
         "on_saved",
         "pid",
+        "refusal",
         "spawned",
         "strays",
     )
@@ -91,6 +91,8 @@ class Worker:
         self.strays: list[tuple[int, str]] = []
         """Descendants outside of its process group, seen when it was killed."""
         self.on_saved: Callable[[Any], None] | None = None
+        self.refusal: ErrorReport | None = None
+        """Why it will have no process; every assignment is answered with it."""
         self.begun = 0
         """Assignments that began: of workers in order, the number of the latest."""
         self.ended = 0
@@ -107,7 +109,6 @@ class Worker:
         self._outcome: TaskOutcome | None = None
         self._backlog: list[bytes | Iterator[bytes]] = []
         self._held: list[tuple[int, str, bytes]] = []
-        self._refusal: ErrorReport | None = None
         self._late: deque[list[Any]] | None = None
         self._patience: float | None = None
 
@@ -115,9 +116,9 @@ class Worker:
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Send attempts, or keep them until there is a process."""
-        if self._refusal is not None:
+        if self.refusal is not None:
             for assignment in assignments:
-                self._refuse(assignment, self._refusal)
+                self._refuse(assignment, self.refusal)
             return
         plain: list[bytes] = []
         for assignment in assignments:
@@ -134,10 +135,6 @@ class Worker:
                 self._send(messages)
         if plain:
             self._send(iter((b"".join(plain),)))
-
-    def refuse(self, error: ErrorReport) -> None:
-        """Answer every assignment with an error: it will have no process."""
-        self._refusal = error
 
     def finish(self) -> None:
         """Let it end when its queue is empty."""
@@ -168,6 +165,8 @@ class Worker:
             self._late = deque()
         if spawned:
             self.pid = link.pid
+            if self.mode in (Mode.ONE, Mode.MANY):
+                self._readers = (MarkReader(self.nonce, 0), MarkReader(self.nonce, 0))
         if first:
             link.send((first,))
         for chunks in self._backlog:

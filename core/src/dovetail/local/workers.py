@@ -103,7 +103,7 @@ class LocalWorkerGroup(WorkerGroup):
             real = Isolation.SPAWN if spawn else Isolation.FORK
         worker = self._new_worker(mode, real)
         if isolation is Isolation.FORK and spawn:
-            worker.refuse(self._refusal())
+            worker.refusal = self._refusal()
         elif self._held is not None:
             self._held.append((worker, tasks, spawn))
         else:
@@ -119,6 +119,8 @@ class LocalWorkerGroup(WorkerGroup):
                 if assignment.call.inputs.frames:
                     self._share_sequence(assignment.call.inputs.frames[-1].sequence)
         found.assign(assignments)
+        if found.refusal is not None and found.mode == Mode.ONE:
+            self._exited(found, None)
 
     def _share_sequence(self, sequence: Sequenced) -> None:
         """Let the warm parent open a sequence before it forks those that read from it."""
@@ -130,7 +132,11 @@ class LocalWorkerGroup(WorkerGroup):
 
     def finish(self, worker: int) -> None:
         found = self._workers.get(worker)
-        if found is not None:
+        if found is None:
+            return
+        if found.refusal is not None:
+            self._exited(found, None)
+        else:
             found.finish()
 
     def kill(self, worker: int, *, grace: float) -> None:
@@ -319,7 +325,7 @@ class LocalWorkerGroup(WorkerGroup):
         lost = False
         if worker.begun or worker.killed:
             self._stillborn = 0
-        else:
+        elif worker.refusal is None:
             self._stillborn += 1
             lost = self._stillborn >= _STILLBORN_LIMIT
         worker.on_exit(ending, out_of_memory=by_kernel and self._kills.rose(), unstarted_is_lost=lost)

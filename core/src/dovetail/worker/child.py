@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dovetail.worker.execute import Executor
 
-__all__ = ["leave", "serve"]
+__all__ = ["flush", "leave", "serve", "write_mark"]
 
 _READ = 1 << 16
 """Bytes read at once; larger buffers are mapped anew by malloc each time."""
@@ -60,7 +60,7 @@ def serve(
         data = pack(outcome_to_plain(task.seq, following, outcome))
         flush()
         if mode == Mode.MANY:
-            _mark(mark(nonce, task.seq))
+            write_mark(mark(nonce, task.seq))
         connection.sendall(data)
     return code if mode == Mode.ONE else 0
 
@@ -110,7 +110,8 @@ def flush() -> None:
             continue
 
 
-def _mark(data: bytes) -> None:
+def write_mark(data: bytes) -> None:
+    """Write a mark into both logs."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, data)

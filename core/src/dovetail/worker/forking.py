@@ -51,6 +51,8 @@ class Forker:
         """Worker → process id."""
         self._reports: list[bytes] = []
         self._quitting = False
+        # Python 3.12 warns of a fork beside threads. Those that are left were looked at, see `gate`.
+        self._warns = sys.version_info >= (3, 12) and len(os.listdir("/proc/self/task")) > 1
         self._life_read, self._life_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -117,7 +119,7 @@ class Forker:
         inherited = descriptors[:3]
         del descriptors[:3]
         try:
-            pid = os.fork()
+            pid = _fork_quietly() if self._warns else os.fork()
         except OSError as error:
             self._reports.append(pack((Kind.NOT_FORKED, worker, str(error))))
         else:
@@ -225,6 +227,14 @@ def preload_stores(facts: RunFacts) -> None:
             settings_class(spec)
         except DovetailError:  # the task that needs the store says it, with its own name
             continue
+
+
+def _fork_quietly() -> int:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
+        return os.fork()
 
 
 def _ignore(number: int, frame: object) -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from dovetail.worker.wire import Kind, facts_from_plain, launch_from_plain, pack, unpacker
+from dovetail.worker.wire import Kind, Mode, facts_from_plain, launch_from_plain, pack, unpacker
 
 if TYPE_CHECKING:
     from dovetail.authoring.flowspec import FlowSpec
@@ -80,6 +80,7 @@ def main() -> None:
     """Import a flow and do what the driver asks. Does not return."""
     control = _take_over() if sys.argv[1] == "inherited" else _connect()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _explain_crashes()
     inbox = Inbox(control)
     _, plain, role = inbox.next()
     launch = launch_from_plain(plain)
@@ -108,6 +109,14 @@ def main() -> None:
 
     assert flow_cls is not None
     Forker(control, inbox, flow_cls, description).serve()
+
+
+def _explain_crashes() -> None:
+    """Have a fatal signal print the Python stack to the log before it ends the process."""
+    import faulthandler
+
+    if not faulthandler.is_enabled():
+        faulthandler.enable()
 
 
 def _take_over() -> socket.socket:
@@ -173,7 +182,8 @@ def _serve(
 ) -> None:
     """Become a worker. Does not return."""
     from dovetail.interfaces.flow import FlowDescription
-    from dovetail.worker.child import leave, serve
+    from dovetail.worker.child import flush, leave, serve, write_mark
+    from dovetail.worker.streams import mark
 
     message = inbox.next()
     if message[0] != Kind.SERVE:
@@ -190,6 +200,9 @@ def _serve(
 
         executor = Executor(flow_cls, FlowDescription.from_plain(plain), facts_from_plain(facts))
         executor.post_mortem = launch.post_mortem
+    flush()
+    if mode in (Mode.ONE, Mode.MANY):
+        write_mark(mark(nonce, 0))  # what was printed so far belongs to the import
     leave(serve(control, executor, mode, tasks, nonce, inbox.complete()))
 
 

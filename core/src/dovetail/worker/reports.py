@@ -22,12 +22,12 @@ def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorR
     The traceback has source lines, causes, contexts, groups and notes; frames of Dovetail and of the import
     system are left out, so it begins and ends in code of the user or of a library.
     """
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and kind == "exception":
         kind = "exit"
     bases = tuple(qualified_name(base) for base in type(error).__mro__ if base is not object)
     return ErrorReport(
         type=qualified_name(type(error)),
-        message=_message(error),
+        message=_message(error, "the flow's file" if kind == "start" else "the step"),
         traceback=_traceback(error),
         bases=bases,
         kind=kind,
@@ -39,9 +39,9 @@ def qualified_name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, who: str) -> str:
     if isinstance(error, SystemExit):
-        return f"the step called sys.exit({'' if error.code is None else repr(error.code)})"
+        return f"{who} called sys.exit({'' if error.code is None else repr(error.code)})"
     try:
         text = str(error).strip()
     except Exception as failure:  # the user's own __str__

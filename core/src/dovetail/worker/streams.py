@@ -24,14 +24,15 @@ class MarkReader:
 
     Args:
         nonce: The worker's random number; None where nothing is marked, because the process has one task.
+        seq: The assignment that the first bytes belong to; 0: none, the process imports the flow first.
     """
 
     __slots__ = ("_nonce", "_rest", "seq")
 
-    def __init__(self, nonce: bytes | None) -> None:
+    def __init__(self, nonce: bytes | None, seq: int = 1) -> None:
         self._nonce = nonce
         self._rest = b""
-        self.seq = 1
+        self.seq = seq
         """The assignment that what comes next belongs to."""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
