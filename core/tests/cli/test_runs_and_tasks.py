@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,22 @@ def test_what_a_task_wrote_does_not_steer_the_terminal(seed: Seed, shell: Shell)
     made.fail("start", error("\x1b]0;owned\x07"), log=[("stdout", "\x1b[2J\n")])
     made.end("failed", failed="start", message="x")
     assert "\x1b" not in shell("show", made.id)
+
+
+def test_the_keys_of_json_are_described(seed: Seed, shell: Shell) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`(\w+)`", page))
+    made = failed(seed)
+    documents = [
+        *shell.json("runs"),
+        *shell.json("tasks", made.id),
+        *shell.json("artifacts", made.id),
+        shell.json("show", made.id, "--tree", "--notes"),
+        *shell.json("show", made.id)["steps"],
+        shell.json("show", f"{made.id}/train"),
+        shell.json("show", f"{made.id}/train[1]"),
+        *shell.json("show", f"{made.id}/train[1]")["attempts"],
+        shell.json("tag", "list", made.id),
+        shell.json("cancel", made.id),
+    ]
+    assert {key for document in documents for key in document} <= described

@@ -112,6 +112,24 @@ def test_lost_is_told_by_the_lease(seed: Seed, client: Client) -> None:
     assert list(client.runs(state=["lost", "succeeded"])) == [run]
 
 
+def test_many_lost_runs_are_told_in_a_few_queries(seed: Seed) -> None:
+    lost = [seed.run(foreach(f"F{i % 3}")).stop().id for i in range(20)]
+    live = seed.run()
+    live.flush()
+    asked: list[object] = []
+
+    class Asked:
+        def __getattr__(self, name: str) -> object:
+            asked.append(name)
+            return getattr(seed.provider, name)
+
+    with Client(seed.home, provider=Asked(), namespace=None) as client:  # type: ignore[arg-type]
+        states = {run.id: run._row["state"] for run in client.runs()}
+    assert states == {**dict.fromkeys(lost, "lost"), live.id: "running"}
+    assert asked == ["query", "leases", "query"]
+    live.stop()
+
+
 def test_a_run_that_ends_while_it_is_looked_at_is_not_lost(
     seed: Seed, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _PIECE = 1 << 20
+"""Bytes written at once, one MiB."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +85,7 @@ def _for_file(artifact: DataArtifact) -> list[bytes | memoryview]:
     """What a file gets: bytes and text as they are, plain data as JSON, anything else as a pickle."""
     value = artifact.data
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return [memoryview(value)]
+        return [memoryview(value).cast("B")]
     if isinstance(value, str):
         return [value.encode()]
     if artifact.serializer == "json":
@@ -130,9 +131,12 @@ def _write(pieces: list[Any], file: Path | None) -> None:
         return
     temporary = file.with_name(f".{file.name}.part")
     try:
-        with temporary.open("wb") as opened:
+        with temporary.open("wb") as opened, output.Progress(f"writing {file}", unit="MiB") as progress:
             for piece in pieces:
-                opened.write(piece)
+                view = memoryview(piece)
+                for at in range(0, view.nbytes, _PIECE):
+                    opened.write(view[at : at + _PIECE])
+                    progress.advance()
         temporary.replace(file)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -77,16 +77,31 @@ def fresh_rows(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[
     if not running:
         return rows
     alive = connection.live_runs(running[0]["run"] if len(running) == 1 else "")
+    left = []
     for row in running:
-        if row["run"] in alive:
-            row["state"] = "running"
+        row["state"] = "running"
+        if row["run"] not in alive:
+            left.append(row)
+    if not left:
+        return rows
+    still = _still_running(connection, left)
+    for row in left:
+        if row["run"] in still:
+            row["state"] = "lost"
             continue
         again = connection.provider.query(Query(kind="runs", run=row["run"], limit=1), columns=RUN_COLUMNS).rows
         if again:
             row.update(zip(RUN_COLUMNS, again[0], strict=True))
-        if (row["state"] or "running") == "running":
-            row["state"] = "lost"
     return rows
+
+
+def _still_running(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    """Those of the runs that the journal still calls running, asked for together."""
+    created = [row["created"] for row in rows]
+    query = Query(kind="runs", states=("running",), since=min(created), until=max(created) + 1.0)
+    if len(rows) == 1:
+        query = Query(kind="runs", states=("running",), run=rows[0]["run"])
+    return {row[0] for row in connection.provider.query(query, columns=("run",)).rows}
 
 
 def find_run(connection: Connection, spec: Pathspec, *, flow: str | None = None) -> dict[str, Any]:
