@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.reports import AttemptReport
-from dovetail.engine.committer import Pending, Written
+from dovetail.engine.committer import Pending
 from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
-from dovetail.engine.journal import compact
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
 from dovetail.interfaces.events import EventKind
@@ -26,10 +24,9 @@ from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
 
 if TYPE_CHECKING:
-    from dovetail.artifacts.logs import LogWriter
     from dovetail.artifacts.records import CommitRecord
+    from dovetail.engine.bookkeeper import Bookkeeper
     from dovetail.engine.calls import CallBuilder
-    from dovetail.engine.committer import Committer
     from dovetail.engine.inbox import Inbox
     from dovetail.engine.journal import Journal
     from dovetail.engine.listener import RunListener
@@ -58,7 +55,7 @@ class Driver:
         group_of: Name of the group that runs a call.
         reopen: Opens a group again whose warm parent died.
         slots: Attempts that may run at the same time.
-        report: Keeps the report of a failed attempt; its key.
+        books: Keeps what the run leaves behind.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
         terminal: Whether a step may have the terminal, with a debugger on it.
@@ -74,10 +71,8 @@ class Driver:
         group_of: Callable[[TaskCall], str],
         reopen: Callable[[str], WorkerGroup],
         slots: int,
-        committer: Committer,
+        books: Bookkeeper,
         journal: Journal,
-        logs: LogWriter,
-        report: Callable[[AttemptReport], str],
         recorded: Recorded,
         values_of: Callable[[CommitRecord], bytes],
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
@@ -93,10 +88,8 @@ class Driver:
         self._groups = groups
         self._group_of = group_of
         self._reopen = reopen
-        self._committer = committer
+        self._books = books
         self._journal = journal
-        self._logs = logs
-        self._report = report
         self._recorded = recorded
         self._values_of = values_of
         self._caught = caught
@@ -107,9 +100,6 @@ class Driver:
         self._selector = selectors.DefaultSelector()
         self._pending: list[Pending] = []
         self._held: Attempt | None = None
-        self._offsets: dict[tuple[str, int], list[int]] = {}
-        self._started: dict[str, float] = {}
-        self._expected: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._interrupts = 0
         self._tick = 0.0
@@ -158,6 +148,7 @@ class Driver:
                 self._stop(RunState.CANCELLED, event.data.get("reason") or "cancelled on request")
         if now >= self._tick:
             self._tick = now + TICK_SECONDS
+            self._books.flush_logs()  # others may follow them
             self._listener.tick()
         if self._interrupts:
             self._stop(RunState.INTERRUPTED, "interrupted")
@@ -202,7 +193,7 @@ class Driver:
         """Start what can start, and take what is recorded instead of running it."""
         while True:
             self._place()
-            self._tell_expected()
+            self._books.expected(self._machine.planner.expected.items())
             if not self._pending:
                 break
             self._write_commits()
@@ -233,8 +224,7 @@ class Driver:
                 self._reuse(task, call, reuse.record)
                 return None
             if reuse.reason:
-                self._journal.add(EventKind.NOTE, call.path, level="info", message=f"runs: {reuse.reason}")
-                self._listener.not_reused(call.path, reuse.reason)
+                self._books.not_reused(call.path, reuse.reason)
         return Attempt(task, call)
 
     def _reuse(self, task: PlannedTask, call: TaskCall, record: CommitRecord) -> None:
@@ -254,32 +244,15 @@ class Driver:
             )
         )
 
-    def _tell_expected(self) -> None:
-        for step, count in self._machine.planner.expected.items():
-            known = self._expected.get(step, 0)
-            if count > known:
-                self._expected[step] = count
-                self._journal.add(EventKind.EXPECTED, step=step, count=count - known)
-                self._listener.expected(step, count)
-
     # -- what workers tell ----------------------------------------------------------------------------------------
 
     def began(self, attempt: Attempt, isolation: Isolation, pid: int) -> None:
         """An attempt runs."""
-        path = attempt.call.path
-        now = time.time()
-        self._started[path] = now
-        self._journal.begun(path, attempt.number, now)
-        self._listener.task_began(path, attempt.number)
+        self._books.began(attempt.call.path, attempt.number)
 
     def output(self, output: Output) -> None:
-        """A task wrote something: keep it, show it."""
-        if output.path:
-            offsets = self._offsets.setdefault((output.path, output.attempt), [0, 0])
-            which = 0 if output.stream == "stdout" else 1
-            self._logs.append(output.path, output.attempt, output.stream, offsets[which], output.time, output.data)
-            offsets[which] += len(output.data)
-        self._listener.output(output)
+        """A task wrote something."""
+        self._books.output(output)
 
     def ended(
         self,
@@ -293,7 +266,7 @@ class Driver:
         """An attempt ended: commit it, try again or give up."""
         call = attempt.call
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
-            outcome, error = self._caught(attempt, error, self._started.get(call.path)), None
+            outcome, error = self._caught(attempt, error, self._books.started(call.path)), None
         number = attempt.number
         verdict = self._machine.ended(attempt, error, time.monotonic())
         if isinstance(verdict, Commit):
@@ -312,7 +285,13 @@ class Driver:
             )
             return
         assert error is not None
-        self._failed(attempt, number, error, verdict, exit, usage)
+        state = TaskState.WAITING if isinstance(verdict, Retry) else TaskState.FAILED
+        if isinstance(verdict, GiveUp) and verdict.cancelled:
+            state = TaskState.CANCELLED
+        self._books.failed(attempt, number, error, state, exit, usage)
+        if isinstance(verdict, GiveUp) and verdict.kill:
+            self._put_held_back()
+            self._dispatcher.kill_all("ended because another task failed")
 
     def returned(self, attempt: Attempt) -> None:
         """An attempt never began: it goes back, without using a try."""
@@ -324,7 +303,7 @@ class Driver:
         self._groups[name].close()
         self._restarts[name] = self._restarts.get(name, 0) + 1
         if self._restarts[name] <= RESTARTS:
-            self._note(f"the process that imported the flow died ({error.message}); starting it again")
+            self._books.note(f"the process that imported the flow died ({error.message}); starting it again")
             try:
                 self._groups[name] = self._reopen(name)
             except FlowImportError as again:
@@ -336,116 +315,13 @@ class Driver:
         self._dispatcher.abandon(name, error)
         self._machine.fail_all(error)
 
-    # -- ends of attempts -----------------------------------------------------------------------------------------
-
-    def _failed(
-        self,
-        attempt: Attempt,
-        number: int,
-        error: ErrorReport,
-        verdict: Retry | GiveUp,
-        exit: Exit | None,
-        usage: Usage | None,
-    ) -> None:
-        path, finished = attempt.call.path, time.time()
-        log = self._log(path, number)
-        started = self._started.pop(path, None)
-        columns: dict[str, Any] = {"attempt": number, "error": compact(error.to_plain()), "finished": finished}
-        if started is not None:
-            columns["started"] = started
-        if usage is not None:
-            columns["cpu"], columns["memory"] = usage.cpu, usage.memory
-        if log is not None:
-            columns["log"] = compact(log)
-        if exit is not None:
-            columns["info"] = compact({"exit": exit_to_plain(exit)})
-        if isinstance(verdict, GiveUp) and verdict.cancelled:
-            state = TaskState.CANCELLED
-        else:
-            report = AttemptReport(
-                path=path,
-                attempt=number,
-                call_digest=attempt.call.digest,
-                error=error,
-                exit=exit,
-                cpu=usage.cpu if usage else None,
-                memory=usage.memory if usage else None,
-                started=started,
-                finished=finished,
-                log=log,
-            )
-            self._journal.touched([self._report(report)])
-            self._journal.add(EventKind.ATTEMPT, path, attempt=number, error=error.to_plain(), exit=exit_to_plain(exit))
-            state = TaskState.WAITING if isinstance(verdict, Retry) else TaskState.FAILED
-        self._journal.task(path, state, **columns)
-        seconds = finished - started if started is not None else 0.0
-        self._listener.task_ended(path, state, number, error, seconds)
-        if isinstance(verdict, GiveUp) and verdict.kill:
-            self._put_held_back()
-            self._dispatcher.kill_all("ended because another task failed")
-
-    def _log(self, path: str, attempt: int) -> tuple[str, int, int] | None:
-        if self._offsets.pop((path, attempt), None) is None:
-            return None
-        location = self._logs.location(path, attempt)
-        self._logs.forget(path, attempt)
-        return location
-
     def _write_commits(self) -> None:
         """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
         while self._pending:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            self._journal.touched(self._logs.flush())  # once for the batch: a frame of the log holds many tasks
-            for pending in batch:
-                if pending.written is None and pending.state == "succeeded":
-                    pending.log = self._log(pending.call.path, pending.attempt)
-            for written in self._committer.write(batch):
-                self._committed(written)
+            for written in self._books.commit(batch):
+                self._machine.committed(written.pending.task, written.next, written.scope)
             self._journal.flush_if_due()
-
-    def _committed(self, written: Written) -> None:
-        pending = written.pending
-        outcome, call = pending.outcome, pending.call
-        path = call.path
-        self._started.pop(path, None)
-        state = TaskState.CACHED if pending.state == "cached" else TaskState.SUCCEEDED
-        columns: dict[str, Any] = {
-            "attempt": pending.attempt,
-            "started": outcome.started,
-            "finished": outcome.finished,
-            "outputs": outcome.index,
-            "record": compact(written.record),
-        }
-        usage = pending.usage
-        if usage is not None:
-            if usage.cpu is not None:
-                columns["cpu"] = usage.cpu
-            if usage.memory is not None:
-                columns["memory"] = usage.memory
-        if pending.log is not None:
-            columns["log"] = compact(pending.log)
-        info = self._info(pending)
-        if info:
-            columns["info"] = compact(info)
-        self._journal.task(path, state, **columns)
-        if outcome.objects:
-            self._journal.touched(outcome.objects, call.datastore)
-        self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
-        self._machine.committed(pending.task, written.next, written.scope)
-
-    @staticmethod
-    def _info(pending: Pending) -> dict[str, Any]:
-        info: dict[str, Any] = {}
-        if pending.isolation != Isolation.FORK.value:
-            info["isolation"] = pending.isolation
-        if pending.origin is not None:
-            info["origin"] = pending.origin
-        if pending.outcome.caught is not None:
-            info["caught"] = pending.outcome.caught.to_plain()
-        exit = exit_to_plain(pending.exit)
-        if exit is not None and exit.get("code", 1) != 0:
-            info["exit"] = exit
-        return info
 
     # -- stopping -------------------------------------------------------------------------------------------------
 
@@ -454,7 +330,7 @@ class Driver:
         if first:
             self._put_held_back()
             self._machine.stop(state)
-            self._note(f"{why}: ending the tasks that run")
+            self._books.note(f"{why}: ending the tasks that run")
             self._dispatcher.kill_all(why)
         elif self._interrupts > 1:
             self._dispatcher.kill_all(why, grace=0.0)
@@ -464,22 +340,5 @@ class Driver:
             self._machine.put_back(self._held)
             self._held = None
 
-    def _note(self, message: str) -> None:
-        self._journal.add(EventKind.NOTE, level="warning", message=message)
-        self._listener.note(message)
-
 
 _NOT_CAUGHT = frozenset({"cancelled", "lost"})
-
-
-def exit_to_plain(exit: Exit | None) -> dict[str, Any] | None:
-    """An exit as JSON-able data, without what is not known."""
-    if exit is None:
-        return None
-    plain = {
-        "code": exit.code,
-        "signal": exit.signal,
-        "out_of_memory": exit.out_of_memory or None,
-        "last_memory": exit.last_memory,
-    }
-    return {name: value for name, value in plain.items() if value is not None}

@@ -18,6 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
@@ -128,6 +129,13 @@ def execute(
             planner=StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest)),
             on_failure=on_failure or core.on_failure,
         )
+        books = Bookkeeper(
+            committer=Committer(segments, store=plan.store, run=run),
+            journal=journal,
+            logs=logs,
+            report=lambda report: put_report(store, run, report),
+            listener=listener,
+        )
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps),
@@ -135,10 +143,8 @@ def execute(
             group_of=lambda call: plan.group_of[call.step],
             reopen=lambda name: _reopen(session, plan, name, facts),
             slots=max_workers or core.max_workers or usable_cpus(),
-            committer=Committer(segments, store=plan.store, run=run),
+            books=books,
             journal=journal,
-            logs=logs,
-            report=lambda report: put_report(store, run, report),
             recorded=recorded or Recorded.nothing(run),
             values_of=lambda record: record.read_values(store),
             caught=CaughtOutcomes(artifacts, plan.flow),
@@ -149,13 +155,11 @@ def execute(
         )
         listener.run_started(manifest, continued=continued)
         for hazard in plan.flow.fork_hazards:
-            listener.note(f"tasks run in fresh processes (spawn): {hazard}")
-            journal.add(EventKind.NOTE, level="info", message=f"spawn instead of fork: {hazard}")
+            books.note(f"tasks run in fresh processes (spawn): {hazard}", level="info")
         for name in hooks.left_out:
-            listener.note(f"left out of the steps' processes: {name}")
-            journal.add(EventKind.NOTE, level="info", message=f"left out of the steps' processes: {name}")
+            books.note(f"left out of the steps' processes: {name}", level="info")
         state = driver.run()
-        logs.flush()
+        books.flush_logs()
         _end(store, journal, run, ownership.fence, state, machine.root_cause)
         listener.run_ended(state, machine.root_cause)
     return RunResult(run=run, state=state, root_cause=machine.root_cause)

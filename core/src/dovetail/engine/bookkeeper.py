@@ -1,0 +1,216 @@
+"""What a run leaves behind as its attempts go on: records, reports, logs, journal rows; and what is told of it here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.reports import AttemptReport
+from dovetail.engine.journal import compact
+from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.states import TaskState
+from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Usage
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.logs import LogWriter
+    from dovetail.engine.committer import Committer, Pending, Written
+    from dovetail.engine.journal import Journal
+    from dovetail.engine.listener import RunListener
+    from dovetail.engine.machine import Attempt
+    from dovetail.interfaces.workers import Output
+
+__all__ = ["Bookkeeper"]
+
+
+class Bookkeeper:
+    """Keeps the books of one run. Owned by the driver's thread.
+
+    Args:
+        committer: Writes commit records.
+        journal: Takes events.
+        logs: Takes what tasks print.
+        report: Keeps the report of a failed attempt; its key.
+        listener: Told what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        committer: Committer,
+        journal: Journal,
+        logs: LogWriter,
+        report: Callable[[AttemptReport], str],
+        listener: RunListener,
+    ) -> None:
+        self._committer = committer
+        self._journal = journal
+        self._logs = logs
+        self._report = report
+        self._listener = listener
+        self._offsets: dict[tuple[str, int], list[int]] = {}
+        self._started: dict[str, float] = {}
+        self._expected: dict[str, int] = {}
+
+    # -- while attempts run ---------------------------------------------------------------------------------------
+
+    def expected(self, counts: Iterable[tuple[str, int]]) -> None:
+        """So many tasks of each step are known to come, in all."""
+        for step, count in counts:
+            known = self._expected.get(step, 0)
+            if count > known:
+                self._expected[step] = count
+                self._journal.add(EventKind.EXPECTED, step=step, count=count - known)
+                self._listener.expected(step, count)
+
+    def not_reused(self, path: str, reason: str) -> None:
+        """Of a resumed run: why a task runs."""
+        self._journal.add(EventKind.NOTE, path, level="info", message=f"runs: {reason}")
+        self._listener.not_reused(path, reason)
+
+    def began(self, path: str, attempt: int) -> None:
+        """An attempt runs."""
+        now = time.time()
+        self._started[path] = now
+        self._journal.begun(path, attempt, now)
+        self._listener.task_began(path, attempt)
+
+    def started(self, path: str) -> float | None:
+        """When the present attempt of a task began, if it did."""
+        return self._started.get(path)
+
+    def output(self, output: Output) -> None:
+        """A task wrote something: keep it, show it."""
+        if output.path:
+            offsets = self._offsets.setdefault((output.path, output.attempt), [0, 0])
+            which = 0 if output.stream == "stdout" else 1
+            self._logs.append(output.path, output.attempt, output.stream, offsets[which], output.time, output.data)
+            offsets[which] += len(output.data)
+        self._listener.output(output)
+
+    def flush_logs(self) -> None:
+        """Write what tasks printed; kill-durable when it returns."""
+        self._journal.touched(self._logs.flush())
+
+    def note(self, message: str, *, level: str = "warning") -> None:
+        """Something that the user should know."""
+        self._journal.add(EventKind.NOTE, level=level, message=message)
+        self._listener.note(message)
+
+    # -- when they end --------------------------------------------------------------------------------------------
+
+    def commit(self, batch: list[Pending]) -> Iterator[Written]:
+        """Write the records of a batch, then tell each; what follows from a task may be planned as it comes out."""
+        self.flush_logs()  # once for the batch: a frame of the log holds many tasks
+        for pending in batch:
+            if pending.written is None and pending.state == "succeeded":
+                pending.log = self._log(pending.call.path, pending.attempt)
+        for written in self._committer.write(batch):
+            self._committed(written)
+            yield written
+
+    def failed(
+        self,
+        attempt: Attempt,
+        number: int,
+        error: ErrorReport,
+        state: TaskState,
+        exit: Exit | None,
+        usage: Usage | None,
+    ) -> None:
+        """An attempt left no record: `WAITING` (it is tried again), `FAILED` or `CANCELLED`."""
+        path, finished = attempt.call.path, time.time()
+        log = self._log(path, number)
+        started = self._started.pop(path, None)
+        columns: dict[str, Any] = {"attempt": number, "error": compact(error.to_plain()), "finished": finished}
+        if started is not None:
+            columns["started"] = started
+        if usage is not None:
+            columns["cpu"], columns["memory"] = usage.cpu, usage.memory
+        if log is not None:
+            columns["log"] = compact(log)
+        if exit is not None:
+            columns["info"] = compact({"exit": _exit_to_plain(exit)})
+        if state is not TaskState.CANCELLED:
+            report = AttemptReport(
+                path=path,
+                attempt=number,
+                call_digest=attempt.call.digest,
+                error=error,
+                exit=exit,
+                cpu=usage.cpu if usage else None,
+                memory=usage.memory if usage else None,
+                started=started,
+                finished=finished,
+                log=log,
+            )
+            self._journal.touched([self._report(report)])
+            self._journal.add(
+                EventKind.ATTEMPT, path, attempt=number, error=error.to_plain(), exit=_exit_to_plain(exit)
+            )
+        self._journal.task(path, state, **columns)
+        seconds = finished - started if started is not None else 0.0
+        self._listener.task_ended(path, state, number, error, seconds)
+
+    def _committed(self, written: Written) -> None:
+        pending = written.pending
+        outcome, call = pending.outcome, pending.call
+        path = call.path
+        self._started.pop(path, None)
+        state = TaskState.CACHED if pending.state == "cached" else TaskState.SUCCEEDED
+        columns: dict[str, Any] = {
+            "attempt": pending.attempt,
+            "started": outcome.started,
+            "finished": outcome.finished,
+            "outputs": outcome.index,
+            "record": compact(written.record),
+        }
+        usage = pending.usage
+        if usage is not None:
+            if usage.cpu is not None:
+                columns["cpu"] = usage.cpu
+            if usage.memory is not None:
+                columns["memory"] = usage.memory
+        if pending.log is not None:
+            columns["log"] = compact(pending.log)
+        info = _info(pending)
+        if info:
+            columns["info"] = compact(info)
+        self._journal.task(path, state, **columns)
+        if outcome.objects:
+            self._journal.touched(outcome.objects, call.datastore)
+        self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
+
+    def _log(self, path: str, attempt: int) -> tuple[str, int, int] | None:
+        if self._offsets.pop((path, attempt), None) is None:
+            return None
+        location = self._logs.location(path, attempt)
+        self._logs.forget(path, attempt)
+        return location
+
+
+def _info(pending: Pending) -> dict[str, Any]:
+    info: dict[str, Any] = {}
+    if pending.isolation != Isolation.FORK.value:
+        info["isolation"] = pending.isolation
+    if pending.origin is not None:
+        info["origin"] = pending.origin
+    if pending.outcome.caught is not None:
+        info["caught"] = pending.outcome.caught.to_plain()
+    exit = _exit_to_plain(pending.exit)
+    if exit is not None and exit.get("code", 1) != 0:
+        info["exit"] = exit
+    return info
+
+
+def _exit_to_plain(exit: Exit | None) -> dict[str, Any] | None:
+    """An exit as JSON-able data, without what is not known."""
+    if exit is None:
+        return None
+    plain = {
+        "code": exit.code,
+        "signal": exit.signal,
+        "out_of_memory": exit.out_of_memory or None,
+        "last_memory": exit.last_memory,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
