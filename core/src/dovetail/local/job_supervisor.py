@@ -18,7 +18,7 @@ from typing import Any, Final
 from dovetail.interfaces.compute import JobState
 from dovetail.local._job_folder import JobFolder, JobRow
 from dovetail.local._proc import start_time
-from dovetail.worker.lifeline import tie
+from dovetail.worker.lifeline import bind, open_end
 
 __all__ = ["ENTRY", "main"]
 
@@ -71,32 +71,39 @@ class Supervisor:
 
     def _start(self, index: int) -> None:
         folder = self._folder
-        posix: dict[str, Any] = {}
-        if os.name == "posix":
-            read_end = self._life_read
-            posix = {
-                "start_new_session": True,
-                "preexec_fn": lambda: tie(read_end, os.getpid(), inheritable=True),
-            }
+        own = open_end(self._life_read) if os.name == "posix" else None
         try:
-            with folder.log(index, "stdout").open("ab") as out, folder.log(index, "stderr").open("ab") as err:
-                process = subprocess.Popen(
-                    self._job["argv"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    cwd=self._job["cwd"],
-                    env={**self._env, "DOVETAIL_JOB_INDEX": str(index)},
-                    **posix,
-                )
+            process = self._launch(index, own)
+            if own is not None:
+                bind(own, process.pid)
         except OSError as error:
             folder.append([JobRow(index, JobState.FAILED, reason=f"can't be started: {error}")])
             return
+        finally:
+            if own is not None:
+                os.close(own)
         execution = f"{process.pid}-{start_time(process.pid)}"
         timeout = self._job["timeout"]
         deadline = None if timeout is None else time.monotonic() + timeout
         self._running[index] = _Running(process, execution, deadline)
         folder.append([JobRow(index, JobState.RUNNING, execution=execution)])
+
+    def _launch(self, index: int, tie: int | None) -> subprocess.Popen[bytes]:
+        """Start an index; it holds its tie to this process as long as it runs."""
+        posix: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
+        if tie is not None:
+            posix["pass_fds"] = (tie,)
+        out, err = self._folder.log(index, "stdout"), self._folder.log(index, "stderr")
+        with out.open("ab") as stdout, err.open("ab") as stderr:
+            return subprocess.Popen(
+                self._job["argv"],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=self._job["cwd"],
+                env={**self._env, "DOVETAIL_JOB_INDEX": str(index)},
+                **posix,
+            )
 
     def _obey(self) -> None:
         """Do what the cancel file says."""

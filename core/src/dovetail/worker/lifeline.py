@@ -10,40 +10,26 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["tie"]
+__all__ = ["bind", "open_end", "tie"]
 
 _KILL = 9
 
 
-def tie(read_end: int, group: int, *, inheritable: bool = False) -> int | None:
+def tie(read_end: int, group: int) -> int | None:
     """Die with the writer of a pipe.
 
     Args:
         read_end: Read end of the starter's pipe, inherited; not closed.
         group: Process group that dies; 0: this process alone.
-        inheritable: Whether the tie outlasts the start of another program in this process.
 
     Returns:
         A descriptor that must stay open, or None.
     """
-    try:
-        from fcntl import F_SETFL, F_SETOWN, F_SETSIG, fcntl
-    except ImportError:
-        if not inheritable:
-            _watch(read_end)
+    own = open_end(read_end)
+    if own is None:
+        _watch(read_end)
         return None
-    try:
-        # A description of its own: owner and signal belong to the description, which a fork shares.
-        own = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        if not inheritable:
-            _watch(read_end)
-        return None
-    if inheritable:
-        os.set_inheritable(own, True)
-    fcntl(own, F_SETOWN, -group if group else os.getpid())
-    fcntl(own, F_SETSIG, _KILL)
-    fcntl(own, F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    bind(own, group)
     try:
         gone = not os.read(own, 1)  # the writer may have died before the kernel was asked
     except BlockingIOError:
@@ -51,6 +37,29 @@ def tie(read_end: int, group: int, *, inheritable: bool = False) -> int | None:
     if gone:
         os._exit(1)
     return own
+
+
+def open_end(read_end: int) -> int | None:
+    """The read end once more, as a description of its own: owner and signal belong to the description, which a fork
+    shares. None where the system has no such signals."""
+    try:
+        from fcntl import F_SETSIG  # noqa: F401
+
+        return os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (ImportError, OSError):
+        return None
+
+
+def bind(own: int, group: int) -> None:
+    """Have the kernel kill a process group, or this process (0), when the writer of `own` is gone.
+
+    It does as long as anyone holds the description open.
+    """
+    from fcntl import F_SETFL, F_SETOWN, F_SETSIG, fcntl
+
+    fcntl(own, F_SETOWN, -group if group else os.getpid())
+    fcntl(own, F_SETSIG, _KILL)
+    fcntl(own, F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
 
 
 def _watch(read_end: int) -> None:
