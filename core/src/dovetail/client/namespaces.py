@@ -6,25 +6,12 @@ default is the user's own `user:NAME`. A run that is addressed by its id is foun
 
 from __future__ import annotations
 
-import os
+from dovetail.settings.user import username
 
-__all__ = ["default_namespace", "get_namespace", "in_namespace", "namespace", "username"]
+__all__ = ["default_namespace", "get_namespace", "in_namespace", "namespace"]
 
 _UNSET = object()
 _current: object = _UNSET
-
-
-def username() -> str:
-    """Who is asking, as a run of the same person says who started it: `DOVETAIL_USER`, else the login name."""
-    for name in ("DOVETAIL_USER", "USER", "LOGNAME", "USERNAME"):
-        if found := os.environ.get(name):
-            return found
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def namespace(name: str | None) -> str | None:

@@ -176,6 +176,9 @@ class Bookkeeper:
         info = _info(pending)
         if info:
             columns["info"] = compact(info)
+        if pending.attempt > 1:  # the row still shows the attempt that failed
+            columns["error"] = None
+            columns.setdefault("info", None)
         self._journal.task(path, state, **columns)
         if outcome.objects:
             self._journal.touched(outcome.objects, call.datastore)

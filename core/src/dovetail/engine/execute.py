@@ -146,7 +146,7 @@ def execute(
             books=books,
             journal=journal,
             recorded=recorded or Recorded.nothing(run),
-            values_of=lambda record: record.read_values(store),
+            values_of=lambda record: record.read_values(plan.datastores[record.record_store]),
             caught=CaughtOutcomes(artifacts, plan.flow),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer),
@@ -192,7 +192,7 @@ def _open_journal(
             file=manifest.info["file"],
             start=plan.flow.start,
             end=plan.flow.end,
-            store=plan.store,
+            store={**plan.stores[plan.store], "uuid": plan.store},
         )
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from dovetail.engine.session import FlowSource, Session
 from dovetail.engine.tags import resolve_tags
 from dovetail.interfaces.runs import new_run_id
 from dovetail.packaging.package import build_package
+from dovetail.settings.user import username
 
 if TYPE_CHECKING:
     from dovetail.engine.execute import RunResult
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Settings
 
-__all__ = ["RunRequest", "describe_source", "new_manifest", "start_run", "username"]
+__all__ = ["RunRequest", "describe_source", "new_manifest", "start_run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +54,6 @@ class RunRequest:
     """Step that runs `inline` with the terminal attached, `*` for all; None: none."""
     post_mortem: bool = False
     """Whether pdb opens at a failure."""
-
-
-def username() -> str:
-    """Who starts the run."""
-    for name in ("DOVETAIL_USER", "USER", "LOGNAME", "USERNAME"):
-        if os.environ.get(name):
-            return os.environ[name]
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def describe_source(session: Session, listener: RunListener) -> tuple[FlowDescription, WorkerGroup]:

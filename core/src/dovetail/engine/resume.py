@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.manifest import read_manifest
+from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.records import CommitRecord
 from dovetail.artifacts.segments import read_records
@@ -25,6 +25,7 @@ from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageErr
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
+from dovetail.settings import Selection
 
 if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
@@ -73,8 +74,9 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         ValidationError: The flow as it is now has problems; nothing was started.
     """
     opened = Session(settings, FlowSource(file=request.file or Path()))
-    provider, store = opened.metadata(), opened.datastore()
-    origin, state = _find(provider, store, request)
+    provider = opened.metadata()
+    origin, state = _find(provider, opened.datastore(), request)
+    store = _store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
     if not file.exists():
@@ -89,12 +91,19 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         check(flow, settings)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
         plan = plan_run(session, flow, group, debug=None)
+        home = open_store(store)
+        plan = replace(
+            plan,
+            stores={**manifest.stores, **plan.stores},
+            datastores={home: store, **plan.datastores},
+        )
         artifacts = ArtifactStore(plan.datastores, default=plan.store)
         pinned = {name: artifacts.load(ref_from_plain(ref)) for name, ref in manifest.parameters.items()}
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
         values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
-        continued = state in _CONTINUED and not request.rerun and _unchanged(manifest, plan) and values == pinned
+        same = home == plan.store and values == pinned and _unchanged(manifest, plan)
+        continued = same and state in _CONTINUED and not request.rerun
         if continued:
             recorded = Recorded(
                 run=origin,
@@ -156,6 +165,16 @@ def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) 
             )
         return run, RunState.LOST
     return run, RunState(state)
+
+
+def _store_of(provider: MetadataProvider, session: Session, run: str) -> DataStore:
+    """The data store that a run keeps its records in: the present one, or the one that its journal names."""
+    page = provider.query(Query(kind="runs", run=run), columns=("info",))
+    pinned = (page.rows[0][0] or {}).get("store") if page.rows else None
+    if not isinstance(pinned, Mapping) or pinned["uuid"] == open_store(session.datastore()):
+        return session.datastore()
+    store: DataStore = session.open(Selection.from_plain("datastore", pinned))
+    return store
 
 
 def _newest_unfinished(
