@@ -84,7 +84,7 @@ def choose_flow(module: ModuleType, name: str | None) -> type[FlowSpec]:
     from dovetail.authoring.describe import flows_in
     from dovetail.authoring.flowspec import FlowSpec
 
-    file = os.path.basename(module.__file__ or module.__name__)
+    file = os.path.basename(getattr(module, "__file__", None) or module.__name__)
     flows = flows_in(module)
     names = [flow.__name__ for flow in flows]
     if name is not None:

@@ -28,7 +28,7 @@ class StepTransitions:
 
     def __init__(self, step: StepDescription, *, is_end: bool) -> None:
         self._step = step
-        self._is_end = is_end or not step.transitions
+        self._is_end = is_end
         self._plain = {t.targets: Next(targets=t.targets) for t in step.transitions if t.kind in ("linear", "branch")}
         self._foreach = {t.targets for t in step.transitions if t.kind == "foreach"}
         self._switch = {(t.condition, target) for t in step.transitions if t.kind == "switch" for target in t.targets}
