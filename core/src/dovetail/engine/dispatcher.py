@@ -21,7 +21,9 @@ QUEUE_SECONDS = 0.05
 """How much work a reused worker may have waiting: enough to keep it busy, little to lose or to balance."""
 QUEUE_LIMIT = 256
 IDLE_SECONDS = 0.25
-"""How long a reused worker is kept without work."""
+"""How long a worker is kept without work."""
+SPARES = 4
+"""Processes at most that are started ahead of the tasks that will have one of their own."""
 
 
 class DispatchListener(Protocol):
@@ -56,12 +58,14 @@ class _Worker:
         "pool",
         "queue",
         "since",
+        "tasks",
     )
 
     def __init__(self, group: str, number: int, pool: tuple[str, ...], left: int, isolation: Isolation) -> None:
         self.group = group
         self.number = number
         self.pool = pool
+        self.tasks = left
         self.left = left  # tasks that it may still be given; -1: any number
         self.isolation = isolation
         self.exclusive = isolation is not Isolation.THREAD
@@ -102,6 +106,8 @@ class Dispatcher:
         self._pools: dict[tuple[str, ...], list[_Worker]] = {}
         self._deadlines: list[tuple[float, int, _Worker, Attempt]] = []
         self._unsent: set[_Worker] = set()
+        self._spares: dict[tuple[str, Isolation], deque[_Worker]] = {}
+        self._forking: tuple[str, Isolation] | None = None  # where the latest task was forked
         self._tick = 0
         self.busy = 0
 
@@ -115,9 +121,12 @@ class Dispatcher:
             pool: tuple[str, ...] = (group, isolation.value)
             limit = -1
         elif reuse == 1:
+            spares = self._spares.setdefault((group, isolation), deque())
             if self.busy >= self._slots:
+                if len(spares) < min(SPARES, self._slots):
+                    spares.append(self._start(group, (), isolation, 1))
                 return False
-            self._give(self._start(group, (), isolation, 1), attempt)
+            self._give(spares.popleft() if spares else self._start(group, (), isolation, 1), attempt)
             return True
         else:
             pool = (group, isolation.value, call.step)
@@ -175,9 +184,16 @@ class Dispatcher:
                 for attempt in fresh if not worker.exclusive else fresh[:1] if worker.queue[0] is fresh[0] else ():
                     self._begin(worker, attempt)
         self._unsent.clear()
+        if self.busy and self._forking is not None and not self._spares[self._forking]:
+            # A fork costs little, and whatever follows from the running tasks need not wait for one.
+            self._spares[self._forking].append(self._start(self._forking[0], (), self._forking[1], 1))
 
     def _retire_idle(self, now: float) -> None:
-        """Let workers of pools go that have had nothing to do for a while."""
+        """Let workers go that have had nothing to do for a while."""
+        for spares in self._spares.values():
+            while spares and now - spares[0].since > IDLE_SECONDS and not self.busy:
+                spare = spares.popleft()
+                self._groups[spare.group].finish(spare.number)
         for pool, workers in self._pools.items():
             if pool[1] in ("thread", "inline"):
                 continue
@@ -204,6 +220,8 @@ class Dispatcher:
 
     def _started(self, worker: _Worker, event: Started) -> None:
         worker.pid = event.pid
+        if event.isolation is Isolation.FORK and worker.tasks == 1:
+            self._forking = (worker.group, worker.isolation)
         worker.isolation = event.isolation
         for attempt in list(worker.queue) if not worker.exclusive else list(worker.queue)[:1]:
             if attempt not in worker.fresh:
@@ -245,6 +263,9 @@ class Dispatcher:
     def _exited(self, worker: _Worker, event: Exited) -> None:
         if worker.pool:
             self._pools[worker.pool].remove(worker)
+        for spares in self._spares.values():
+            if worker in spares:
+                spares.remove(worker)
         self._unsent.discard(worker)
         for attempt in worker.queue:
             if worker.killed is not None and worker.killed.kind == "cancelled":
@@ -279,6 +300,7 @@ class Dispatcher:
 
     def kill_all(self, message: str, *, grace: float | None = None) -> None:
         """End every attempt that runs; called again with a shorter `grace`, at once."""
+        self._forking = None
         for worker in list(self._workers.values()):
             if worker.queue and (worker.killed is None or grace is not None):
                 self._kill(worker, ErrorReport(type="", message=message, kind="cancelled"), grace)
