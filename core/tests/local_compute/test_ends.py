@@ -208,7 +208,7 @@ def test_death_of_the_warm_parent(drive: Drive) -> None:
     driver.wait_for_output("no newline")
     pids = [int(word) for word in driver.output("parent").split()[1:3]]
     workers = [driver.started(one).pid, driver.started(many).pid]
-    os.kill(driver.group._parent.pid, signal.SIGKILL)
+    os.kill(driver.group._importer.pid, signal.SIGKILL)
     assert driver.wait_for(Failed).error.kind == "lost"
     ends = {e.path: e for e in driver.events if isinstance(e, Ended)}
     assert set(ends) == {"parent", "stuck#2"}
@@ -229,7 +229,7 @@ def test_a_result_that_was_sent_survives_the_warm_parent(drive: Drive) -> None:
         if any(isinstance(e, Ended) for e in driver.events):
             return  # it was faster
     time.sleep(0.1)
-    os.kill(driver.group._parent.pid, signal.SIGKILL)
+    os.kill(driver.group._importer.pid, signal.SIGKILL)
     driver.wait_for(Failed)
     assert driver.wait_for(Ended, worker).outcome is not None
 
@@ -254,7 +254,7 @@ def test_everything_dies_with_the_driver(tmp_path: Path) -> None:
             driver.wait_for_output("family")
             driver.wait_for_output("no newline")
             pids = driver.output("parent").split()[1:2] + driver.output("stuck").split()[1:2]
-            print(driver.group._parent.pid, *pids, *(driver.started(w).pid for w in (1, 2)), flush=True)
+            print(driver.group._importer.pid, *pids, *(driver.started(w).pid for w in (1, 2)), flush=True)
             driver.until(lambda events: False)
             """
         )

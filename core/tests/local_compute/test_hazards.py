@@ -131,7 +131,7 @@ def test_forking_on_demand_is_refused(drive: Drive) -> None:
 def test_a_spawned_worker_that_cannot_import_says_why(drive: Drive) -> None:
     driver = drive(source("import os\nif os.environ.get('BROKEN') == '1':\n    raise RuntimeError('not here')"))
     driver.begin()
-    driver.group._env["BROKEN"] = "1"
+    driver.group._importer._env["BROKEN"] = "1"
     ended = driver.run("start", isolation=Isolation.SPAWN)
     assert (ended.outcome.error.type, ended.outcome.error.kind) == ("RuntimeError", "start")
     assert "not here" in ended.outcome.error.traceback

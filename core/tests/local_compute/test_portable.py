@@ -100,7 +100,7 @@ def test_a_step_that_closes_its_output_still_ends(drive: Drive) -> None:
 
 def test_the_process_that_described_runs_the_first_worker(drive: Drive) -> None:
     driver = drive(FLOW.replace("100_000", "1"))
-    describer = driver.group._parent.pid
+    describer = driver.group._importer.pid
     driver.begin()
     for _ in range(2):
         driver.outcome("end")

@@ -362,7 +362,7 @@ def test_close_ends_everything(drive: Drive) -> None:
     driver = drive(HELLO)
     driver.begin()
     driver.run("start")
-    pid = driver.group._parent.pid
+    pid = driver.group._importer.pid
     driver.group.close()
     driver.group.close()
     with pytest.raises(ProcessLookupError):

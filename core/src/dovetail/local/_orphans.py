@@ -13,6 +13,7 @@ __all__ = ["GROUP_VARIABLE", "Orphans"]
 GROUP_VARIABLE = "DOVETAIL_WORKER_GROUP"
 """Variable that every process of a group inherits; tells whose an orphan is."""
 _PR_SET_CHILD_SUBREAPER = 36
+_GENERATIONS = 16
 
 Stray = tuple[int, str]
 """(process id, start time): together they name one process for ever."""
@@ -29,6 +30,7 @@ class Orphans:
     def __init__(self, token: str, *, enabled: bool) -> None:
         self._enabled = enabled
         self._mark = f"{GROUP_VARIABLE}={token}".encode()
+        self._adopted: set[int] = set()
         if enabled:
             _become_subreaper()
 
@@ -53,19 +55,43 @@ class Orphans:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Kill and reap whatever of this group was handed to this process when its own parent died."""
+    def adopt(self, pid: int) -> None:
+        """A process that ends, or has ended, and whose parent is gone: it is this one's to reap."""
+        if self._enabled:
+            self._adopted.add(pid)
+
+    def reap(self, started: set[int]) -> None:
+        """Let go of what was handed to this process and has ended since. Never blocks.
+
+        Args:
+            started: Processes that this one started itself and waits for elsewhere.
+        """
         if not self._enabled:
             return
-        for _ in range(8):  # killing one may bring up its children
-            ours = [pid for pid in children_of(os.getpid()) if self._is_ours(pid)]
-            if not ours:
-                return
-            for pid in ours:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+        children = [pid for pid in children_of(os.getpid()) if pid not in started]
+        self._adopted.update(pid for pid in children if self._is_ours(pid))
+        for pid in list(self._adopted):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+            except ChildProcessError:  # it went to another process
+                ended = True
+            if ended:
+                self._adopted.discard(pid)
+
+    def close(self) -> None:
+        """Kill and reap whatever of this group was handed to this process. Everything that it started is gone."""
+        if not self._enabled:
+            return
+        for _ in range(_GENERATIONS):  # killing one brings up its children
+            for pid in self._adopted:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, 0)
+            self._adopted = {pid for pid in children_of(os.getpid()) if self._is_ours(pid)}
+            if not self._adopted:
+                return
+            for pid in self._adopted:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _is_ours(self, pid: int) -> bool:
         try:

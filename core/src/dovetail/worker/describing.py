@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["describe_flow"]
 
 
+def _why_not_asked() -> str:
+    if os.environ.get("DOVETAIL_FORCE_SPAWN") == "1":
+        return "DOVETAIL_FORCE_SPAWN is set"
+    return f"{sys.platform} has no safe fork"
+
+
 def describe_flow(flow_cls: type[FlowSpec], *, gated: bool) -> FlowDescription:
     """The flow as plain data.
 
@@ -25,7 +33,7 @@ def describe_flow(flow_cls: type[FlowSpec], *, gated: bool) -> FlowDescription:
         flow_cls: Imported already.
         gated: Whether this process is to fork; then what forbids it is in `fork_hazards`.
     """
-    hazards = find_hazards() if gated else ["forking was not asked for"]
+    hazards = find_hazards() if gated else [_why_not_asked()]
     return replace(
         with_code_keys(describe(flow_cls), flow_cls),
         constants=describe_constants(flow_cls, SerializerRegistry()),

@@ -156,7 +156,11 @@ class Executor:
         current._set(
             self._current, step=template.step, path=task.path, attempt=task.attempt, graph=self._graph, thread=thread
         )
-        before = _set_environment(step.environment) if step.environment else None
+        before = None
+        if step.environment:
+            before = _set_environment(step.environment)
+            if thread:  # siblings share the variables, so they stay
+                before = None
         leaving = Leaving(flow, binding, self.artifacts(template.datastore), template.datastore == self._run_store)
         failure: BaseException | None = None
         finished = 0.0

@@ -138,6 +138,8 @@ class Forker:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=control)
             assert self._executor is not None
             code = serve(connection, self._executor, mode, tasks, nonce, [])
+        except (BrokenPipeError, ConnectionResetError):  # the driver is gone, and this process will be
+            os._exit(1)
         except BaseException:
             sys.excepthook(*sys.exc_info())
             code = 1

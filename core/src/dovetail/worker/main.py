@@ -79,7 +79,7 @@ class Inbox:
 def main() -> None:
     """Import a flow and do what the driver asks. Does not return."""
     control = _take_over() if sys.argv[1] == "inherited" else _connect()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _prepare_streams()
     _explain_crashes()
     inbox = Inbox(control)
     _, plain, role = inbox.next()
@@ -109,6 +109,13 @@ def main() -> None:
 
     assert flow_cls is not None
     Forker(control, inbox, flow_cls, description).serve()
+
+
+def _prepare_streams() -> None:
+    """Lose at most a line when killed, and write what logs are read as."""
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
 
 
 def _explain_crashes() -> None:
