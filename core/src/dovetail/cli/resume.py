@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     run_id: str | None = None
     for target in options.targets:
         if target.endswith(".py") and file is None:
-            from dovetail.engine.describe import find_flow_file
+            from dovetail.engine.session import find_flow_file
 
             file = find_flow_file(target)
         elif run_id is None:

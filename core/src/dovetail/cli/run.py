@@ -40,24 +40,29 @@ def run(args: argparse.Namespace) -> int:
     options, rest = parser.parse_known_args(args.words)
     if options.help or options.file is None:
         return _help(parser, options.file, missing=not options.help)
-    from dovetail.cli._run_progress import RunProgress
-    from dovetail.engine.describe import find_flow_file
-    from dovetail.engine.launch import RunRequest, start_run
-    from dovetail.engine.session import FlowSource
+    from dovetail.engine.session import FlowSource, Session, find_flow_file
 
     file, _, name = options.file.partition(":")
+    debug = options.debug or ("*" if options.post_mortem else None)
+    session = Session(
+        settings_from(options),
+        FlowSource(file=find_flow_file(file), name=name or None),
+        terminal=debug is not None,
+        post_mortem=options.post_mortem,
+    )
+    session.begin_import()  # another process does it while this one imports what drives a run
+    from dovetail.cli._run_progress import RunProgress
+    from dovetail.engine.launch import RunRequest, start_run
+
     request = RunRequest(
-        source=FlowSource(file=find_flow_file(file), name=name or None),
         argv=rest,
         tags=tuple(options.tag),
         max_workers=options.max_workers,
         on_failure=options.on_failure,
         run_id_file=options.run_id_file,
-        debug=options.debug,
-        post_mortem=options.post_mortem,
+        debug=debug,
     )
-    progress = RunProgress(quiet=options.quiet, live=options.debug is None and not options.post_mortem)
-    return exit_code(start_run(settings_from(options), request, progress))
+    return exit_code(start_run(session, request, RunProgress(quiet=options.quiet, live=debug is None)))
 
 
 def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dovetail.interfaces.errors import UsageError, ValidationError
+from dovetail.interfaces.errors import ValidationError
 from dovetail.interfaces.workers import Described, Failed, Output
 from dovetail.planning.validate import validate
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Settings
 
-__all__ = ["FlowImportError", "check", "describe_file", "find_flow_file", "wait_described"]
+__all__ = ["FlowImportError", "check", "describe_file", "wait_described"]
 
 
 class FlowImportError(ValidationError):
@@ -36,28 +35,6 @@ class FlowImportError(ValidationError):
             text += "\n" + "\n".join("  " + line for line in report.traceback.rstrip().splitlines())
         super().__init__(text + (f"\n  {hint}" if hint else ""))
         self.report = report
-
-
-def find_flow_file(text: str) -> Path:
-    """The absolute path of a flow's file.
-
-    Raises:
-        NotFoundError: There is no such file.
-        UsageError: It is no Python file.
-    """
-    path = Path(text).absolute()
-    if not path.exists():
-        from difflib import get_close_matches
-
-        near = (
-            get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
-            if path.parent.is_dir()
-            else []
-        )
-        raise UsageError(f"there is no file {text}", hint=f"Did you mean {path.with_name(near[0])}?" if near else None)
-    if path.suffix != ".py":
-        raise UsageError(f"{text} is not a Python file", hint="Give the file that holds the flow: dovetail run flow.py")
-    return path
 
 
 def wait_described(group: WorkerGroup, file: str, output: Callable[[Output], None] | None = None) -> FlowDescription:
@@ -102,12 +79,12 @@ def check(flow: FlowDescription, settings: Settings) -> None:
 
 def describe_file(file: str, *, name: str | None = None, settings: Settings | None = None) -> FlowDescription:
     """The flow of a file, described by a process of its own. Not validated."""
-    from dovetail.engine.session import FlowSource, Session
+    from dovetail.engine.session import FlowSource, Session, find_flow_file
     from dovetail.settings import Settings
 
     path = find_flow_file(file)
     session = Session(settings or Settings.load(), FlowSource(file=path, name=name))
     try:
-        return wait_described(session.open_group(session.settings.select("compute", None, None)), str(path))
+        return wait_described(session.begin_import(), str(path))
     finally:
         session.close()

@@ -17,7 +17,7 @@ from dovetail.engine.describe import check, wait_described
 from dovetail.engine.listener import RunListener
 from dovetail.engine.parameters import parse_parameters, resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
-from dovetail.engine.session import FlowSource, Session
+from dovetail.engine.session import Session
 from dovetail.engine.tags import resolve_tags
 from dovetail.interfaces.runs import new_run_id
 from dovetail.packaging.package import build_package
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dovetail.engine.execute import RunResult
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import WorkerGroup
-    from dovetail.settings import Settings
 
 __all__ = ["RunRequest", "describe_source", "new_manifest", "start_run"]
 
@@ -36,8 +35,6 @@ __all__ = ["RunRequest", "describe_source", "new_manifest", "start_run"]
 class RunRequest:
     """What a user asks for."""
 
-    source: FlowSource
-    """The flow."""
     argv: Sequence[str] = ()
     """Options of the flow's parameters."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -52,37 +49,29 @@ class RunRequest:
     """File that gets the run id once the run is registered."""
     debug: str | None = None
     """Step that runs `inline` with the terminal attached, `*` for all; None: none."""
-    post_mortem: bool = False
-    """Whether pdb opens at a failure."""
 
 
 def describe_source(session: Session, listener: RunListener) -> tuple[FlowDescription, WorkerGroup]:
     """Import the flow with the flow-level compute and open the other backends meanwhile; its description."""
-    group = session.open_group(session.settings.select("compute", None, None))
+    group = session.begin_import()
     session.datastore()
     session.metadata()
     return wait_described(group, str(session.source.file), listener.output), group
 
 
-def start_run(settings: Settings, request: RunRequest, listener: RunListener) -> RunResult:
-    """Start a run and drive it to its end.
+def start_run(session: Session, request: RunRequest, listener: RunListener) -> RunResult:
+    """Start a run and drive it to its end; closes the session.
 
     Raises:
         ValidationError: The flow or the command line has problems; nothing was started.
     """
-    session = Session(
-        settings,
-        request.source,
-        terminal=request.debug is not None or request.post_mortem,
-        post_mortem=request.post_mortem,
-    )
     try:
         flow, group = describe_source(session, listener)
-        check(flow, settings)
+        check(flow, session.settings)
         given = {**parse_parameters(flow, request.argv), **request.parameters}
         values = resolve_parameters(flow, given)
-        plan = plan_run(session, flow, group, debug="*" if request.post_mortem else request.debug)
-        tags = resolve_tags(settings.core, request.tags)
+        plan = plan_run(session, flow, group, debug=request.debug)
+        tags = resolve_tags(session.settings.core, request.tags)
         manifest = new_manifest(session, plan, values, tags=tags)
         if request.run_id_file is not None:
             request.run_id_file.write_text(manifest.run + "\n")

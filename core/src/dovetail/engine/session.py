@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.compute import ComputeCapability
-from dovetail.interfaces.errors import UnsupportedOperationError
+from dovetail.interfaces.errors import UnsupportedOperationError, UsageError
 from dovetail.interfaces.workers import Launch, SupportsDirectWorkers, WorkerGroup
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.settings import Selection, Settings
 
-__all__ = ["FlowSource", "Session"]
+__all__ = ["FlowSource", "Session", "find_flow_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,28 @@ class FlowSource:
     """Name of the class, where the file has several."""
     hash_seed: str = "0"
     """PYTHONHASHSEED of every process that runs user code: sets iterate alike in all of them."""
+
+
+def find_flow_file(text: str) -> Path:
+    """The absolute path of a flow's file.
+
+    Raises:
+        NotFoundError: There is no such file.
+        UsageError: It is no Python file.
+    """
+    path = Path(text).absolute()
+    if not path.exists():
+        from difflib import get_close_matches
+
+        near = (
+            get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
+            if path.parent.is_dir()
+            else []
+        )
+        raise UsageError(f"there is no file {text}", hint=f"Did you mean {path.with_name(near[0])}?" if near else None)
+    if path.suffix != ".py":
+        raise UsageError(f"{text} is not a Python file", hint="Give the file that holds the flow: dovetail run flow.py")
+    return path
 
 
 class Session:
@@ -54,6 +76,7 @@ class Session:
         self._post_mortem = post_mortem
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []
+        self._first: WorkerGroup | None = None
 
     # -- backends -------------------------------------------------------------------------------------------------
 
@@ -81,6 +104,12 @@ class Session:
         return provider
 
     # -- workers --------------------------------------------------------------------------------------------------
+
+    def begin_import(self) -> WorkerGroup:
+        """Begin to import the flow on the flow-level compute; the same group however often it is asked for."""
+        if self._first is None:
+            self._first = self.open_group(self.settings.select("compute", None, None))
+        return self._first
 
     def open_group(
         self, selection: Selection, *, python: tuple[str, ...] = (), env: Mapping[str, str] | None = None
