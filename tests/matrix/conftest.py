@@ -1,68 +1,18 @@
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
-from flowmatrix.generate import Case
-from flowmatrix.perform import CONTEXTS, Bench, Outcome, chains
+from flowmatrix.perform import Bench
+from flowmatrix.performances import Performances
 
 from dovetail.client import Client
-
-
-class Performances:
-    """Runs the cases of the session ahead of their tests, as many at once as there are processors.
-
-    A worker of pytest-xdist is one of several processes that do so and runs each case when its test comes.
-    """
-
-    def __init__(self, bench: Bench, wanted: list[tuple[Case, str]], *, ahead: bool) -> None:
-        self._bench = bench
-        self._pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) if ahead else 1)
-        self._futures: dict[tuple[Case, str], Future[Outcome]] = {}
-        self._chains: dict[tuple[Case, str], list[Case]] = {}
-        resuming: dict[tuple[str, str], list[Case]] = {}
-        for case, context in wanted:
-            if case.body.ask == "FAIL":
-                resuming.setdefault((case.graph.name, context), []).append(case)
-        for (_, context), cases in resuming.items():
-            for chain in chains(cases):
-                self._chains.update(((case, context), chain) for case in chain)
-        self.units = 0
-        if ahead:
-            for case, context in wanted:
-                self._submit(case, context)
-
-    def _submit(self, case: Case, context: str) -> Future[Outcome]:
-        future = self._futures.get((case, context))
-        if future is None:
-            self.units += 1
-            chain = self._chains.get((case, context))
-            if chain is None:
-                future = self._pool.submit(self._bench.perform, case, CONTEXTS[context])
-            else:
-                future = self._pool.submit(self._bench.perform_resumes, chain, CONTEXTS[context])
-            self._futures.update(((one, context), future) for one in chain or [case])
-        return future
-
-    def outcome(self, case: Case, context: str) -> Outcome:
-        """What came of a case, once."""
-        return self._submit(case, context).result()
-
-    def place(self, case: Case, context: str) -> int:
-        """Which of the failures of a chain is the case's."""
-        return self._chains[case, context].index(case)
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +33,7 @@ def performances(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Perfo
     began = time.monotonic()
     yield made
     made.close()
-    request.config.stash[TOLD] = f"{len(wanted)} pairs, {made.units} flows in {time.monotonic() - began:.0f} s"
+    request.config.stash[TOLD] = f"{len(wanted)} pairs, {made.runs} runs in {time.monotonic() - began:.0f} s"
 
 
 class _NONE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ _TRAIL_JOIN = "self.trail = [name for one in good(inputs) for name in one.trail]
 
 def _trailing(extra: str = "", *decorators: str) -> tuple[Template, ...]:
     """Every step notes that it was there, after `extra`."""
+    extra = dedent(extra).strip()
     return (
         _to("start", f"{extra}\n{_TRAIL_START}", *decorators),
         _to("join", f"{extra}\n{_TRAIL_JOIN}", *decorators, required=False),
@@ -210,13 +212,26 @@ def _bodies() -> Iterator[Body]:
         ),
     )  # fmt: skip
     yield Body(
-        name="retry",
+        name="retry_and_logs",
+        module_code="""
+        import logging
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        log = logging.getLogger(__name__)
+        """,
+        logs=True,
         templates=_trailing(
-            "self.lost = current.retry_count\n"
-            "if current.retry_count < 2 and (self.index or 0) % 250 == 0:\n"
-            "    raise ValueError('not yet')\n"
-            "del self.lost\n"
-            "self.tries = current.retry_count",
+            """
+            self.lost = current.retry_count
+            print("out", current.task_id, "grün")
+            print("err", current.task_id, current.retry_count, file=sys.stderr)
+            log.warning("logged %s", current.task_id)
+            os.write(1, b"raw\\n")
+            if current.retry_count < 2 and (self.index or 0) % 250 == 0:
+                raise ValueError("not yet")
+            del self.lost
+            self.tries = current.retry_count
+            print("last", end="")
+            """,
             "retry(times=2)",
         ),
     )
@@ -231,30 +246,6 @@ def _bodies() -> Iterator[Body]:
                 "retry(times=1)",
             ),
             _to("any", "self.passed = current.task_id", required=False),
-        ),
-    )
-    yield Body(
-        name="logs",
-        module_code="""
-        import logging
-        logging.basicConfig(format="%(levelname)s %(message)s")
-        log = logging.getLogger(__name__)
-        """,
-        logs=True,
-        templates=(
-            _to(
-                "any",
-                """
-                print("out", current.task_id, "grün")
-                print("err", current.task_id, current.retry_count, file=sys.stderr)
-                log.warning("logged %s", current.task_id)
-                os.write(1, b"raw\\n")
-                if current.retry_count == 0 and not self.index:
-                    raise ValueError("once")
-                print("last", end="")
-                """,
-                "retry(times=1)",
-            ),
         ),
     )
     yield Body(
@@ -278,6 +269,7 @@ def _bodies() -> Iterator[Body]:
     )
     yield Body(
         name="kill",
+        shapes=frozenset({"linear", "nested_branch", "foreach", "collect", "switch_in_foreach", "loop", "mixin"}),
         ask="DIE",
         ask_at=("inside",),
         templates=_trailing(

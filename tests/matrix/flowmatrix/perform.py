@@ -92,16 +92,16 @@ class Bench:
         run = self._drive(folder, _first(case), context, (told and {f"MATRIX_{case.body.ask}": told}) or {})
         return Outcome(case, self.home, expected, [run], [told] if told else [], self._question(folder, case, run))
 
-    def perform_resumes(self, chain: Sequence[Case], context: Context) -> Outcome:
+    def perform_resumes(self, chain: Sequence[Sequence[Case]], context: Context) -> Outcome:
         """Run a flow that fails, resume it to fail at a later task, and so on until it succeeds.
 
         Args:
-            chain: Cases of one shape, each of whose told tasks follows from the one before.
+            chain: Cases of one shape, as `chains` puts them together.
             context: How.
         """
-        case = chain[0]
+        case = chain[0][0]
         expected = interpret(case)
-        told = [_told(case, one.at, expected) for one in chain]
+        told = [_told(case, link[0].at, expected) for link in chain]
         folder = self._write(case, context)
         runs = [self._drive(folder, _first(case), context, {"MATRIX_FAIL": told[0]})]
         for path in [*told[1:], ""]:
@@ -149,26 +149,28 @@ class Bench:
         )
 
 
-def chains(cases: Iterable[Case]) -> list[list[Case]]:
+def chains(cases: Iterable[Case]) -> list[list[list[Case]]]:
     """Cases of one shape that resume, put together: in a chain each task that fails follows from the one before.
 
     A task beside the one that failed may have been done before the run ended; only what follows is sure to be open.
+    A link of a chain holds the cases that tell the same task.
     """
-    found: list[list[Case]] = []
-    ordered = sorted(cases, key=lambda case: case.name)
-    if not ordered:
-        return found
-    expected = interpret(ordered[0])
-    place = {path: at for at, path in enumerate(expected.tasks)}
-    told = {case: _told(case, case.at, expected) for case in ordered}
-    for case in sorted(ordered, key=lambda case: place[told[case]]):
+    told: dict[str, list[Case]] = {}
+    expected: Expected | None = None
+    for case in cases:
+        expected = expected or interpret(case)
+        told.setdefault(_told(case, case.at, expected), []).append(case)
+    if expected is None:
+        return []
+    found: list[list[str]] = []
+    for path in [path for path in expected.tasks if path in told]:
         for chain in found:
-            if told[chain[-1]] in _ancestors(expected, told[case]):
-                chain.append(case)
+            if chain[-1] in _ancestors(expected, path):
+                chain.append(path)
                 break
         else:
-            found.append([case])
-    return found
+            found.append([path])
+    return [[told[path] for path in chain] for chain in found]
 
 
 def _ancestors(expected: Expected, path: str) -> set[str]:
