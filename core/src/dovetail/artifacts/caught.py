@@ -32,7 +32,7 @@ class CaughtError:
         return cls(type=report.type, message=report.message, traceback=report.traceback, kind=report.kind)
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.type else self.message
+        return f"{self.type}: {self.message}" if self.type and self.message else self.type or self.message
 
     def __bool__(self) -> bool:
         return True

@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after the program's name; the process's by default.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None or sys.stderr is None:  # started with a closed descriptor
+        sys.stdout, sys.stderr = sys.stdout or open(os.devnull, "w"), sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
@@ -63,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output went away (`| head`): neither an error nor worth a second one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EROFS):
+            raise
+        sys.stderr.write(f"error: {error}\n")  # of our output, most likely: a store's own faults are DovetailErrors
+        return 4
     except Exception as error:
         from dovetail.interfaces.errors import DovetailError
 

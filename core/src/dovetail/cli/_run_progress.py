@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from dovetail.interfaces.paths import step_of
 from dovetail.interfaces.states import RunState, TaskState
 
 if TYPE_CHECKING:
+    from typing import IO
+
     from dovetail.artifacts.manifest import RunManifest
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Output
@@ -35,10 +38,10 @@ _MARKS = {
 
 
 class _Step:
-    __slots__ = ("cached", "done", "expected", "failed", "running", "told")
+    __slots__ = ("cached", "done", "expected", "failed", "known", "running", "told")
 
     def __init__(self) -> None:
-        self.expected = self.running = self.done = self.failed = self.cached = 0
+        self.expected = self.running = self.done = self.failed = self.cached = self.known = 0
         self.told = 0.0
 
 
@@ -46,6 +49,7 @@ class RunProgress(RunListener):
     """Prints the tasks' output on stdout, and how the run goes on stderr.
 
     In a terminal the last line is live; elsewhere (a pipe, CI), and beside a debugger, only whole lines are written.
+    Where nobody reads any more (`| head`, a closed terminal, a full disk), nothing is written, and the run goes on.
     """
 
     def __init__(self, *, quiet: bool = False, live: bool = True) -> None:
@@ -56,6 +60,7 @@ class RunProgress(RunListener):
         self._begun = time.monotonic()
         self._reasons: dict[tuple[str, str], int] = {}
         self._partial: dict[tuple[str, str], bytes] = {}
+        self._gone: list[IO[str]] = []
         self.run = ""
 
     # -- what happens ---------------------------------------------------------------------------------------------
@@ -74,6 +79,7 @@ class RunProgress(RunListener):
     def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
         name = step_of(path)
         step = self._step(name)
+        self._flush_partial(path)
         if state is not TaskState.CACHED:
             step.running = max(0, step.running - 1)
         if state is TaskState.FAILED:
@@ -85,13 +91,17 @@ class RunProgress(RunListener):
         if error is not None or each:
             mark, colour = _MARKS[state]
             what = f" (attempt {attempt})" if attempt > 1 or state is TaskState.WAITING else ""
-            why = f"  {error.type.rpartition('.')[2]}: {error.message}" if error and error.type else ""
-            why = why or (f"  {error.message}" if error else "")
-            caught = "  caught:" if error and state.committed else ""
+            caught = "caught " if error and state.committed else ""
+            why = f"  {caught}{clean(str(error))}" if error else ""
             took = "reused" if state is TaskState.CACHED else human_duration(seconds) or ""
-            self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{caught}{clean(why)}")
+            self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{why}")
         else:
             self._count(name, step)
+
+    def task_known(self, path: str) -> None:
+        step = self._step(step_of(path))
+        step.done += 1
+        step.known += 1
 
     def not_reused(self, path: str, reason: str) -> None:
         key = (step_of(path), reason)
@@ -116,9 +126,8 @@ class RunProgress(RunListener):
         self._draw()
 
     def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
-        for (path, stream), rest in self._partial.items():
-            if not self._quiet:
-                self._print(path, stream, [rest])
+        for path, _ in list(self._partial):
+            self._flush_partial(path)
         self._erase()
         for (step, reason), count in self._reasons.items():
             if count > REASONS_EACH:
@@ -127,7 +136,8 @@ class RunProgress(RunListener):
         cached = sum(step.cached for step in self._steps.values())
         done = sum(step.done for step in self._steps.values())
         tasks = "1 task" if done == 1 else f"{done} tasks"
-        reused = f", {cached} of them reused" if cached else ""
+        known = sum(step.known for step in self._steps.values())
+        reused = f", {cached} of them reused" if cached else f", {known} of them done before" if known else ""
         colour = "green" if state is RunState.SUCCEEDED else "red"
         self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {tasks}{reused}, {took}")
         if root_cause is not None:
@@ -143,7 +153,7 @@ class RunProgress(RunListener):
 
     def _say_why(self, path: str, error: ErrorReport) -> None:
         self._say(f"\n{paint(path or 'the run', 'bold', stream=sys.stderr)} failed:", always=True)
-        text = error.traceback.rstrip() or f"{error.type}: {error.message}".removeprefix(": ")
+        text = error.traceback.rstrip() or str(error)
         self._say(clean("\n".join("  " + line for line in text.splitlines())), always=True)
 
     def _step(self, name: str) -> _Step:
@@ -179,16 +189,47 @@ class RunProgress(RunListener):
         self._erase()
         target = sys.stdout if stream == "stdout" else sys.stderr
         prefix = paint(f"[{path}] ", "dim", stream=target) if path else ""
-        target.write("".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines))
-        target.flush()
+        self._write(target, "".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines))
         self._draw()
+
+    def _flush_partial(self, path: str) -> None:
+        """Print what a task wrote last without ending the line."""
+        for stream in ("stdout", "stderr"):
+            rest = self._partial.pop((path, stream), None)
+            if rest and not self._quiet:
+                self._print(path, stream, [rest])
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if self._quiet and not always:
             return
         self._erase()
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        self._write(sys.stderr, line + "\n")
+
+    def _write(self, target: IO[str], text: str) -> None:
+        """Write at once; a stream that takes no more is left alone from then on."""
+        if target in self._gone:
+            return
+        try:
+            try:
+                target.write(text)
+            except UnicodeEncodeError as error:
+                target.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+            target.flush()
+        except (OSError, ValueError) as error:
+            self._give_up(target, error)
+
+    def _give_up(self, target: IO[str], error: Exception) -> None:
+        self._gone.append(target)
+        self._live = self._live and target is not sys.stderr
+        try:
+            # What is left in the buffer would fail again when the interpreter ends.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, target.fileno())
+            os.close(null)
+        except (OSError, ValueError):
+            pass
+        if not isinstance(error, BrokenPipeError) and target is sys.stdout:
+            self.note(f"stdout takes no more ({error}); the run goes on, and dovetail logs {self.run} has it all")
 
     def _draw(self) -> None:
         if not self._live:
@@ -197,14 +238,13 @@ class RunProgress(RunListener):
         text = "  " + " · ".join(self._summary(name, step) for name, step in active[:4]) if active else ""
         if text != self._drawn:
             self._erase()
-            sys.stderr.write(text[: _columns() - 1])
-            sys.stderr.flush()
+            self._write(sys.stderr, text[: _columns() - 1])
             self._drawn = text
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
             self._drawn = ""
+            self._write(sys.stderr, "\r\x1b[2K")
 
 
 def _columns() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli import output
 from dovetail.cli.runs import run_json
 from dovetail.cli.targets import add_common, add_target, one_target, open_client
-from dovetail.cli.tasks import error_line, task_json, task_table
+from dovetail.cli.tasks import task_json, task_table
 from dovetail.interfaces.states import RunState, TaskState
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _why(run: Run, task: Task) -> None:
 
 
 def _say_error(error: ErrorReport) -> None:
-    text = error.traceback.rstrip() or error_line(error.type, error.message)
+    text = error.traceback.rstrip() or str(error)
     for line in output.clean(text).splitlines():
         output.say(f"  {line}")
 
@@ -302,7 +302,7 @@ def _show_task(task: Task, *, as_json: bool) -> None:
                     output.human_duration(one.duration),
                     output.human_duration(one.cpu),
                     output.human_size(one.memory),
-                    one.error and error_line(one.error.type, one.error.message),
+                    one.error and str(one.error),
                 )
                 for one in attempts
             ],

@@ -97,11 +97,6 @@ def note(task: Task) -> str | None:
     """What is remarkable about a task: its failure, or what was caught."""
     error = task.error
     if error is not None:
-        return error_line(error.type, error.message)
+        return str(error)
     caught = task.caught
-    return None if caught is None else f"caught {error_line(caught.type, caught.message)}"
-
-
-def error_line(type_name: str, message: str) -> str:
-    """An error in one line: `ValueError: bad`."""
-    return f"{type_name.rpartition('.')[2]}: {message}" if type_name else message
+    return None if caught is None else f"caught {caught}"

@@ -182,7 +182,10 @@ class Bookkeeper:
         self._journal.task(path, state, **columns)
         if outcome.objects:
             self._journal.touched(outcome.objects, call.datastore)
-        self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
+        if pending.written is not None:
+            self._listener.task_known(path)
+        else:
+            self._listener.task_ended(path, state, pending.attempt, outcome.caught, outcome.finished - outcome.started)
 
     def _log(self, path: str, attempt: int) -> tuple[str, int, int] | None:
         if self._offsets.pop((path, attempt), None) is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,9 +156,9 @@ class Driver:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a wish to stop; a second one kills at once. Off the main thread: nothing.
+        """Take SIGINT, SIGTERM and SIGHUP as a wish to stop; a second one kills at once. Off the main thread: nothing.
 
-        While a debugger has the terminal, Ctrl-C is for it alone.
+        While a debugger has the terminal, Ctrl-C is for it alone. Under nohup the end of the terminal means nothing.
         """
         reader, writer = socket.socketpair()
         reader.setblocking(False)
@@ -170,7 +171,7 @@ class Driver:
 
         try:
             try:
-                for caught in (signal.SIGINT, signal.SIGTERM):
+                for caught in _stop_signals():
                     ignored = caught == signal.SIGINT and self._terminal
                     previous[caught] = signal.signal(caught, signal.SIG_IGN if ignored else interrupted)
                 wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -342,3 +343,10 @@ class Driver:
 
 
 _NOT_CAUGHT = frozenset({"cancelled", "lost"})
+
+
+def _stop_signals() -> list[signal.Signals]:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers

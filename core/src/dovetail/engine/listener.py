@@ -34,6 +34,9 @@ class RunListener:
     def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
         """An attempt ended; `WAITING`: it will be tried again."""
 
+    def task_known(self, path: str) -> None:
+        """Of a continued run: a task had succeeded before."""
+
     def note(self, message: str) -> None:
         """Something that the user should know."""
 

@@ -270,6 +270,10 @@ class ErrorReport:
     """`exception`, `exit`, `signal`, `timeout`, `memory`, `lost` (the worker's host process died), `start`
     (it could not begin) or `cancelled`."""
 
+    def __str__(self) -> str:
+        """In one line, with the plain name of the class: `ValueError: bad`."""
+        return _one_line(self.type.rpartition(".")[2], self.message)
+
     def to_plain(self) -> dict[str, Any]:
         """This report as JSON-able data."""
         return {
@@ -342,3 +346,7 @@ class TaskOutcome:
     """Keys of objects that were written or reused."""
     usage: Usage | None = None
     """What the attempt used, where the worker itself knows (reused processes, threads)."""
+
+
+def _one_line(type_name: str, message: str) -> str:
+    return f"{type_name}: {message}" if type_name and message else type_name or message
