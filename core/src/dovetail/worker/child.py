@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dovetail.worker.assignments import AssignmentReader, Task
@@ -16,14 +18,21 @@ if TYPE_CHECKING:
 
     from dovetail.worker.execute import Executor
 
-__all__ = ["flush", "leave", "serve", "write_mark"]
+__all__ = ["Inbox", "flush", "leave", "serve", "write_mark"]
 
 _READ = 1 << 16
 """Bytes read at once; larger buffers are mapped anew by malloc each time."""
 
 
 def serve(
-    connection: socket.socket, executor: Executor, mode: int, tasks: int, nonce: bytes, early: list[list[Any]]
+    connection: socket.socket,
+    executor: Executor,
+    mode: int,
+    tasks: int,
+    nonce: bytes,
+    *,
+    early: Sequence[list[Any]] = (),
+    inbox: Inbox | None = None,
 ) -> int:
     """Run assignments until the driver wants no more.
 
@@ -34,6 +43,7 @@ def serve(
         tasks: How many tasks end this process; 0: none does.
         nonce: Of the marks in the logs.
         early: Messages that were read already.
+        inbox: One that was made before; a forked child saves the making.
 
     Returns:
         The exit code that the process should have.
@@ -42,7 +52,8 @@ def serve(
         from dovetail.worker.threads import serve_threads
 
         return serve_threads(connection, executor, early)
-    inbox = _Inbox(connection, executor)
+    inbox = inbox or Inbox()
+    inbox.begin(connection, executor)
     for message in early:
         inbox.take(message)
     left = tasks or -1
@@ -65,16 +76,22 @@ def serve(
     return code if mode == Mode.ONE else 0
 
 
-class _Inbox:
+class Inbox:
     """Assignments that came in."""
 
-    def __init__(self, connection: socket.socket, executor: Executor) -> None:
+    _connection: socket.socket
+    _executor: Executor
+
+    def __init__(self) -> None:
         self.queue: deque[Task] = deque()
-        self._connection = connection
-        self._executor = executor
         self._decoder = unpacker()
         self._reader = AssignmentReader()
         self._finished = False
+
+    def begin(self, connection: socket.socket, executor: Executor) -> None:
+        """Say where they come from, and who answers what is not one."""
+        self._connection = connection
+        self._executor = executor
 
     def wait(self) -> bool:
         """Block until there is an assignment; False when there will be none."""
@@ -128,8 +145,6 @@ def leave(code: int) -> NoReturn:
         threading = sys.modules.get("threading")
         if threading is not None and threading.active_count() > 1:
             threading._shutdown()
-        import atexit
-
         atexit._run_exitfuncs()
     except BaseException:
         sys.excepthook(*sys.exc_info())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
-import select
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dovetail.worker.child import Inbox, leave, serve
 from dovetail.worker.lifeline import tie
+from dovetail.worker.reaping import make_reaper
 from dovetail.worker.wire import Kind, facts_from_plain, pack, ref_from_wire
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import RunFacts
     from dovetail.worker.execute import Executor
-    from dovetail.worker.main import Inbox
+    from dovetail.worker.main import Inbox as ParentInbox
 
 __all__ = ["Forker"]
 
@@ -38,7 +39,7 @@ class Forker:
     """
 
     def __init__(
-        self, control: socket.socket, inbox: Inbox, flow_cls: type[FlowSpec], description: FlowDescription
+        self, control: socket.socket, inbox: ParentInbox, flow_cls: type[FlowSpec], description: FlowDescription
     ) -> None:
         self._control = control
         self._inbox = inbox
@@ -54,36 +55,33 @@ class Forker:
         # Python 3.12 warns of a fork beside threads. Those that are left were looked at, see `gate`.
         self._warns = sys.version_info >= (3, 12) and len(os.listdir("/proc/self/task")) > 1
         self._life_read, self._life_write = os.pipe()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._reaper = make_reaper()
 
     def serve(self) -> NoReturn:
         """Fork and reap until the driver is gone."""
         preload()
+        self._child_inbox = Inbox()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _ignore)
-        poller = select.poll()
-        poller.register(self._control, select.POLLIN)
-        poller.register(self._wake_read, select.POLLIN)
         gc.collect()
         gc.freeze()
         control = self._control.fileno()
         self._obey()  # what came together with the launch
-        while not (self._quitting and not self._pids):
-            for descriptor, _ in poller.poll():
-                if descriptor == control:
-                    self._listen()
-                else:
-                    os.read(self._wake_read, 4096)
-            self._reap()
-            if self._reports:
-                data = b"".join(self._reports)
-                self._reports.clear()
-                self._control.sendall(data)
-        os._exit(0)
+        while True:
+            self._report()
+            if self._quitting and not self._pids:
+                os._exit(0)
+            asked, ended = self._reaper.wait(control)
+            if asked:
+                self._listen()
+            for pid in ended:
+                self._reap(pid)
+
+    def _report(self) -> None:
+        if self._reports:
+            data = b"".join(self._reports)
+            self._reports.clear()
+            self._control.sendall(data)
 
     def _listen(self) -> None:
         if not self._inbox.fill():
@@ -127,17 +125,16 @@ class Forker:
                 self._be_child(mode, tasks, nonce, *inherited)
             self._numbers[pid] = worker
             self._pids[worker] = pid
+            self._reaper.watch(pid)
         for descriptor in inherited:
             os.close(descriptor)
 
     def _be_child(self, mode: int, tasks: int, nonce: bytes, control: int, out: int, err: int) -> NoReturn:
-        from dovetail.worker.child import leave, serve
-
         try:
             self._become_child(out, err)
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=control)
             assert self._executor is not None
-            code = serve(connection, self._executor, mode, tasks, nonce, [])
+            code = serve(connection, self._executor, mode, tasks, nonce, inbox=self._child_inbox)
         except (BrokenPipeError, ConnectionResetError):  # the driver is gone, and this process will be
             os._exit(1)
         except BaseException:
@@ -152,15 +149,12 @@ class Forker:
         tie(self._life_read, os.getpid())
         os.dup2(out, 1)
         os.dup2(err, 2)
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in (out, err, self._life_read, self._wake_read, self._wake_write):
+        for descriptor in (out, err, self._life_read):
             os.close(descriptor)
+        self._reaper.leave()
         for descriptor in self._inbox.descriptors:
             os.close(descriptor)
-        self._control.close()
-        import atexit
-
+        os.close(self._control.detach())
         atexit._clear()  # what the module registered at import belongs to the parent
         _reseed()
         _offer_to_oom_killer()
@@ -176,26 +170,15 @@ class Forker:
         for pid in self._numbers:
             _signal_group(pid, _SIGKILL)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            pid = found.si_pid
-            worker = self._numbers.pop(pid, None)
-            if worker is None:  # started by the flow's own module
-                os.waitpid(pid, 0)
-                continue
-            del self._pids[worker]
-            # Before the process is reaped, its id can't be anyone else's: what it left in its group goes now.
-            _signal_group(pid, _SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
-            self._reports.append(
-                pack((Kind.REAPED, worker, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024))
-            )
+    def _reap(self, pid: int) -> None:
+        worker = self._numbers.pop(pid)
+        del self._pids[worker]
+        # Before the process is reaped, its id can't be anyone else's: what it left in its group goes now.
+        _signal_group(pid, _SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+        self._reports.append(
+            pack((Kind.REAPED, worker, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024))
+        )
 
 
 def preload() -> None:
@@ -204,9 +187,6 @@ def preload() -> None:
     The interpreter adapts code and fills caches at first use. A child that does so writes to pages that it shares
     with its parent, and each such page costs it a fault and a copy.
     """
-    import atexit  # noqa: F401
-    import fcntl  # noqa: F401
-
     import dovetail.artifacts.sequences
     import dovetail.authoring.inputs
     import dovetail.authoring.merge
@@ -237,10 +217,6 @@ def _fork_quietly() -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
         return os.fork()
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Only the wake-up descriptor matters."""
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -9,6 +9,15 @@ and needs no ctypes. Where there is no `F_SETSIG`, a thread waits for the end of
 from __future__ import annotations
 
 import os
+import select
+from types import ModuleType
+
+# Imported here and not where it is used: a forked child would pay for the look-up.
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 __all__ = ["bind", "open_end", "tie"]
 
@@ -30,11 +39,9 @@ def tie(read_end: int, group: int) -> int | None:
         _watch(read_end)
         return None
     bind(own, group)
-    try:
-        gone = not os.read(own, 1)  # the writer may have died before the kernel was asked
-    except BlockingIOError:
-        gone = False
-    if gone:
+    poll = select.poll()
+    poll.register(own, select.POLLIN)
+    if poll.poll(0):  # the writer died before the kernel was asked
         os._exit(1)
     return own
 
@@ -42,11 +49,11 @@ def tie(read_end: int, group: int) -> int | None:
 def open_end(read_end: int) -> int | None:
     """The read end once more, as a description of its own: owner and signal belong to the description, which a fork
     shares. None where the system has no such signals."""
+    if fcntl is None or not hasattr(fcntl, "F_SETSIG"):
+        return None
     try:
-        from fcntl import F_SETSIG  # noqa: F401
-
         return os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (ImportError, OSError):
+    except OSError:
         return None
 
 
@@ -55,11 +62,10 @@ def bind(own: int, group: int) -> None:
 
     It does as long as anyone holds the description open.
     """
-    from fcntl import F_SETFL, F_SETOWN, F_SETSIG, fcntl
-
-    fcntl(own, F_SETOWN, -group if group else os.getpid())
-    fcntl(own, F_SETSIG, _KILL)
-    fcntl(own, F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    assert fcntl is not None
+    fcntl.fcntl(own, fcntl.F_SETOWN, -group if group else os.getpid())
+    fcntl.fcntl(own, fcntl.F_SETSIG, _KILL)
+    fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
 
 
 def _watch(read_end: int) -> None:

@@ -210,7 +210,7 @@ def _serve(
     flush()
     if mode in (Mode.ONE, Mode.MANY):
         write_mark(mark(nonce, 0))  # what was printed so far belongs to the import
-    leave(serve(control, executor, mode, tasks, nonce, inbox.complete()))
+    leave(serve(control, executor, mode, tasks, nonce, early=inbox.complete()))
 
 
 def _flush_and_exit(code: int) -> None:

@@ -21,7 +21,7 @@ from dovetail.interfaces.tasks import (
 )
 from dovetail.interfaces.workers import Assignment, RunFacts
 from dovetail.worker.assignments import AssignmentWriter
-from dovetail.worker.child import serve
+from dovetail.worker.child import Inbox, serve
 from dovetail.worker.execute import Executor
 from dovetail.worker.streams import NONCE_LENGTH
 from dovetail.worker.wire import Mode
@@ -64,7 +64,7 @@ def rehearse() -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.sendall(message)
-            serve(theirs, executor, Mode.ONE, 1, bytes(NONCE_LENGTH), [])
+            serve(theirs, executor, Mode.ONE, 1, bytes(NONCE_LENGTH), inbox=Inbox())
 
 
 def _call(frame: ForeachFrame) -> TaskCall:

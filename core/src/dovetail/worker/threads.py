@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.worker.assignments import AssignmentReader, Task
@@ -66,7 +66,7 @@ class _Sinks:
         return active[0] if len(active) == 1 else None
 
 
-def serve_threads(connection: socket.socket, executor: Executor, early: list[list[Any]]) -> int:
+def serve_threads(connection: socket.socket, executor: Executor, early: Sequence[list[Any]]) -> int:
     """Run each assignment on a thread of its own until the driver wants no more; waits for all of them."""
     outbox = _Outbox(connection)
     sinks = _Sinks()
