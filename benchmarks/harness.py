@@ -91,7 +91,11 @@ def measure(
         timer = threading.Timer(timeout, _kill_tree, [process.pid])
         timer.start()
         sampler = _Sampler(process.pid, before, pss_every, watch_every) if pss_every or watch_every else None
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # interrupted: leave nothing running
+            _kill_tree(process.pid)
+            raise
         wall = time.monotonic() - started
         timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ def main() -> int:
     known = list(dict.fromkeys([case.name for case in CASES] + [name for cases in SYSTEMS.values() for name in cases]))
     cases, systems = _asked("BENCH_CASES", known), _asked("BENCH_SYSTEMS", list(SYSTEMS))
     become_subreaper()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     STATE.mkdir(parents=True, exist_ok=True)
     records = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     versions = {name: install(name) for name in dict.fromkeys(system.removesuffix("-served") for system in systems)}
