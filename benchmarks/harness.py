@@ -89,6 +89,7 @@ def measure(
             preexec_fn=_renice if NICE else None,
         )
         timer = threading.Timer(timeout, _kill_tree, [process.pid])
+        timer.daemon = True
         timer.start()
         sampler = _Sampler(process.pid, before, pss_every, watch_every) if pss_every or watch_every else None
         try:
