@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import NotFoundError, StaleFenceError
@@ -56,7 +56,7 @@ class JournalWriter:
         changes = fold(events)
         numbers = self._numbers.get(run)
         statements = None
-        if numbers is not None and _steps_of(changes) <= numbers.steps.keys():
+        if numbers is not None and _steps_of(changes).keys() <= numbers.steps.keys():
             statements = task_statements(changes.tasks, numbers)
         with self._database.write() as connection:
             row = connection.execute(
@@ -100,16 +100,17 @@ class JournalWriter:
         return int(seq) + len(fresh)
 
 
-def _steps_of(changes: RowChanges) -> set[str]:
-    names = {step for step, _ in changes.counts}
-    names.update([row["step"] for row in changes.tasks.values()])
+def _steps_of(changes: RowChanges) -> dict[str, None]:
+    """Steps that are named, in order of appearance."""
+    names = dict.fromkeys([row["step"] for row in changes.tasks.values()])
+    names.update((step, None) for step, _ in changes.counts)
     return names
 
 
-def _load_numbers(connection: sqlite3.Connection, run: int, base: int, steps: set[str]) -> RunNumbers:
+def _load_numbers(connection: sqlite3.Connection, run: int, base: int, steps: Iterable[str]) -> RunNumbers:
     """The numbers of a run; steps that have none are given one."""
     known = dict(connection.execute("SELECT name, id FROM step WHERE run = ?", (run,)).fetchall())
-    missing = sorted(steps - known.keys())
+    missing = [name for name in steps if name not in known]
     if missing:
         connection.executemany("INSERT INTO step (run, name) VALUES (?, ?)", [(run, name) for name in missing])
         known = dict(connection.execute("SELECT name, id FROM step WHERE run = ?", (run,)).fetchall())
@@ -190,7 +191,7 @@ def _update_run(
     connection: sqlite3.Connection, run: int, changes: RowChanges, *, seq: int, tasks: int, texts: int
 ) -> None:
     columns = dict(changes.run)
-    if columns.get("info"):
+    if "info" in columns:
         before = json.loads(connection.execute("SELECT info FROM run WHERE id = ?", (run,)).fetchone()[0])
         columns["info"] = {**before, **columns["info"]}
     if "system_tags" in columns:

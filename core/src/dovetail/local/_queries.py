@@ -227,7 +227,7 @@ def _few(connection: sqlite3.Connection, run: int, step: str, places: int) -> bo
 
 def _steps(connection: sqlite3.Connection, asked: Query) -> Page:
     parameters: list[Any] = []
-    where = _run_conditions(asked, parameters)
+    where = ["c.count != 0", *_run_conditions(asked, parameters)]
     if asked.since is not None:
         where.append("r.created >= ?")
         parameters.append(asked.since)

@@ -167,7 +167,7 @@ class SqliteMetadata(MetadataProvider):
         with self._database.read() as connection:
             rows = connection.execute(
                 f"SELECT s.name, {state_sql('c.state')}, c.count FROM step s JOIN counter c ON c.step = s.id "
-                "WHERE s.run = (SELECT id FROM run WHERE run = ?) ORDER BY s.id, c.state",
+                "WHERE s.run = (SELECT id FROM run WHERE run = ?) AND c.count != 0 ORDER BY s.id, c.state",
                 (run,),
             ).fetchall()
         found: dict[str, dict[str, int]] = {}
