@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dovetail.artifacts.caught import CaughtError
 from dovetail.artifacts.msgpacked import unpack
-from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, JoinInput, Policy, TaskOutcome
-from dovetail.interfaces.workers import Ended
+from dovetail.artifacts.scopes import ScopeReader, pack_layer
+from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, Isolation, JoinInput, Policy, Scope, TaskOutcome
+from dovetail.interfaces.workers import Assignment, Ended, RunFacts
 
 Drive = Callable[..., Any]
+STORE = "5f0c1c1e-0000-4000-8000-000000000001"
 
 FLOW = """
     import sys
@@ -311,3 +314,92 @@ def test_catch_needs_one_way_to_go_on(driver: Any) -> None:
 def test_current(driver: Any) -> None:
     facts = driver.values(driver.outcome("tells", path="tells#2"))["facts"]
     assert facts == ["Attempts", "run1", "tells", "tells#2", 0, ["a", "b"], ["alpha"], "ada", True, "start"]
+
+
+WRAPPED = """
+    import logging
+    from dovetail import FlowSpec, step
+
+    log = logging.getLogger("mine")
+    handler = logging.StreamHandler()
+    log.addHandler(handler)
+
+    def outer(task):
+        print("outer begins", task.path, task.step, task.attempt)
+        try:
+            return (yield)
+        finally:
+            print("outer ends")
+
+    def inner():
+        print("inner begins")
+        try:
+            result = yield
+        except LookupError as error:
+            print("inner swallows", error)
+            return None
+        print("inner ends")
+        return result
+
+    class Wrapped(FlowSpec):
+        @step
+        def start(self):
+            print("body")
+            log.warning("logged")
+            self.next(self.end)
+
+        @step
+        def fails(self):
+            self.next(self.end)
+            raise KeyError("gone")
+
+        @step
+        def end(self):
+            pass
+"""
+
+
+def test_wrappers_stand_around_the_step(drive: Drive) -> None:
+    driver = drive(WRAPPED)
+    driver.begin(settings={"child_hooks": {"wrappers": ["flow:outer", "flow:inner"]}})
+    assert driver.outcome("start").next.targets == ("end",)
+    lines = ["outer begins start start 1", "inner begins", "body", "inner ends", "outer ends"]
+    assert driver.output("start", "stdout").splitlines() == lines
+    assert driver.output("start", "stderr") == "logged\n"
+    driver.outcome("fails")
+    assert "inner swallows 'gone'" in driver.output("fails", "stdout")
+
+
+def test_a_wrapper_that_cannot_be_imported_fails_the_attempt(drive: Drive) -> None:
+    driver = drive(WRAPPED)
+    driver.begin(settings={"child_hooks": {"wrappers": ["flow:none"]}})
+    assert error_of(driver, "start").type == "AttributeError"
+
+
+def test_a_step_with_a_data_store_of_its_own(drive: Drive) -> None:
+    driver = drive(FLOW)
+    flow = driver.describe()
+    own = "5f0c1c1e-0000-4000-8000-000000000002"
+    driver.group.begin(
+        RunFacts(
+            run="run1",
+            flow=flow.name,
+            stores={
+                STORE: {"backend": "local", "target": str(driver.folder / "store")},
+                own: {"backend": "local", "target": str(driver.folder / "own")},
+            },
+            home=str(driver.folder / "home"),
+            settings={"store": STORE},
+        )
+    )
+    call = replace(driver.call("start"), datastore=own)
+    worker = driver.group.start(Isolation.AUTO, tasks=1)
+    driver.group.assign(worker, [Assignment(call, 1, True)])
+    outcome = driver.wait_for(Ended, worker).outcome
+    assert outcome.error is None
+    assert outcome.values == b""
+    assert outcome.objects
+    refs = ScopeReader([pack_layer(outcome.outputs, None)])
+    assert refs.get("text").place.store == own
+    again = driver.outcome("reads", scope=Scope(driver.root, pack_layer(outcome.outputs, None), b""))
+    assert driver.values(again)["seen"][2] == "same"

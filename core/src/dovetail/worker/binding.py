@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from dovetail.artifacts.identity import simple_digest
+from dovetail.artifacts.reads import (
+    ERROR_READ,
+    NAMES_READ,
+    STACK_READ,
+    STEP_READ,
+    error_digest,
+    index_digest,
+    names_digest,
+    stack_digest,
+    step_digest,
+)
 from dovetail.artifacts.scopes import ScopeReader
 from dovetail.interfaces.artifacts import ArtifactRef
 from dovetail.interfaces.paths import step_of
@@ -116,7 +126,7 @@ class TaskBinding:
             return self._items.load(sequence, index)
         if name == "index" and frames:
             index = frames[-1][1]
-            self.reads["index"] = simple_digest("json", str(index).encode())
+            self.reads["index"] = index_digest(index)
             return index
         ref = find(self.task.scope, name)
         if ref is None:
@@ -143,11 +153,8 @@ class TaskBinding:
     @property
     def frames(self) -> Sequence[tuple[int, int, Callable[[], Any]]]:
         """See `dovetail.authoring.contract.Binding`. Counts as a read of all sequences and indexes."""
-        from blake3 import blake3
-
         frames = self.task.frames
-        looked_at = b"".join([sequence.ref.digest + index.to_bytes(8, "little") for sequence, index in frames])
-        self.reads["foreach_stack"] = blake3(looked_at).digest()
+        self.reads[STACK_READ] = stack_digest((sequence.ref.digest, index) for sequence, index in frames)
         return _Frames(frames, self._items)
 
     def inputs(self) -> JoinedBindings | None:
@@ -227,14 +234,20 @@ class JoinedBinding:
 
     @property
     def step(self) -> str:
-        """Name of the predecessor's step."""
-        return step_of(self._joined.path)
+        """Name of the predecessor's step; counts as a read."""
+        step = step_of(self._joined.path)
+        self._all.note(STEP_READ, self._position, step_digest(step))
+        return step
 
     @property
     def error(self) -> ErrorReport | None:
-        """Why it failed, or None."""
+        """Why it failed, or None; counts as a read."""
         plain = self._joined.error
-        return None if plain is None else ErrorReport.from_plain(plain)
+        if plain is None:
+            self._all.note(ERROR_READ, self._position, None)
+            return None
+        self._all.note(ERROR_READ, self._position, error_digest(plain))
+        return ErrorReport.from_plain(plain)
 
     def load(self, name: str) -> Any:
         """See `dovetail.authoring.contract.Binding`."""
@@ -244,7 +257,7 @@ class JoinedBinding:
             return self._all.item(*frames[-1])
         if name == "index" and frames:
             index = frames[-1][1]
-            self._all.note("index", self._position, simple_digest("json", str(index).encode()))
+            self._all.note("index", self._position, index_digest(index))
             return index
         ref = self.ref(name)
         if ref is None:
@@ -264,13 +277,18 @@ class JoinedBinding:
 
     def has(self, name: str) -> bool:
         """See `dovetail.authoring.contract.Binding`."""
-        return find(self._joined.scope, name) is not None
+        return self.ref(name) is not None
 
     def names(self) -> list[str]:
-        """See `dovetail.authoring.contract.Binding`."""
-        return names_in(self._joined.scope)
+        """See `dovetail.authoring.contract.Binding`; counts as a read of which names there are."""
+        names = names_in(self._joined.scope)
+        self._all.note(NAMES_READ, self._position, names_digest(names))
+        return names
 
     @property
     def frames(self) -> Sequence[tuple[int, int, Callable[[], Any]]]:
-        """See `dovetail.authoring.contract.Binding`."""
-        return self._all.frames_of(self._joined.frames)
+        """See `dovetail.authoring.contract.Binding`. Counts as a read of all sequences and indexes."""
+        frames = self._joined.frames
+        digest = stack_digest((sequence.ref.digest, index) for sequence, index in frames)
+        self._all.note(STACK_READ, self._position, digest)
+        return self._all.frames_of(frames)

@@ -106,6 +106,7 @@ class Forker:
                 gc.freeze()
             elif kind == Kind.SEQUENCE and self._executor is not None:
                 self._executor.share_sequence(ref_from_wire(message[1]))
+                gc.freeze()
             elif kind == Kind.QUIT:
                 self._quitting = True
                 self._kill_all()
