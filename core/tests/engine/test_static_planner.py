@@ -98,6 +98,7 @@ NESTED = flow(
     step("outer", to("end"), join=True),
     step("end"),
 )
+AFTER = {"leaf": go("tail"), "tail": go("inner"), "inner": go("outer"), "outer": go("end"), "end": go()}
 NESTED_JOINS = {("start", 0): "outer", ("mid", 0): "inner"}
 
 
@@ -110,7 +111,7 @@ def test_nested_foreach_has_one_coordinate_for_each_item(sizes: list[int], rng: 
             return each("mid", len(sizes))
         if task.step == "mid":
             return each("leaf", sizes[task.frames[0].index])
-        return {"leaf": go("tail"), "tail": go("inner"), "inner": go("outer"), "outer": go("end"), "end": go()}[task.step]
+        return AFTER[task.step]
 
     seen = drive(planner, behave, rng=rng)
     leaves = {f"leaf[{i},{j}]" for i, size in enumerate(sizes) for j in range(size)}
@@ -125,9 +126,7 @@ def test_nested_foreach_has_one_coordinate_for_each_item(sizes: list[int], rng: 
 
 
 @given(st.sets(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1), st.randoms(use_true_random=False))
-def test_a_collected_failure_arrives_once_when_its_item_is_quiet(
-    bad: set[tuple[int, int]], rng: random.Random
-) -> None:
+def test_a_collected_failure_arrives_once_when_its_item_is_quiet(bad: set[tuple[int, int]], rng: random.Random) -> None:
     planner = StaticPlanner(NESTED, NESTED_JOINS, ROOT)
 
     def behave(task: PlannedTask) -> Next | ErrorReport:
@@ -137,7 +136,7 @@ def test_a_collected_failure_arrives_once_when_its_item_is_quiet(
             return each("leaf", 4)
         if task.step == "leaf" and tuple(frame.index for frame in task.frames) in bad:
             return FAILED
-        return {"leaf": go("tail"), "tail": go("inner"), "inner": go("outer"), "outer": go("end"), "end": go()}[task.step]
+        return AFTER[task.step]
 
     seen = drive(planner, behave, rng=rng)
     joined = seen["outer"].joined
