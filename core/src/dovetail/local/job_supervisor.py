@@ -13,7 +13,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dovetail.interfaces.compute import JobState
 from dovetail.local._job_folder import JobFolder, JobRow
@@ -90,9 +90,6 @@ class Supervisor:
 
     def _launch(self, index: int, tie: int | None) -> subprocess.Popen[bytes]:
         """Start an index; it holds its tie to this process as long as it runs."""
-        posix: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
-        if tie is not None:
-            posix["pass_fds"] = (tie,)
         out, err = self._folder.log(index, "stdout"), self._folder.log(index, "stderr")
         with out.open("ab") as stdout, err.open("ab") as stderr:
             return subprocess.Popen(
@@ -102,7 +99,8 @@ class Supervisor:
                 stderr=stderr,
                 cwd=self._job["cwd"],
                 env={**self._env, "DOVETAIL_JOB_INDEX": str(index)},
-                **posix,
+                start_new_session=os.name == "posix",
+                pass_fds=() if tie is None else (tie,),
             )
 
     def _obey(self) -> None:

@@ -146,7 +146,7 @@ def leave(code: int) -> NoReturn:
         if threading is not None and threading.active_count() > 1:
             threading._shutdown()
         atexit._run_exitfuncs()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
     flush()
     os._exit(code)

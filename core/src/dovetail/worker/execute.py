@@ -162,7 +162,6 @@ class Executor:
             if thread:  # siblings share the variables, so they stay
                 before = None
         leaving = Leaving(flow, binding, self.artifacts(template.datastore), template.datastore == self._run_store)
-        failure: BaseException | None = None
         finished = 0.0
         try:
             if self._wrappers == []:
@@ -170,15 +169,13 @@ class Executor:
             else:
                 self._run_wrapped(task, step, flow, inputs)
             finished = time.time()
-            outcome = leaving.leave(step.transitions, template.catch, started, finished)
+            return leaving.leave(step.transitions, template.catch, started, finished), 0
         except BaseException as error:
             failure = error
         finally:
             if before is not None:
                 _restore_environment(before)
             current._clear()
-        if failure is None:
-            return outcome, 0
         if self.post_mortem:
             _debug(failure)
         report = report_exception(failure)

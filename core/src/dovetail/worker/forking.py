@@ -138,8 +138,8 @@ class Forker:
             code = serve(connection, self._executor, mode, tasks, nonce, inbox=self._child_inbox)
         except (BrokenPipeError, ConnectionResetError):  # the driver is gone, and this process will be
             os._exit(1)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
             code = 1
         leave(code)
 

@@ -73,11 +73,12 @@ def _of_threads() -> list[str]:
 
 def _settled() -> list[NativeThread]:
     """This process's other threads, once those that are just starting or ending have done so."""
+    threads = native_threads()
     for _ in range(_LOOKS):
-        threads = native_threads()
         if all(thread.waits for thread in threads):
             break
         time.sleep(_PAUSE)
+        threads = native_threads()
     return threads
 
 

@@ -15,6 +15,7 @@ from dovetail.worker.wire import Kind, outcome_to_plain, pack, unpacker
 if TYPE_CHECKING:
     import socket
 
+    from dovetail.interfaces.tasks import TaskOutcome
     from dovetail.worker.execute import Executor
 
 __all__ = ["serve_threads"]
@@ -30,6 +31,10 @@ class _Outbox:
     def send(self, *message: object) -> None:
         with self._lock:
             self._connection.sendall(pack(message))
+
+    def send_outcome(self, seq: int, outcome: TaskOutcome) -> None:
+        with self._lock:
+            self._connection.sendall(pack(outcome_to_plain(seq, 0, outcome)))
 
 
 class _TaskSink:
@@ -81,7 +86,7 @@ def serve_threads(connection: socket.socket, executor: Executor, early: Sequence
         for stream in streams:
             stream.flush()
         sinks.end(sink)
-        outbox.send(*outcome_to_plain(task.seq, 0, outcome))
+        outbox.send_outcome(task.seq, outcome)
 
     decoder = unpacker()
     reader = AssignmentReader()

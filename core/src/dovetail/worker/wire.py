@@ -229,8 +229,7 @@ def outcome_from_plain(message: list[Any], path: str, attempt: int, nexts: dict[
 
 def _next_to_wire(taken: Next) -> bytes:
     ref = None if taken.sequence is None else ref_to_wire(taken.sequence)
-    packed: bytes = msgpack.packb(taken.to_plain(ref))
-    return packed
+    return pack(taken.to_plain(ref))
 
 
 def _next_from_wire(data: bytes) -> Next:
