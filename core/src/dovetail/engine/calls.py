@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from dovetail.artifacts.reads import error_digest
 from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Resources, TaskCall
 
 if TYPE_CHECKING:
+    from dovetail.interfaces.tasks import JoinInput
     from dovetail.planning.static_planner import PlannedTask
 
 __all__ = ["CallBuilder", "StepPlan"]
@@ -81,5 +83,10 @@ class CallBuilder:
         if task.joined is not None:
             hasher.update(b"joined" + len(task.joined).to_bytes(8, "little"))
             for joined in task.joined:
-                hasher.update(b"\0" if joined.scope is None else b"\1" + joined.scope.digest)
+                hasher.update(_failed(joined) if joined.scope is None else b"\1" + joined.scope.digest)
         return hasher.digest()
+
+
+def _failed(joined: JoinInput) -> bytes:
+    """Stands for the scope of an input that failed."""
+    return b"\0" if joined.error is None else b"\2" + error_digest(joined.error.to_plain())

@@ -11,14 +11,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from blake3 import blake3
-
-from dovetail.artifacts.identity import simple_digest
 from dovetail.artifacts.index import encode_index
+from dovetail.artifacts.reads import (
+    ERROR_READ,
+    NAMES_READ,
+    STACK_READ,
+    STEP_READ,
+    error_digest,
+    index_digest,
+    names_digest,
+    stack_digest,
+    step_digest,
+)
 from dovetail.artifacts.scopes import ScopeReader
 from dovetail.interfaces.artifacts import ArtifactRef
-from dovetail.interfaces.paths import parse_path
-from dovetail.interfaces.tasks import JoinInput, Scope, TaskCall, TaskOutcome
+from dovetail.interfaces.paths import parse_path, step_of
+from dovetail.interfaces.tasks import ForeachFrame, JoinInput, Scope, TaskCall, TaskOutcome
 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
@@ -27,6 +35,17 @@ if TYPE_CHECKING:
 __all__ = ["Recorded", "Reuse"]
 
 SCOPES_KEPT = 64
+_PLACES = {"input": "its item", "index": "its index", STACK_READ: "its place in the foreach"}
+"""Reads of where a task is, in words."""
+_NAMELESS = {
+    "input": "the item",
+    "index": "the index",
+    STACK_READ: "the place in the foreach",
+    ERROR_READ: "the failure",
+    NAMES_READ: "the names of the artifacts",
+    STEP_READ: "the step",
+}
+"""Reads from an input of a join that are no artifacts, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,7 @@ class Recorded:
             return f"environment changed from {record.environment} to {call.environment}"
         for name, digest in record.reads.items():
             if name and self._digest(call, name) != digest:
-                return f"input {name} changed"
+                return f"{_PLACES.get(name) or f'input {name}'} changed"
         inputs = call.inputs.joined
         if inputs is None:
             return ""
@@ -119,7 +138,7 @@ class Recorded:
         for name, digests in record.reads.get("", {}).items():
             for joined, digest in zip(inputs, digests, strict=True):
                 if digest != b"" and self._joined_digest(joined, name) != digest:
-                    return f"input {name} of {joined.path} changed"
+                    return f"{_NAMELESS.get(name) or f'input {name}'} of {joined.path} changed"
         return ""
 
     def _code_difference(self, step: str) -> str:
@@ -130,33 +149,48 @@ class Recorded:
         return f"code of {named} changed" if named else "code changed"
 
     def _digest(self, call: TaskCall, name: str) -> bytes | None:
-        frames = call.inputs.frames
-        if name == "foreach_stack":
-            return blake3(b"".join(f.sequence.ref.digest + f.index.to_bytes(8, "little") for f in frames)).digest()
-        if name in ("input", "index"):
-            if not frames:
-                return None
-            frame = frames[-1]
-            if name == "index":
-                return simple_digest("json", str(frame.index).encode())
-            ref = frame.sequence.ref
-            reader = self._sequences.get(ref.digest)
-            if reader is None:
-                reader = self._sequences[ref.digest] = self.open_sequence(ref)
-            return reader.digest(frame.index)
+        if name in _PLACES:
+            return self._place_digest(call.inputs.frames, name)
         return self._scope_digest(call.inputs.scope, name)
 
     def _joined_digest(self, joined: JoinInput, name: str) -> bytes | None:
-        return None if joined.scope is None else self._scope_digest(joined.scope, name)
+        if name in _PLACES and joined.frames:
+            return self._place_digest(joined.frames, name)
+        if name == ERROR_READ:
+            return None if joined.error is None else error_digest(joined.error.to_plain())
+        if name == STEP_READ:
+            return step_digest(step_of(joined.path))
+        if joined.scope is None:
+            return None
+        if name == NAMES_READ:
+            return names_digest(self._reader(joined.scope).names())
+        return self._scope_digest(joined.scope, name)
+
+    def _place_digest(self, frames: tuple[ForeachFrame, ...], name: str) -> bytes | None:
+        if name == STACK_READ:
+            return stack_digest((frame.sequence.ref.digest, frame.index) for frame in frames)
+        if not frames:
+            return None
+        frame = frames[-1]
+        if name == "index":
+            return index_digest(frame.index)
+        ref = frame.sequence.ref
+        reader = self._sequences.get(ref.digest)
+        if reader is None:
+            reader = self._sequences[ref.digest] = self.open_sequence(ref)
+        return reader.digest(frame.index)
 
     def _scope_digest(self, scope: Scope, name: str) -> bytes | None:
+        ref = self._reader(scope).get(name)
+        return None if ref is None else ref.digest
+
+    def _reader(self, scope: Scope) -> ScopeReader:
         reader = self._scopes.get(scope)
         if reader is None:
             if len(self._scopes) >= SCOPES_KEPT:
                 self._scopes.clear()
             reader = self._scopes[scope] = ScopeReader(scope.layers())
-        ref = reader.get(name)
-        return None if ref is None else ref.digest
+        return reader
 
 
 def _joined_by(record: CommitRecord) -> int:
