@@ -236,11 +236,11 @@ class Driver:
                 call=call,
                 outcome=outcome_of(record, self._values_of(record)),
                 attempt=record.attempt,
-                state="succeeded" if same_run else "cached",
+                state=record.state if same_run else "cached",
                 isolation=record.isolation,
                 usage=record.usage,
                 log=record.log,
-                origin=None if same_run else record.origin or record.run,
+                origin=record.origin if same_run else record.origin or record.run,
                 written=record if same_run else None,
             )
         )

@@ -105,24 +105,24 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         same = home == plan.store and values == pinned and _unchanged(manifest, plan)
         continued = same and state in _CONTINUED and not request.rerun
         if continued:
-            recorded = Recorded(
-                run=origin,
-                own=read_records(store, origin),
-                open_sequence=artifacts.open_sequence,
-            )
+            # A run that itself resumed another one goes on to reuse from that as it was asked to.
+            before = _manifest(store, manifest.origin)
         else:
-            recorded = Recorded(
-                run="",
-                origins=_origin_records(store, manifest),
-                rerun=request.rerun,
-                ignore_code=frozenset("" if step == "*" else step for step in request.ignore_code),
-                open_sequence=artifacts.open_sequence,
-                parts=_parts(FlowDescription.from_plain(manifest.description)),
-                present_parts=_parts(flow),
-            )
+            before = manifest
             tags = sorted({*manifest.tags, *request.tags})
             manifest = new_manifest(session, plan, values, tags=tags, origin=origin)
-            recorded.run = manifest.run
+            asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
+            manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
+        recorded = Recorded(
+            run=manifest.run,
+            own=read_records(store, origin) if continued else (),
+            origins=_origin_records(store, before),
+            rerun=frozenset(manifest.info.get("from", ())),
+            ignore_code=frozenset("" if step == "*" else step for step in manifest.info.get("ignore_code", ())),
+            open_sequence=artifacts.open_sequence,
+            parts={} if before is None else _parts(FlowDescription.from_plain(before.description)),
+            present_parts=_parts(flow),
+        )
         if request.run_id_file is not None:
             request.run_id_file.write_text(manifest.run + "\n")
         return execute(
@@ -238,13 +238,18 @@ def _parts(flow: FlowDescription) -> dict[str, Mapping[str, str]]:
     return {step.name: step.code_parts for step in flow.steps}
 
 
-def _origin_records(store: DataStore, manifest: RunManifest) -> Iterator[Iterator[CommitRecord]]:
+def _origin_records(store: DataStore, manifest: RunManifest | None) -> Iterator[Iterator[CommitRecord]]:
     """Records of the run and of those that it resumed, the newest run first."""
     for _ in range(ORIGINS_READ):
+        if manifest is None:
+            return
         yield read_records(store, manifest.run)
-        if manifest.origin is None:
-            return
-        try:
-            manifest = read_manifest(store, manifest.origin)
-        except NotFoundError:  # deleted since
-            return
+        manifest = _manifest(store, manifest.origin)
+
+
+def _manifest(store: DataStore, run: str | None) -> RunManifest | None:
+    """What a run pins; None where there is no such run, or none any more."""
+    try:
+        return None if run is None else read_manifest(store, run)
+    except NotFoundError:
+        return None
