@@ -7,10 +7,8 @@ from there. That is the whole graph semantics: no planner, no store, no processe
 from __future__ import annotations
 
 import builtins
-import contextlib
 import copy
 import io
-import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -174,6 +172,7 @@ class _Interpreter:
     def __init__(self, case: Case, told: str) -> None:
         self._case = case
         self._told = told
+        self._streams = _Streams()
         self._current = _Current()
         self._current.tags = frozenset(case.body.tags)
         self._current.parameter_names = tuple(case.body.parameters)
@@ -278,32 +277,37 @@ class _Interpreter:
         self, method: Callable[..., Any], flow: Any, inputs: list[Arrival] | None, task: ExpectedTask
     ) -> BaseException | None:
         given = () if inputs is None else ([_Input(one) for one in inputs],)
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            try:
-                method(flow, *given)
-                return None
-            except Exception as error:
-                return error
-            finally:
-                task.stdout += stdout.getvalue().splitlines()
-                task.stderr += stderr.getvalue().splitlines()
+        streams = self._streams
+        streams.stdout, streams.stderr = io.StringIO(), io.StringIO()
+        try:
+            method(flow, *given)
+            return None
+        except Exception as error:
+            return error
+        finally:
+            task.stdout += streams.stdout.getvalue().splitlines()
+            task.stderr += streams.stderr.getvalue().splitlines()
 
     # -- the file -------------------------------------------------------------------------------------------------
 
     def _load(self) -> type[_Flow]:
         """The flow's class, with this module's rules in place of the SDK."""
-        environment = {f"MATRIX_{self._case.body.ask}": self._told}
-        sleeping = types.SimpleNamespace(sleep=_misbehave)
-        stand_ins = {"dovetail": self._sdk(), "logging": _logging(), "os": _os(environment), "time": sleeping}
+        stand_ins = {
+            "dovetail": self._sdk(),
+            "logging": _logging(self._streams),
+            "os": _os({f"MATRIX_{self._case.body.ask}": self._told}, self._streams),
+            "sys": self._streams,
+            "time": types.SimpleNamespace(sleep=_misbehave),
+        }
 
         def importing(name: str, *rest: Any) -> Any:
             return stand_ins.get(name) or builtins.__import__(name, *rest)
 
-        namespace: dict[str, Any] = {
-            "__name__": "interpreted",
-            "__builtins__": {**vars(builtins), "__import__": importing},
-        }
+        def printing(*values: object, file: Any = None, end: str = "\n") -> None:
+            print(*values, file=file or self._streams.stdout, end=end)
+
+        replaced = {"__import__": importing, "print": printing}
+        namespace: dict[str, Any] = {"__name__": "interpreted", "__builtins__": {**vars(builtins), **replaced}}
         exec(compile(self._case.source(), f"<{self._case.name}>", "exec"), namespace)
         found: type[_Flow] = namespace[self._case.flow]
         return found
@@ -329,22 +333,29 @@ class _Interpreter:
         )
 
 
-def _logging() -> types.SimpleNamespace:
+class _Streams:
+    """What an attempt writes; stands for `sys`. Cases are interpreted in several threads, so the real one is not."""
+
+    stdout = io.StringIO()
+    stderr = io.StringIO()
+
+
+def _logging(streams: _Streams) -> types.SimpleNamespace:
     """Writes as `logging.basicConfig(format="%(levelname)s %(message)s")` does."""
 
     def warning(text: str, *values: Any) -> None:
-        print("WARNING " + text % values, file=sys.stderr)
+        print("WARNING " + text % values, file=streams.stderr)
 
     return types.SimpleNamespace(
         basicConfig=lambda **options: None, getLogger=lambda name: types.SimpleNamespace(warning=warning)
     )
 
 
-def _os(environment: Mapping[str, str]) -> types.SimpleNamespace:
+def _os(environment: Mapping[str, str], streams: _Streams) -> types.SimpleNamespace:
     """An `os` of its own environment, whose raw output is caught as well and that kills nobody."""
 
     def write(number: int, data: bytes) -> int:
-        (sys.stdout if number == 1 else sys.stderr).write(data.decode())
+        (streams.stdout if number == 1 else streams.stderr).write(data.decode())
         return len(data)
 
     return types.SimpleNamespace(environ=environment, write=write, kill=_misbehave, getpid=lambda: 0)
