@@ -10,7 +10,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from dovetail.interfaces.datastore import DataStore, ObjectInfo
 from dovetail.interfaces.errors import DovetailError
@@ -68,6 +68,11 @@ class StoreMachine(RuleBasedStateMachine):
                 outcomes.append(type(error))
         assert outcomes[0] == outcomes[1]
 
+    @initialize(found=st.sets(keys, max_size=8))
+    def begin(self, found: set[str]) -> None:
+        for key in sorted(found, reverse=True):
+            self.both(lambda store, key=key: told(store.put(key, key.encode())))  # type: ignore[misc]
+
     @rule(key=keys, body=bodies, mode=st.sampled_from(["create", "overwrite"]), metadata=metadata)
     def put(self, key: str, body: Any, mode: Any, metadata: dict[str, str] | None) -> None:
         self.both(lambda store: told(store.put(key, body, mode=mode, metadata=metadata)))
@@ -122,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
     def sync(self, found: list[str]) -> None:
         self.both(lambda store: store.sync(found))
 
-    @rule(prefix=st.one_of(st.just(""), keys), cut=st.integers(0, 3), after=st.one_of(st.none(), keys))
+    @rule(prefix=st.one_of(st.just(""), st.just(""), keys), cut=st.integers(0, 3), after=st.one_of(st.none(), keys))
     def scan(self, prefix: str, cut: int, after: str | None) -> None:
         prefix = prefix[: len(prefix) - cut]
         if prefix.startswith("/") or "//" in prefix:
@@ -145,5 +150,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

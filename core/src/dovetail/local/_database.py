@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from dovetail.interfaces.errors import NotFoundError
+from dovetail.interfaces.errors import StoreError
 from dovetail.local._faults import fault
 from dovetail.local._publish import publish
 from dovetail.local._schema import check_format, create_schema
@@ -176,8 +176,8 @@ class Database:
         folder = os.path.dirname(self.path)
         try:
             os.makedirs(folder, exist_ok=True)
-        except FileExistsError as error:
-            raise NotFoundError(
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StoreError(
                 f"{folder} is not a folder, so {self.path} can't be made", hint="Set DOVETAIL_HOME to a folder."
             ) from error
         except OSError as error:
