@@ -82,6 +82,10 @@ class Mounts:
         """Change whether a mounted file system can be written."""
         subprocess.run(["mount", "-o", f"remount,{'ro' if read_only else 'rw'}", str(place)], check=True)
 
+    def resize(self, place: Path, size: str) -> None:
+        """Give a mounted file system another size."""
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
+
     def unmount(self) -> None:
         """Unmount all."""
         for place in reversed(self._mounted):
