@@ -24,7 +24,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="after a failure: let the running tasks finish (default), cancel them, or also start what does not "
         "depend on it",
     )
-    parser.add_argument("--run-id-file", type=Path, metavar="FILE", help="write the run id to this file")
+    parser.add_argument(
+        "--run-id-file", type=_file_to_be, metavar="FILE", help="write the run id to this file when the run begins"
+    )
     parser.add_argument("--quiet", action="store_true", help="print failures only")
     add_choosing(parser)
 
@@ -44,3 +46,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+def _file_to_be(text: str) -> Path:
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.absolute().parent}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder")
+    return path

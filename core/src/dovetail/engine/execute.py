@@ -40,6 +40,8 @@ from dovetail.planning.static_planner import StaticPlanner
 from dovetail.plugins.observed import RunInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dovetail.artifacts.manifest import RunManifest
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
@@ -73,6 +75,7 @@ def execute(
     recorded: Recorded | None = None,
     max_workers: int | None = None,
     on_failure: str | None = None,
+    run_id_file: Path | None = None,
 ) -> RunResult:
     """Drive a run until it ends.
 
@@ -85,6 +88,7 @@ def execute(
         recorded: What may be reused.
         max_workers: Attempts at the same time; None: as set.
         on_failure: What follows a failure; None: as set.
+        run_id_file: File that gets the run id once the run is registered and this process drives it.
 
     Raises:
         UsageError: Another live driver has the run.
@@ -99,6 +103,8 @@ def execute(
             provider.create_run(manifest.flow, run_id=run, created=manifest.created)
         ownership = Ownership(provider, store, run)
         stack.callback(ownership.release)
+        if run_id_file is not None:
+            run_id_file.write_text(run + "\n")
         artifacts = ArtifactStore(plan.datastores, default=plan.store)
         observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
         if observers is not None:

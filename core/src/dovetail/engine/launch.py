@@ -73,8 +73,6 @@ def start_run(session: Session, request: RunRequest, listener: RunListener) -> R
         plan = plan_run(session, flow, group, debug=request.debug)
         tags = resolve_tags(session.settings.core, request.tags)
         manifest = new_manifest(session, plan, values, tags=tags)
-        if request.run_id_file is not None:
-            request.run_id_file.write_text(manifest.run + "\n")
         from dovetail.engine.execute import execute
 
         return execute(
@@ -84,6 +82,7 @@ def start_run(session: Session, request: RunRequest, listener: RunListener) -> R
             listener=listener,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            run_id_file=request.run_id_file,
         )
     finally:
         session.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,8 @@ class ResumeRequest:
     """Attempts at the same time; None: as set."""
     on_failure: str | None = None
     """What follows a failure; None: as set."""
-    run_id_file: Path | None = field(default=None)
-    """File that gets the run id."""
+    run_id_file: Path | None = None
+    """File that gets the run id once the run is registered."""
 
 
 def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
@@ -123,8 +123,6 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             parts={} if before is None else _parts(FlowDescription.from_plain(before.description)),
             present_parts=_parts(flow),
         )
-        if request.run_id_file is not None:
-            request.run_id_file.write_text(manifest.run + "\n")
         return execute(
             session,
             manifest,
@@ -134,6 +132,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             recorded=recorded,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            run_id_file=request.run_id_file,
         )
     finally:
         session.close()
