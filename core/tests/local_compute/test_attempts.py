@@ -204,7 +204,7 @@ def test_a_join_reads_and_merges(driver: Any) -> None:
     values = driver.values(outcome)
     assert values == {"both": [[1, 2, 3, 4], [1, 2, 3]], "text": "same", "blob": b"x" * 200}
     noted = reads(outcome)[""]
-    assert set(noted) == {"numbers", "text", "blob"}
+    assert {name for name in noted if name[0] != "?"} == {"numbers", "text", "blob"}
     assert noted["numbers"][0] != noted["numbers"][1]
     assert noted["text"][0] == noted["text"][1]
 

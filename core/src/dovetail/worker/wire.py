@@ -95,11 +95,12 @@ pack: Callable[[object], bytes] = msgpack.Packer().pack
 """A message as bytes. Not thread-safe."""
 
 _LIMIT = 2**31 - 1
+_READ = 1 << 14  # the buffer to begin with; left alone it is a megabyte for each connection
 
 
 def unpacker() -> msgpack.Unpacker:
     """A decoder for one direction of one connection."""
-    return msgpack.Unpacker(max_buffer_size=_LIMIT, strict_map_key=False, use_list=True)
+    return msgpack.Unpacker(max_buffer_size=_LIMIT, read_size=_READ, strict_map_key=False)
 
 
 def ref_to_wire(ref: ArtifactRef) -> list[Any]:
