@@ -6,6 +6,7 @@ a fence; when it can no longer renew them, it stops causing effects.
 
 from __future__ import annotations
 
+import gc
 import selectors
 import signal
 import socket
@@ -112,6 +113,8 @@ class Driver:
 
         All that was committed is kill-durable; the caller makes it power-durable and tells the final state.
         """
+        gc.freeze()  # what was imported stays
+        gc.enable()
         for name, group in self._groups.items():
             self._selector.register(group.fileno(), selectors.EVENT_READ, name)
         with self._signals(), self._selector:
