@@ -53,7 +53,12 @@ def settings() -> Iterator[str]:
     for record in Registry().records():
         for spec in (offer.spec for offer in record.offers):
             if name := getattr(spec, "settings", None):
-                yield from (f"## `[tool.dovetail.{spec.kind}.{spec.name}]`", "", f"{spec.summary}.", "")
+                yield from (
+                    f"## `[tool.dovetail.{spec.kind}.{spec.name}]`",
+                    "",
+                    f"{spec.summary[0].upper()}{spec.summary[1:]}.",
+                    "",
+                )
                 yield from (*_settings_table(_loaded(name)), "")
 
 
