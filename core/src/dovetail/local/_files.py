@@ -103,7 +103,7 @@ class StoreFiles:
                 if source is not None:
                     copy_bytes(source, fd)
                 elif isinstance(body, (bytes, bytearray, memoryview)):
-                    write_all(fd, (body,))
+                    write_all(fd, [cast("Buffer", body)])
                 elif not isinstance(body, os.PathLike):
                     write_all(fd, tuple(body))
                 status = self.finish(fd, metadata)
@@ -224,6 +224,7 @@ class StoreFiles:
     def remove(self, path: str, not_modified_since: float | None) -> None:
         """Unlink the object at `path`, and folders that are empty then."""
         for _ in range(_TRIES):
+            place = path
             try:
                 place, status = self.locate(path)
                 if not_modified_since is None:

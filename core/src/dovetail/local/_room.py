@@ -54,7 +54,7 @@ def _swap(place: str, temporary: TemporaryFiles) -> bool:
         _remove(aside)
         return True  # the object is gone, and nothing is in the way
     except (AttributeError, PermissionError):  # no hard links here, or the object became a folder
-        swapped = False
+        swapped, linked = False, -1
     if not swapped:
         _remove(aside)
         return os.path.isdir(place)

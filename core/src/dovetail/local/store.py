@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from dovetail.interfaces.datastore import (
     Body,
@@ -221,7 +221,8 @@ class LocalStore(DataStore):
             PreconditionError: The object was written by `put`.
         """
         path = self._path(key)
-        buffers = [body] if isinstance(body, (bytes, bytearray, memoryview)) else list(body)
+        whole = isinstance(body, (bytes, bytearray, memoryview))
+        buffers = [cast("Buffer", body)] if whole else list(cast("Sequence[Buffer]", body))
         try:
             return self._appenders.append(path, buffers)
         except OSError as error:

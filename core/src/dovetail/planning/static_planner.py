@@ -200,8 +200,8 @@ class StaticPlanner:
                 for member, target in enumerate(taken.targets):
                     self._advance(target, task.path, scope, fan, member, task.frames)
             else:
-                (target,) = taken.targets
-                self._advance(target, task.path, scope, task.fan, task.member, task.frames)
+                for target in taken.targets:  # the only one
+                    self._advance(target, task.path, scope, task.fan, task.member, task.frames)
         finally:
             self._left(task.fan)
 

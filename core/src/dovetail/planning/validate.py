@@ -131,12 +131,13 @@ def _caught(flow: FlowDescription) -> Iterable[Problem]:
     for step in flow.steps:
         if not any(use.kind == "catch" for use in step.decorators) or not step.transitions:
             continue
-        if len(step.transitions) == 1 and step.transitions[0].kind in ("linear", "branch"):
+        kinds = [transition.kind for transition in step.transitions]
+        if len(kinds) == 1 and kinds[0] in ("linear", "branch"):
             continue
         yield _problem(
             "catch-with-choice",
             f"step {step.name} is caught, but which way it goes on after a failure is not known: it has "
-            + ("several ways" if len(step.transitions) > 1 else f"a {step.transitions[0].kind}"),
+            + ("several ways" if len(kinds) > 1 else f"a {kinds[0]}"),
             "Move what may fail into a step before it that has one self.next(self.NEXT), and catch that.",
             step,
             line=next(
