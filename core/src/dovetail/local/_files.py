@@ -8,8 +8,9 @@ import os
 import stat as stat_module
 import time
 from collections.abc import Mapping
+from typing import cast
 
-from dovetail.interfaces.datastore import Body, ObjectInfo
+from dovetail.interfaces.datastore import Body, Buffer, ObjectInfo
 from dovetail.interfaces.errors import NotFoundError
 from dovetail.local import _temporary
 from dovetail.local._append import write_all
