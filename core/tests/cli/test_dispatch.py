@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 import dovetail.cli as cli
 from dovetail.cli import VERBS, main
-from dovetail.interfaces.errors import BackendError, SettingsError, StoreError
+from dovetail.interfaces.errors import BackendError, NotFoundError, SettingsError, StoreError, StoreFullError
 
 HEAVY = {
     "argparse",
@@ -99,7 +100,15 @@ def test_version(tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(SettingsError("x", hint="do y"), 2), (BackendError("x"), 3), (StoreError("x"), 4), (KeyboardInterrupt(), 130)],
+    [
+        (SettingsError("x", hint="do y"), 2),
+        (BackendError("x"), 3),
+        (NotFoundError("x"), 3),
+        (StoreError("x"), 4),
+        (StoreFullError("x"), 4),
+        (OSError(errno.ENOSPC, "no space for the output"), 4),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code):
     def fail(words):

@@ -66,20 +66,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output went away (`| head`): neither an error nor worth a second one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        import errno
-
-        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EROFS):
-            raise
-        sys.stderr.write(f"error: {error}\n")  # of our output, most likely: a store's own faults are DovetailErrors
-        return 4
     except Exception as error:
         from dovetail.interfaces.errors import DovetailError
 
-        if not isinstance(error, DovetailError) or os.environ.get("DOVETAIL_TRACEBACK"):
+        if os.environ.get("DOVETAIL_TRACEBACK"):
             raise
-        _report(error)
-        return error.exit_code
+        if isinstance(error, DovetailError):
+            _report(error)
+            return error.exit_code
+        if not _is_of_output(error):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return 4
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Whether a file or terminal that takes our output is full or gone: a store's own faults are DovetailErrors."""
+    import errno
+
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO)
 
 
 def _dispatch(words: list[str]) -> int:
