@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dovetail.interfaces.metadata import Holder, Query
+from dovetail.local._turns import Turns
 from dovetail.local.metadata import SqliteMetadata
 from dovetail.plugins.holder import current_holder, is_known_dead
 
@@ -275,6 +276,40 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(metadata.path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_writer_that_is_stopped_in_its_turn(tmp_path: Path) -> None:
+    """The turn of a process that does not go on ends for the others when their patience does."""
+    metadata = SqliteMetadata(tmp_path / "metadata.db", busy_timeout=0.05)
+    stopped = Turns(str(tmp_path))
+    with stopped.turn(1.0):
+        metadata.create_run("F", run_id="r")
+        metadata.create_run("F", run_id="s")
+    metadata.create_run("F", run_id="t")
+    assert len(metadata.query(Query(kind="runs")).rows) == 3
+    metadata.close()
+    stopped.close()
+
+
+def test_turns_are_kept(race: Race, tmp_path: Path) -> None:
+    found = race(
+        """
+        import os
+        from dovetail.local._turns import Turns
+
+        def body(at, folder):
+            turns = Turns(folder)
+            for n in range(50):
+                with turns.turn(60.0):
+                    os.mkdir(f"{folder}/mine")  # fails if it is another's turn as well
+                    os.rmdir(f"{folder}/mine")
+            turns.close()
+            return len(os.listdir("/proc/self/fd"))
+        """,
+        tmp_path,
+        count=10,
+    )
+    assert max(found) < 30  # no descriptor is left open
 
 
 def test_a_process_that_holds_the_lock_too_long(tmp_path: Path) -> None:

@@ -7,17 +7,26 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import cast
 
+from dovetail.interfaces.datastore import Buffer
 from dovetail.interfaces.errors import PreconditionError
 
-__all__ = ["Appenders", "write_all"]
+__all__ = ["Appenders", "buffers_of", "write_all"]
 
 _OPEN_FILES = 32
 _BUFFERS = 512  # of one writev(2); POSIX guarantees 16, Linux and macOS take 1,024
 _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-def write_all(fd: int, buffers: Sequence[memoryview | bytes | bytearray]) -> int:
+def buffers_of(body: Buffer | Sequence[Buffer]) -> list[Buffer]:
+    """The buffers of a body that is no file."""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return [cast("Buffer", body)]
+    return list(body)
+
+
+def write_all(fd: int, buffers: Sequence[Buffer]) -> int:
     """Write all buffers at the descriptor's position; the number of bytes."""
     total = 0
     if len(buffers) == 1 or not hasattr(os, "writev"):
@@ -61,7 +70,7 @@ class Appenders:
         self._open: OrderedDict[str, _Appender] = OrderedDict()
         self._lock = threading.Lock()
 
-    def append(self, path: str, buffers: Sequence[memoryview | bytes | bytearray]) -> int:
+    def append(self, path: str, buffers: Sequence[Buffer]) -> int:
         """Write at the end; the file's size after it. When it fails the file is as before.
 
         Raises:

@@ -16,6 +16,7 @@ from dovetail.local._faults import fault
 from dovetail.local._publish import publish
 from dovetail.local._schema import check_format, create_schema
 from dovetail.local._sqlite_faults import explain, is_busy
+from dovetail.local._turns import Turns
 
 __all__ = ["Database"]
 
@@ -47,6 +48,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
         self._immutable = False
+        self._turns = Turns(os.path.dirname(path))
         with self._explained():
             if not os.path.exists(path):
                 self._create()
@@ -58,13 +60,14 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+            self._turns.close()
             while self._readers:
                 self._readers.pop().close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that may write: power-durable when the block has ended, undone when it raises."""
-        with self._lock, self._explained():
+        with self._lock, self._explained(), self._turns.turn(self._timeout):
             if self._writer is None:
                 self._writer = self._connect()
             connection = self._writer

@@ -259,15 +259,16 @@ def _flows(connection: sqlite3.Connection, asked: Query) -> Page:
     where = _run_conditions(asked, parameters)
     after = ""
     way = "ASC" if asked.oldest_first else "DESC"
-    values = list(parameters)
+    values = parameters * 2
     if asked.cursor is not None:
-        after = f"WHERE (created, id) {'>' if asked.oldest_first else '<'} (?, ?)"
+        after = f"WHERE (g.created, l.id) {'>' if asked.oldest_first else '<'} (?, ?)"
         values += _position(asked.cursor, 2)
-    # Of several columns beside one max(), SQLite takes the others from the row that has it.
     sql = (
-        "SELECT flow, runs, latest, created, id FROM ("
-        "SELECT r.flow, count(*) AS runs, r.run AS latest, max(r.created) AS created, r.id "
-        f"FROM run r {_where(where)} GROUP BY r.flow) {after} ORDER BY created {way}, id {way} LIMIT ?"
+        "SELECT g.flow, g.runs, l.run, g.created, l.id FROM ("
+        f"SELECT r.flow, count(*) AS runs, max(r.created) AS created FROM run r {_where(where)} GROUP BY r.flow"
+        ") g JOIN run l ON l.id = (SELECT max(r.id) FROM run r "
+        f"{_where([*where, 'r.flow = g.flow', 'r.created = g.created'])}"
+        f") {after} ORDER BY g.created {way}, l.id {way} LIMIT ?"
     )
     rows = connection.execute(sql, (*values, -1 if asked.limit is None else asked.limit + 1)).fetchall()
     return _cut(_FLOWS, rows, asked)

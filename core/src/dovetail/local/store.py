@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
 from dovetail.interfaces.datastore import (
     Body,
@@ -27,7 +27,7 @@ from dovetail.interfaces.errors import (
     UnsupportedOperationError,
     UsageError,
 )
-from dovetail.local._append import Appenders
+from dovetail.local._append import Appenders, buffers_of
 from dovetail.local._durable import FolderSyncer, sync_files
 from dovetail.local._faults import fault
 from dovetail.local._files import StoreFiles
@@ -221,10 +221,8 @@ class LocalStore(DataStore):
             PreconditionError: The object was written by `put`.
         """
         path = self._path(key)
-        whole = isinstance(body, (bytes, bytearray, memoryview))
-        buffers = [cast("Buffer", body)] if whole else list(cast("Sequence[Buffer]", body))
         try:
-            return self._appenders.append(path, buffers)
+            return self._appenders.append(path, buffers_of(body))
         except OSError as error:
             raise _as_fault(error, path, doing="append to") from error
 
