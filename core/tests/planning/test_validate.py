@@ -25,6 +25,7 @@ from dovetail.planning.validate import validate
         ("start -> a\n+a -> end\nend", [("inputs-without-join", 2, "no split is open where start leads to it")]),
         ("+start -> end\nend", [("inputs-without-join", 1, "start step start takes inputs")]),
         ("start -> each w\nw -> end\nend", [("never-joined", 1, "foreach of step start is never joined")]),
+        ("start -> each j\n+j -> end\nend", [("foreach-into-join", 1, "leads straight to j")]),
         ("start -> a, b\na -> j\nb -> k\n+j -> end\n+k -> end\nend",
          [("two-joins", 1, "joined by both")]),
         ("start -> each w\nw -> if j, k\n+j -> end\n+k -> end\nend", [("two-joins", 1, "joined by both")]),

@@ -26,6 +26,11 @@ class FlowImportError(ValidationError):
     default_code = "DOVETAIL-U005"
 
     def __init__(self, file: str, report: ErrorReport) -> None:
+        if report.type.startswith("dovetail.interfaces.errors.") and "Traceback" not in report.traceback:
+            # Our own words about a file that was imported well: it has no flow, or several.
+            super().__init__(report.traceback.removeprefix(f"{report.type}: ").rstrip() or report.message)
+            self.report = report
+            return
         hint = None
         if "ModuleNotFoundError" in report.bases or "ImportError" in report.bases:
             hint = "Install it here, or import it inside the steps whose environment has it."

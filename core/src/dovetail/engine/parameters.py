@@ -165,6 +165,12 @@ def _json(text: str) -> Any:
 def _unknown(flow: FlowDescription, option: str, known: Mapping[str, object]) -> Problem:
     from difflib import get_close_matches
 
+    if not option.startswith("-"):
+        return Problem(
+            code="parameter-unknown",
+            message=f"{flow.name} takes no argument {option!r}",
+            fix="Values of parameters are given as --name value.",
+        )
     near = get_close_matches(option, list(known), n=1)
     names = ", ".join(option_of(p.name) for p in flow.parameters) or "none"
     return Problem(

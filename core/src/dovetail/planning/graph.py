@@ -153,6 +153,14 @@ class Graph:
                 self.steps[target],
             )
             return levels
+        if transition.kind == "foreach":
+            self._problem(
+                "foreach-into-join",
+                f"the foreach of step {step.name} leads straight to {target}, which joins it: no step gets the items",
+                f"Let it lead to a step that takes one item, and that step to {target}.",
+                transition.line or step.line,
+                step,
+            )
         for closed, _ in levels[-1]:
             known = self.join_of.setdefault(closed, target)
             if known != target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dovetail.plugins.given import Given
+from dovetail.plugins.suggest import nearest
 from dovetail.settings.kinds import POLICY_KINDS, STEP_KINDS
 from dovetail.settings.layers import Layer, tree_of
 
@@ -54,6 +55,9 @@ def parse_set(
                 problems.append(f"--set {text}: name one option, such as {path[0]}.{kind}.{example}=VALUE")
                 continue
             steps.append(SetOverride(path[0], kind, path[2] if len(path) == 3 else "", given))
+            continue
+        if len(path) == 3 and path[0] not in sections and (likely := nearest(kind, STEP_KINDS)) is not None:
+            problems.append(f"--set {text}: a step has no {path[1]!r}. Did you mean {path[0]}.{likely}.{path[2]}?")
             continue
         items[tuple(path)] = value
         sources[tuple(part.replace("-", "_").lower() for part in path)] = f"--set {text}"
