@@ -293,78 +293,100 @@ def test_workers_that_never_begin_do_not_go_round_for_ever(drive: Drive, tmp_pat
         assert driver.wait_for(Exited, worker).unstarted == ("start",)
     worker = driver.assign("start")
     ended = driver.wait_for(Ended, worker)
-    assert (ended.outcome, ended.exit.code) == (None, 9)
+    assert (ended.outcome.error.kind, ended.exit.code) == ("start", 9)
+    assert "exit code 9" in ended.outcome.error.message
     assert driver.wait_for(Exited, worker).unstarted == ()
 
 
-def _memory_group() -> Path | None:
+def _control_group(controller: str, setting: str, value: int) -> Path | None:
     """A new control group for a test, where this process may make one."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers == "memory":
-            folder = Path(f"/sys/fs/cgroup/memory{path}") / f"dovetail-test-{os.getpid()}"
+        if controllers == controller:
+            folder = Path(f"/sys/fs/cgroup/{controller}{path}") / f"dovetail-test-{os.getpid()}"
             try:
                 folder.mkdir()
-                (folder / "memory.limit_in_bytes").write_text(str(200 << 20))
+                (folder / setting).write_text(str(value))
             except OSError:
                 return None
             return folder
     return None
 
 
-def test_out_of_memory_is_told_by_the_kernel(tmp_path: Path) -> None:
-    folder = _memory_group()
-    if folder is None:
-        pytest.skip("no memory control group can be made here")
-    (tmp_path / "flow.py").write_text(
-        textwrap.dedent(
-            """
-            import os, time
-            from dovetail import FlowSpec, step
+def _drive_in(folder: Path, tmp_path: Path, flow: str, script: str) -> str:
+    """What a driver inside of a control group prints."""
+    (tmp_path / "flow.py").write_text(textwrap.dedent(flow))
+    begin = """
+        import os, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        from conftest import Driver
+        from dovetail.interfaces.workers import Ended, Exited
 
-            class Hungry(FlowSpec):
-                @step
-                def start(self):
-                    print("hungry")
-                    held = []
-                    while True:
-                        held.append(bytearray(os.urandom(1 << 20)))
-
-                @step
-                def killed(self):
-                    os.kill(os.getpid(), 9)
-
-                @step
-                def end(self):
-                    pass
-            """
-        )
-    )
-    script = tmp_path / "driver.py"
-    script.write_text(
-        textwrap.dedent(
-            """
-            import os, sys
-            from pathlib import Path
-            sys.path.insert(0, sys.argv[1])
-            from conftest import Driver
-
-            Path(sys.argv[3], "cgroup.procs").write_text(str(os.getpid()))
-            driver = Driver(Path(sys.argv[2]), Path(sys.argv[2], "flow.py").read_text())
-            driver.begin()
-            for step in ("killed", "start", "killed"):
-                exit = driver.run(step).exit
-                print(exit.signal, exit.out_of_memory)
-            driver.group.close()
-            """
-        )
-    )
-    command = [sys.executable, str(script), str(Path(__file__).parent), str(tmp_path), str(folder)]
+        group = Path(sys.argv[3])
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        driver = Driver(Path(sys.argv[2]), Path(sys.argv[2], "flow.py").read_text())
+        driver.begin()
+    """
+    code = textwrap.dedent(begin) + textwrap.dedent(script) + "\ndriver.group.close()\n"
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.stdout.splitlines() == ["9 False", "9 True", "9 False"], done.stderr
+        assert done.returncode == 0, done.stderr
+        return done.stdout
     finally:
         folder.rmdir()
+
+
+def test_a_machine_that_takes_no_more_processes(tmp_path: Path) -> None:
+    folder = _control_group("pids", "pids.max", 100)
+    if folder is None:
+        pytest.skip("no control group for processes can be made here")
+    script = """
+        (group / "pids.max").write_text((group / "pids.current").read_text())
+        for _ in range(2):
+            worker = driver.assign("start")
+            assert driver.wait_for(Exited, worker).unstarted == ("start",)
+        error = driver.wait_for(Ended, driver.assign("start")).outcome.error
+        print(error.kind, error.message)
+        (group / "pids.max").write_text("100")
+        assert driver.run("start").outcome.error is None
+    """
+    printed = _drive_in(folder, tmp_path, DEATHS, script)
+    assert printed.startswith("start no process can be started: ")
+
+
+HUNGRY = """
+    import os
+    from dovetail import FlowSpec, step
+
+    class Hungry(FlowSpec):
+        @step
+        def start(self):
+            held = []
+            while True:
+                held.append(bytearray(os.urandom(1 << 20)))
+
+        @step
+        def killed(self):
+            os.kill(os.getpid(), 9)
+
+        @step
+        def end(self):
+            pass
+"""
+
+
+def test_out_of_memory_is_told_by_the_kernel(tmp_path: Path) -> None:
+    folder = _control_group("memory", "memory.limit_in_bytes", 200 << 20)
+    if folder is None:
+        pytest.skip("no control group for memory can be made here")
+    script = """
+        for step in ("killed", "start", "killed"):
+            exit = driver.run(step).exit
+            print(exit.signal, exit.out_of_memory)
+    """
+    assert _drive_in(folder, tmp_path, HUNGRY, script) == "9 False\n9 True\n9 False\n"
 
 
 def test_the_last_memory_is_sampled(drive: Drive) -> None:

@@ -84,6 +84,7 @@ def test_hostile_exceptions() -> None:
     report = catch(ValueError("x" * 1_000_000))
     assert len(report.traceback) < 80_000
     assert "characters left out" in report.traceback
+    assert catch(ValueError("\udcff")).message == "\\udcff"
 
 
 def test_exits() -> None:

@@ -27,8 +27,10 @@ class Listener:
     """The flow was imported."""
     failed: Callable[[ErrorReport], None]
     """It can't be, or the process died."""
-    reaped: Callable[[int, Ending | None], None]
-    """A forked worker ended; None: it could not be forked."""
+    reaped: Callable[[int, Ending], None]
+    """A forked worker ended."""
+    not_forked: Callable[[int, str], None]
+    """A worker could not be forked, and why."""
     printed: Callable[[str, bytes], None]
     """The import wrote something: stream, bytes."""
 
@@ -145,7 +147,7 @@ class Importer:
             _, number, status, cpu, memory = message
             self._listener.reaped(number, Ending(os.waitstatus_to_exitcode(status), cpu, memory))
         elif kind == Kind.NOT_FORKED:
-            self._listener.reaped(message[1], None)
+            self._listener.not_forked(message[1], message[2])
         elif kind == Kind.DESCRIBED:
             self._plain = message[1]
             flow = FlowDescription.from_plain(self._plain)

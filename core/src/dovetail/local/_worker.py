@@ -48,6 +48,7 @@ class Worker:
         "_readers",
         "_tasks",
         "_tell",
+        "_threads",
         "_told",
         "_writer",
         "begun",
@@ -94,7 +95,7 @@ class Worker:
         self.refusal: ErrorReport | None = None
         """Why it will have no process; every assignment is answered with it."""
         self.begun = 0
-        """Assignments that began: of workers in order, the number of the latest."""
+        """The assignment that began last; 0: none did."""
         self.ended = 0
         """How many assignments ended."""
         marked = mode == Mode.MANY
@@ -106,8 +107,9 @@ class Worker:
         self._nexts = nexts
         self._tell = tell
         self._told = False
+        self._threads: set[int] = set()
         self._outcome: TaskOutcome | None = None
-        self._backlog: list[bytes | Iterator[bytes]] = []
+        self._backlog: list[Iterator[bytes]] = []
         self._held: list[tuple[int, str, bytes]] = []
         self._late: deque[list[Any]] | None = None
         self._patience: float | None = None
@@ -146,10 +148,8 @@ class Worker:
         self._send(iter((pack((Kind.SAVE,)),)))
 
     def _refuse(self, assignment: Assignment, error: ErrorReport) -> None:
-        now = time.time()
         path, attempt = assignment.call.path, assignment.attempt
-        outcome = TaskOutcome(path=path, attempt=attempt, started=now, finished=now, error=error)
-        self._tell(Ended(self.number, outcome, path, attempt))
+        self._tell(Ended(self.number, _outcome_of(path, attempt, error), path, attempt))
 
     def _send(self, chunks: Iterator[bytes]) -> None:
         if self.link is None:
@@ -170,7 +170,7 @@ class Worker:
         if first:
             link.send((first,))
         for chunks in self._backlog:
-            link.send((chunks,) if isinstance(chunks, bytes) else chunks)
+            link.send(chunks)
         self._backlog.clear()
 
     # -- what comes in --------------------------------------------------------------------------------------------
@@ -228,7 +228,8 @@ class Worker:
 
     def _on_started(self, pid: int, seq: int) -> None:
         self.pid = pid
-        self.begun = self.begun + 1 if self.mode == Mode.THREADS else seq
+        self.begun = seq
+        self._threads.add(seq)
         if not self._told:
             self._told = True
             self._tell(Started(self.number, pid, self.isolation))
@@ -285,13 +286,13 @@ class Worker:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def on_exit(self, ending: Ending | None, *, out_of_memory: bool = False, unstarted_is_lost: bool = False) -> None:
+    def on_exit(self, ending: Ending | None, *, out_of_memory: bool = False, lost: ErrorReport | None = None) -> None:
         """Its process is gone.
 
         Args:
             ending: How; None when nobody knows.
             out_of_memory: Whether the kernel killed it for memory.
-            unstarted_is_lost: Tell attempts that never began as ended, not as free to be assigned again.
+            lost: Why attempts that never began are told as failed, and not as free to be assigned again.
         """
         link = self.link
         if link is not None:
@@ -315,11 +316,17 @@ class Worker:
                 usage = Usage(cpu=ending.cpu, memory=ending.memory)
         unstarted: list[str] = []
         for seq, (path, attempt) in self._tasks.items():
-            began = seq <= self.begun if self.mode == Mode.THREADS else seq == self.begun
-            if began or unstarted_is_lost:
+            if seq == self.begun or (self.mode == Mode.THREADS and seq in self._threads):
                 self._tell(Ended(self.number, self._outcome, path, attempt, exit, usage))
-                self._outcome = None
+            elif lost is not None:
+                self._tell(Ended(self.number, _outcome_of(path, attempt, lost), path, attempt, exit, usage))
             else:
                 unstarted.append(path)
         self._tasks.clear()
         self._tell(Exited(self.number, tuple(unstarted)))
+
+
+def _outcome_of(path: str, attempt: int, error: ErrorReport) -> TaskOutcome:
+    """Of an attempt that never ran."""
+    now = time.time()
+    return TaskOutcome(path=path, attempt=attempt, started=now, finished=now, error=error)

@@ -66,6 +66,7 @@ class LocalWorkerGroup(WorkerGroup):
         listener.described = self._described
         listener.failed = self._fail
         listener.reaped = self._reaped
+        listener.not_forked = self._not_forked
         listener.printed = self._printed
         env = {**os.environ, **launch.env, GROUP_VARIABLE: token}
         self._importer = Importer(self._board, launch, env, portable=self._portable, listener=listener)
@@ -221,10 +222,15 @@ class LocalWorkerGroup(WorkerGroup):
     def _printed(self, stream: str, data: bytes) -> None:
         self._tell(Output(0, "", 0, stream, time.time(), data))
 
-    def _reaped(self, number: int, ending: Ending | None) -> None:
+    def _reaped(self, number: int, ending: Ending) -> None:
         worker = self._workers.get(number)
         if worker is not None:
             self._exited(worker, ending)
+
+    def _not_forked(self, number: int, reason: str) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            self._exited(worker, None, f"no process can be started: {reason}")
 
     def _fail(self, error: ErrorReport) -> None:
         """No worker of the group lives."""
@@ -241,17 +247,18 @@ class LocalWorkerGroup(WorkerGroup):
 
     # -- workers end ----------------------------------------------------------------------------------------------
 
-    def _exited(self, worker: Worker, ending: Ending | None) -> None:
+    def _exited(self, worker: Worker, ending: Ending | None, why: str = "") -> None:
         if self._workers.pop(worker.number, None) is None:
             return
         by_kernel = ending is not None and ending.code == -_SIGKILL and not worker.killed
-        lost = False
+        lost = None
         if worker.begun or worker.killed:
             self._stillborn = 0
         elif worker.refusal is None and worker is not self._saver:
             self._stillborn += 1
-            lost = self._stillborn >= _STILLBORN_LIMIT
-        worker.on_exit(ending, out_of_memory=by_kernel and self._kills.rose(), unstarted_is_lost=lost)
+            if self._stillborn >= _STILLBORN_LIMIT:
+                lost = _stillborn(ending, why)
+        worker.on_exit(ending, out_of_memory=by_kernel and self._kills.rose(), lost=lost)
         self._orphans.end(worker.strays)
         if worker is self._saver:
             self._saver = None
@@ -301,6 +308,14 @@ def _board(portable: bool) -> Board:
     from dovetail.local._epoll_board import EpollBoard
 
     return EpollBoard()
+
+
+def _stillborn(ending: Ending | None, why: str) -> ErrorReport:
+    """Why an attempt fails whose worker, like several before it, ended before it could begin."""
+    if not why and ending is not None:
+        how = f"exit code {ending.code}" if ending.code >= 0 else f"signal {-ending.code}"
+        why = f"one process after another ended before the step began, the last with {how}"
+    return ErrorReport(type="", message=why or "no process can be started", kind="start")
 
 
 def _refusal(hazards: Sequence[str]) -> ErrorReport:

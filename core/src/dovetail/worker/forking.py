@@ -51,7 +51,6 @@ class Forker:
         self._pids: dict[int, int] = {}
         """Worker → process id."""
         self._reports: list[bytes] = []
-        self._quitting = False
         # Python 3.12 warns of a fork beside threads. Those that are left were looked at, see `gate`.
         self._warns = sys.version_info >= (3, 12) and len(os.listdir("/proc/self/task")) > 1
         self._life_read, self._life_write = os.pipe()
@@ -69,8 +68,6 @@ class Forker:
         self._obey()  # what came together with the launch
         while True:
             self._report()
-            if self._quitting and not self._pids:
-                os._exit(0)
             asked, ended = self._reaper.wait(control)
             if asked:
                 self._listen()
@@ -107,9 +104,6 @@ class Forker:
             elif kind == Kind.SEQUENCE and self._executor is not None:
                 self._executor.share_sequence(ref_from_wire(message[1]))
                 gc.freeze()
-            elif kind == Kind.QUIT:
-                self._quitting = True
-                self._kill_all()
 
     # -- forking --------------------------------------------------------------------------------------------------
 

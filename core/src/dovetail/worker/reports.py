@@ -27,8 +27,8 @@ def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorR
     bases = tuple(qualified_name(base) for base in type(error).__mro__ if base is not object)
     return ErrorReport(
         type=qualified_name(type(error)),
-        message=_message(error, "the flow's file" if kind == "start" else "the step"),
-        traceback=_traceback(error),
+        message=_storable(_message(error, "the flow's file" if kind == "start" else "the step")),
+        traceback=_storable(_traceback(error)),
         bases=bases,
         kind=kind,
     )
@@ -47,6 +47,11 @@ def _message(error: BaseException, who: str) -> str:
     except Exception as failure:  # the user's own __str__
         return f"its message can't be shown: {type(failure).__name__}"
     return text.partition("\n")[0]
+
+
+def _storable(text: str) -> str:
+    """A text that UTF-8 can write: file names and the like may hold what it can't."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _traceback(error: BaseException) -> str:

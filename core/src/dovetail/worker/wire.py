@@ -36,18 +36,16 @@ class Kind:
 
     # driver → the process that imports
     LAUNCH: Final = 1
-    """What to import, and whether to describe it: `[launch, describe]`."""
+    """What to import, and what for: `[launch, role]`."""
     BEGIN: Final = 2
     """The facts of the run: `[facts]`."""
     FORK: Final = 3
     """`[worker, mode, tasks, nonce]`, with three descriptors: control socket, stdout, stderr."""
     KILL: Final = 4
     """`[worker, signal]`."""
-    QUIT: Final = 5
-    """Kill every worker, reap them, end."""
     # the process that imports → driver
     DESCRIBED: Final = 10
-    """`[description, names of constants that have to be saved]`."""
+    """`[description]`."""
     FAILED: Final = 11
     """`[error]`."""
     NOT_FORKED: Final = 12
@@ -91,7 +89,7 @@ class Mode:
     """One after the other, on the driver's terminal."""
 
 
-pack: Callable[[object], bytes] = msgpack.Packer().pack
+pack: Callable[[object], bytes] = msgpack.Packer(unicode_errors="surrogatepass").pack
 """A message as bytes. Not thread-safe."""
 
 _LIMIT = 2**31 - 1
@@ -100,7 +98,9 @@ _READ = 1 << 14  # the buffer to begin with; left alone it is a megabyte for eac
 
 def unpacker() -> msgpack.Unpacker:
     """A decoder for one direction of one connection."""
-    return msgpack.Unpacker(max_buffer_size=_LIMIT, read_size=_READ, strict_map_key=False)
+    return msgpack.Unpacker(
+        max_buffer_size=_LIMIT, read_size=_READ, strict_map_key=False, unicode_errors="surrogatepass"
+    )
 
 
 def ref_to_wire(ref: ArtifactRef) -> list[Any]:
@@ -234,7 +234,7 @@ def _next_to_wire(taken: Next) -> bytes:
 
 
 def _next_from_wire(data: bytes) -> Next:
-    targets, condition, ref, length, var, on_error = msgpack.unpackb(data)
+    targets, condition, ref, length, var, on_error = msgpack.unpackb(data, unicode_errors="surrogatepass")
     return Next(
         targets=tuple(targets),
         condition=condition,
