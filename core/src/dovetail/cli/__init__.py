@@ -6,7 +6,6 @@ The table below is static, so that `dovetail --help` imports no verb, no argpars
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -102,6 +101,7 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"dovetail {version('dovetail')}\n")
         return 0
     if verb in VERBS:
+        import gc
         from importlib import import_module
 
         if verb in _RAW:
