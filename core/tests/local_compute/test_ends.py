@@ -298,6 +298,17 @@ def test_workers_that_never_begin_do_not_go_round_for_ever(drive: Drive, tmp_pat
     assert driver.wait_for(Exited, worker).unstarted == ()
 
 
+def test_a_kernel_without_pidfds(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    driver = drive(DEATHS)
+    driver.begin()
+    for isolation in (Isolation.FORK, Isolation.SPAWN):
+        assert driver.run("start", isolation=isolation).outcome.error is None
+        assert driver.run("exits", isolation=isolation).exit.code == 7
+    os.kill(driver.group._importer.pid, signal.SIGKILL)
+    assert driver.wait_for(Failed).error.kind == "lost"
+
+
 def _control_group(controller: str, setting: str, value: int) -> Path | None:
     """A new control group for a test, where this process may make one."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():

@@ -165,6 +165,18 @@ def test_a_watch_tells_of_later_jobs_and_goes_on_where_it_was(compute: LocalComp
     assert [e.state for e in late.events if e.handle.key == "one"] == [JobState.SUCCEEDED]
 
 
+def test_a_watch_without_a_descriptor_blocks(
+    compute: LocalCompute, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    follower = follow()
+    assert follower.watch.fileno() is None
+    [handle] = compute.submit([Job(key="k", group="run1", argv=python("pass"))])
+    assert follower.finish(handle)["k", 0].state is JobState.SUCCEEDED
+    follower.watch.close()
+    assert follower.watch.read() == []
+
+
 def test_cancel(compute: LocalCompute, follow: Follow) -> None:
     code = "import subprocess as s, time; print(s.Popen(['sleep', '1000']).pid, flush=True); time.sleep(1000)"
     [handle] = compute.submit([Job(key="k", group="run1", size=2, argv=python(code))])

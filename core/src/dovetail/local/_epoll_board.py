@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from dovetail.local._link import Board, Ending, Link, Source
+from dovetail.local._proc import has_pidfds
 from dovetail.worker.main import CONTROL, ENTRY, LIFELINE
 
 __all__ = ["EpollBoard", "EpollLink"]
@@ -44,7 +45,7 @@ class EpollLink(Link):
     def watch_exit(self, pid: int) -> None:
         """Wait for a process that this one started."""
         self.pid = pid
-        self._exit = os.pidfd_open(pid)
+        self._exit = os.pidfd_open(pid) if has_pidfds() else _waited_for(pid)
         self._board.watch(self._exit, self, Source.EXIT)
 
     def send(self, chunks: Iterable[bytes]) -> None:
@@ -276,6 +277,21 @@ class EpollBoard(Board):
         for link, _ in list(self._links.values()):
             link.close()
         self._epoll.close()
+
+
+def _waited_for(pid: int) -> int:
+    """What a pidfd is, by a thread: the read end of a pipe that ends with a process. Does not reap it."""
+    from threading import Thread
+
+    read, write = os.pipe()
+
+    def wait() -> None:
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(write)
+
+    Thread(target=wait, name="dovetail-wait", daemon=True).start()
+    return read
 
 
 def _high(descriptor: int) -> int:

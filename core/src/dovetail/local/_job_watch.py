@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.compute import JobEvent, JobHandle, JobState, JobWatch
 from dovetail.local._job_folder import FINAL_STATES, JobFolder, JobRow
+from dovetail.local._proc import has_pidfds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ class LocalJobWatch(JobWatch):
         self._epoll: Any = None
         self._fifo = -1
         self._pipe = group / "watchers" / f"{os.getpid()}-{os.urandom(6).hex()}"
-        if hasattr(select, "epoll"):
+        if hasattr(select, "epoll") and has_pidfds():
             self._pipe.parent.mkdir(parents=True, exist_ok=True)
             os.mkfifo(self._pipe, 0o600)
             self._fifo = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -196,7 +197,9 @@ class LocalJobWatch(JobWatch):
                 return
             try:
                 followed.pidfd = os.pidfd_open(owner.pid)
-            except (OSError, AttributeError):
+            except OSError:  # it is gone; the next look finds out
+                with suppress(BlockingIOError):
+                    os.write(self._fifo, b"\0")
                 return
             self._epoll.register(followed.pidfd, select.EPOLLIN | select.EPOLLONESHOT)
             if followed.folder.abandoned():

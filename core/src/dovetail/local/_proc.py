@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-__all__ = ["children_of", "start_time"]
+__all__ = ["children_of", "has_pidfds", "start_time"]
+
+
+def has_pidfds() -> bool:
+    """Whether the kernel (Linux 5.3) has descriptors that tell the end of any process."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 def start_time(pid: int) -> str:
