@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 
+from dovetail.artifacts.serializers.pickled import PickleSerializer
 from dovetail.authoring.flowspec import FlowSpec
-from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.errors import UnpicklableError, UsageError
 from dovetail.interfaces.tasks import ErrorReport
 from dovetail.worker.reports import report_exception
 
@@ -65,6 +67,23 @@ def test_chains_are_kept() -> None:
     assert "KeyError: 'key'" in report.traceback
     assert "direct cause" in report.traceback
     assert report.traceback.index("KeyError") < report.traceback.index("on top")
+
+
+def test_causes_inside_of_dovetail_are_left_out() -> None:
+    with pytest.raises(UnpicklableError) as raised:
+        PickleSerializer().dump(threading.Lock())
+    assert raised.value.__cause__ is not None
+    report = report_exception(raised.value)
+    assert "PickleSerializer().dump" in report.traceback
+    assert "direct cause" not in report.traceback
+    bare = catch(_from(ValueError("never raised itself")))
+    assert "ValueError: never raised itself" in bare.traceback
+
+
+def _from(cause: Exception) -> OwnError:
+    error = OwnError("on top")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="notes and groups came with Python 3.11")

@@ -9,9 +9,7 @@ from dovetail.artifacts.packing import unpack_value
 from dovetail.interfaces.artifacts import ArtifactRef, RecordPlace
 from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError
 
-__all__ = ["CORRUPT_HINT", "corrupt", "describe", "gone", "matches"]
-
-CORRUPT_HINT = "The storage changed what was written. Remove the object and run the step again, or restore a copy."
+__all__ = ["corrupt", "describe", "gone", "matches"]
 
 
 def matches(ref: ArtifactRef, packed: bytes | memoryview) -> bool:
@@ -37,10 +35,11 @@ def gone(ref: ArtifactRef, name: str, why: str) -> ArtifactGoneError:
     """The error of an artifact whose bytes are not there."""
     return ArtifactGoneError(
         f"{describe(ref, name)} is gone: {why}",
-        hint="Its run was deleted, or its store was cleaned. Run the step again.",
+        hint="Its run was deleted, or its store was cleaned. Run the step that wrote it again: "
+        "dovetail resume RUN --from STEP.",
     )
 
 
 def corrupt(ref: ArtifactRef, name: str, why: str) -> CorruptDataError:
     """The error of an artifact whose bytes are not its own."""
-    return CorruptDataError(f"{describe(ref, name)} is corrupt: {why}", hint=CORRUPT_HINT)
+    return CorruptDataError(f"{describe(ref, name)} is corrupt: {why}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from blake3 import blake3
 
-from dovetail.artifacts.checks import CORRUPT_HINT, corrupt, describe, gone, matches
+from dovetail.artifacts.checks import corrupt, describe, gone, matches
 from dovetail.artifacts.identity import Leaves, frame_leaves, value_digest
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.objectfile import (
@@ -346,8 +346,7 @@ class ArtifactStore:
             for begin, end, digest in at.pieces():
                 if blake3(frame[begin:end]).digest() != digest:
                     raise CorruptDataError(
-                        f"{what} is corrupt: bytes {begin} to {end} of frame {number} do not match their digest",
-                        hint=CORRUPT_HINT,
+                        f"{what} is corrupt: bytes {begin} to {end} of frame {number} do not match their digest"
                     )
             frames.append(frame)
         return header.header, frames

@@ -165,11 +165,11 @@ class DataArtifact:
         if entry is not None and len(entry) == 1:
             value = entry[0]
             return json.loads(json.dumps(value)) if isinstance(value, (list, dict)) else value
-        return self.task.run._artifacts.load(self._located())
+        return self.task.run._artifacts.load(self._located(), name=self.pathspec)
 
     def raw(self) -> tuple[bytes, list[memoryview]]:
         """Header and frames as the serializer wrote them, verified; nothing is unpickled."""
-        header, frames = self.task.run._artifacts.fetch(self._located())
+        header, frames = self.task.run._artifacts.fetch(self._located(), name=self.pathspec)
         return header, [memoryview(frame) for frame in frames]
 
     def _located(self) -> ArtifactRef:

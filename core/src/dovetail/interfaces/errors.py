@@ -83,17 +83,18 @@ class DovetailError(Exception):
 
     Args:
         message: What happened, naming the thing and the reason.
-        hint: What to do next, or None.
+        hint: What to do next; that of the class by default, or None.
         code: A stable identifier; the class's own by default.
     """
 
     default_code = "DOVETAIL-0000"
+    default_hint: str | None = None
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
         self.code = code or self.default_code
 
     def __str__(self) -> str:
@@ -254,6 +255,10 @@ class CorruptDataError(StoreError):
     """Stored bytes do not match their digest or framing."""
 
     default_code = "DOVETAIL-S001"
+    default_hint = (
+        "The storage changed what was written. Restore a copy of it, or remove it and run the step that wrote it "
+        "again: dovetail resume RUN --from STEP."
+    )
 
 
 class StoreVersionError(StoreError):

@@ -63,7 +63,9 @@ class _Items:
     def reader(self, sequence: Sequenced) -> Any:
         reader = sequence.reader
         if reader is None:
-            reader = sequence.reader = self._artifacts().open_sequence(sequence.ref)
+            reader = sequence.reader = self._artifacts().open_sequence(
+                sequence.ref, name=sequence.var or f"the items of {sequence.step}"
+            )
         return reader
 
     def load(self, sequence: Sequenced, index: int) -> Any:
@@ -134,7 +136,7 @@ class TaskBinding:
             raise KeyError(name)
         self.reads[name] = ref.digest
         self.refs[name] = ref
-        return self._artifacts().load(ref)
+        return self._artifacts().load(ref, name=name)
 
     def digest(self, name: str) -> bytes | None:
         """See `dovetail.authoring.contract.Binding`."""
@@ -205,9 +207,9 @@ class JoinedBindings(Sequence["JoinedBinding"]):
             row = reads[name] = [b""] * len(self._joined)
         row[position] = digest
 
-    def load_ref(self, ref: ArtifactRef) -> Any:
+    def load_ref(self, ref: ArtifactRef, name: str) -> Any:
         """A value."""
-        return self._artifacts().load(ref)
+        return self._artifacts().load(ref, name=name)
 
     def item(self, sequence: Sequenced, index: int) -> Any:
         """An item of a foreach."""
@@ -262,7 +264,7 @@ class JoinedBinding:
         ref = self.ref(name)
         if ref is None:
             raise KeyError(name)
-        return self._all.load_ref(ref)
+        return self._all.load_ref(ref, f"{name} of {self._joined.path}")
 
     def ref(self, name: str) -> ArtifactRef | None:
         """What `name` is there; counts as a read."""

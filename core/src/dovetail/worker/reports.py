@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["qualified_name", "report_exception"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_CLOUDPICKLE = os.path.join(os.sep, "cloudpickle", "")
 _LIMIT = 64 * 1024
 
 
@@ -70,18 +71,31 @@ def _traceback(error: BaseException) -> str:
 
 
 def _cut(shown: TracebackException) -> None:
-    """Take our frames out, of causes and contexts too."""
+    """Take our frames out, of causes and contexts too; and causes that were raised and caught inside of Dovetail."""
     waiting: list[TracebackException | None] = [shown]
-    seen: set[int] = set()
+    seen: list[TracebackException] = []
+    details: set[int] = set()
     while waiting:
         one = waiting.pop()
-        if one is None or id(one) in seen:
+        if one is None or any(one is other for other in seen):
             continue
-        seen.add(id(one))
-        kept = [
-            frame
-            for frame in one.stack
-            if not frame.filename.startswith(_OURS) and not frame.filename.startswith("<frozen importlib")
-        ]
+        seen.append(one)
+        kept = [frame for frame in one.stack if not _is_ours(frame.filename)]
+        if one.stack and not kept:
+            details.add(id(one))
         one.stack[:] = kept
         waiting += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+    for one in seen:
+        one.__cause__ = _beyond(one.__cause__, details)
+        one.__context__ = _beyond(one.__context__, details)
+
+
+def _beyond(shown: TracebackException | None, details: set[int]) -> TracebackException | None:
+    """A cause, or what it came from where it is a detail: the error that it led to says it in words."""
+    while shown is not None and id(shown) in details:
+        shown = shown.__cause__ or shown.__context__
+    return shown
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith((_OURS, "<frozen importlib")) or _CLOUDPICKLE in file
