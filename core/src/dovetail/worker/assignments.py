@@ -153,13 +153,15 @@ class AssignmentWriter:
 class Layer:
     """A scope as the worker knows it: one layer and what lies below."""
 
-    __slots__ = ("data", "parent", "reader")
+    __slots__ = ("data", "is_shared", "parent", "reader")
 
-    def __init__(self, parent: Layer | None, data: bytes) -> None:
+    def __init__(self, parent: Layer | None, data: bytes, *, is_shared: bool = True) -> None:
         self.parent = parent
         """The layer below, None for parameters and constants."""
         self.data = data
         """The packed layer."""
+        self.is_shared = is_shared
+        """Whether it pays to keep it decoded: a wide join looks at each of its inputs' own layers about once."""
         self.reader: Any = None
         """Its decoded form, made by the first task that reads from it and shared by the siblings that follow."""
 
@@ -299,7 +301,8 @@ class AssignmentReader:
             self._templates[slot] = Template(step, code_name, datastore, policy)
         elif kind == Kind.JOINED:
             for path, parent, data, frames, error in message[1]:
-                scope = None if data is None else Layer(None if parent is None else self._scopes[parent], data)
+                below = None if parent is None else self._scopes[parent]
+                scope = None if data is None else Layer(below, data, is_shared=False)
                 self._joined.append(Joined(path, scope, self._frames(frames), error))
         return None
 

@@ -37,7 +37,9 @@ def find(layer: Layer | None, name: str) -> ArtifactRef | None:
         if needle in layer.data:  # the name stands there as it is, so most layers are passed over undecoded
             reader: ScopeReader | None = layer.reader
             if reader is None:
-                reader = layer.reader = ScopeReader([layer.data])
+                reader = ScopeReader([layer.data])
+                if layer.is_shared:
+                    layer.reader = reader
             ref = reader.get(name)
             if ref is not None:
                 return ref
