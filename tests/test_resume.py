@@ -265,7 +265,7 @@ def test_nothing_to_resume(project: FlowProject) -> None:
     assert "there is no run to resume" in said.err
     project.ok("run", "flow.py")
     said = project.fails("resume", "flow.py", code=2)
-    assert "all have succeeded" in said.err
+    assert "all of flow.py have succeeded" in said.err
     assert "--from" in said.err
     said = project.fails("resume", "zzzz", code=2)
     assert "there is no run zzzz" in said.err

@@ -233,7 +233,7 @@ def test_cancel(seed: Seed, shell: Shell) -> None:
     made.stop()
     assert "no driver is alive" in shell("cancel", made.id)
     done = trained(seed)
-    assert "is succeeded already" in shell("cancel", done.id)
+    assert "has ended: it is succeeded" in shell("cancel", done.id)
     assert shell.json("cancel", done.id)["requested"] is False
     shell("cancel", code=2)
     shell("cancel", f"{done.id}/start", code=2)

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
                 }
             )
         elif before.final:
-            output.say(f"{found.pathspec} is {before} already.")
+            output.say(f"{found.pathspec} has ended: it is {before}.")
         elif not heard:
             output.say(f"{found.pathspec} is {before}: no driver is alive, so there is nothing to stop.")
             output.say(f"To go on with it: dovetail resume {found.id}")

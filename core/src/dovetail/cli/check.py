@@ -16,11 +16,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the flow; exit code 2 when it has problems."""
     from dovetail.cli.output import emit_json, paint, say
+    from dovetail.cli.targets import split_file
     from dovetail.engine.describe import check, describe_file
     from dovetail.planning.validate import validate
     from dovetail.settings import Settings
 
-    path, _, name = args.file.partition(":")
+    path, name = split_file(args.file)
     settings = Settings.load()
     flow = describe_file(path, name=name or None, settings=settings)
     if args.json:

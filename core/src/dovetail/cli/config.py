@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
 from dovetail.cli.choosing import add_choosing, settings_from
+from dovetail.cli.targets import split_file
 from dovetail.interfaces.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from dovetail.engine.describe import describe_file
 
-    file, _, name = args.file.partition(":")
+    file, name = split_file(args.file)
     show_step(settings, describe_file(file, name=name or None), args.step, as_json=args.json)
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dovetail.cli._run_options import add_run_options, exit_code
 from dovetail.cli.choosing import settings_from
+from dovetail.cli.targets import split_file
 from dovetail.interfaces.errors import UsageError
 
 __all__ = ["configure", "run"]
@@ -21,10 +22,10 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dovetail resume",
         allow_abbrev=False,
-        description="Without RUN: the newest run that has not succeeded, of the flow in FILE if one is named.",
+        description="Without RUN: the newest run that has not succeeded, of the flow or file if one is named.",
     )
     parser.add_argument(
-        "targets", nargs="*", metavar="[FILE] [RUN]", help="the flow's file, the run's id or its beginning"
+        "targets", nargs="*", metavar="[FILE|FLOW] [RUN]", help="the flow or its file, the run's id or its beginning"
     )
     parser.add_argument(
         "--from",
@@ -50,11 +51,15 @@ def run(args: argparse.Namespace) -> int:
     options, rest = _options().parse_known_args(args.words)
     file: Path | None = None
     run_id: str | None = None
+    flow: str | None = None
     for target in options.targets:
-        if target.endswith(".py") and file is None:
+        path, name = split_file(target)
+        if path.endswith(".py") and file is None:
             from dovetail.engine.session import find_flow_file
 
-            file = find_flow_file(target)
+            file, flow = find_flow_file(path), name or flow
+        elif flow is None and "/" not in target and not _may_be_run_id(target):
+            flow = target
         elif run_id is None:
             run_id = target.rpartition("/")[2]
         else:
@@ -72,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     request = ResumeRequest(
         run=run_id,
+        flow=flow,
         file=file,
         argv=rest,
         rerun=frozenset(options.rerun),
@@ -82,3 +88,7 @@ def run(args: argparse.Namespace) -> int:
         run_id_file=options.run_id_file,
     )
     return exit_code(resume_run(settings_from(options), request, RunProgress(quiet=options.quiet)))
+
+
+def _may_be_run_id(text: str) -> bool:
+    return text.islower() or text.isdigit()  # ids have no capitals, classes begin with one

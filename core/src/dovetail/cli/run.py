@@ -7,6 +7,7 @@ import sys
 
 from dovetail.cli._run_options import add_run_options, exit_code
 from dovetail.cli.choosing import settings_from
+from dovetail.cli.targets import split_file
 
 __all__ = ["configure", "run"]
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return _help(parser, options.file, missing=not options.help)
     from dovetail.engine.session import FlowSource, Session, find_flow_file
 
-    file, _, name = options.file.partition(":")
+    file, name = split_file(options.file)
     debug = options.debug or ("*" if options.post_mortem else None)
     session = Session(
         settings_from(options),
@@ -75,7 +76,7 @@ def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -
         from dovetail.engine.describe import describe_file
         from dovetail.engine.parameters import option_of
 
-        path, _, name = file.partition(":")
+        path, name = split_file(file)
         flow = describe_file(path, name=name or None)
         sys.stdout.write(f"\nparameters of {flow.name}:\n" if flow.parameters else f"\n{flow.name} has no parameters\n")
         for p in flow.parameters:

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from dovetail.client.client import Client
     from dovetail.client.run import Run
 
-__all__ = ["add_common", "add_target", "one_target", "open_client", "parse_since", "qualify", "run_of", "short_path"]
+__all__ = [
+    "add_common",
+    "add_target",
+    "one_target",
+    "open_client",
+    "parse_since",
+    "qualify",
+    "run_of",
+    "short_path",
+    "split_file",
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -47,12 +57,19 @@ def qualify(client: Client, words: Sequence[str]) -> list[str]:
 
     A file stands for the flow among its classes that has run last.
     """
-    if not words or not words[0].endswith(".py"):
+    file, name = split_file(words[0]) if words else ("", "")
+    if not file.endswith(".py"):
         return list(words)
-    flow = _flow_of_file(client, words[0])
+    flow = name or _flow_of_file(client, file)
     if len(words) == 1:
         return [flow]
     return [word if word.partition("/")[0] == flow else f"{flow}/{word}" for word in words[1:]]
+
+
+def split_file(word: str) -> tuple[str, str]:
+    """The file and the flow's name, if any, of `FILE` or `FILE:NAME`; a path may have colons of its own."""
+    file, _, name = word.rpartition(":")
+    return (file, name) if file.endswith(".py") and name.isidentifier() else (word, "")
 
 
 def one_target(client: Client, words: Sequence[str]) -> str:

@@ -34,10 +34,12 @@ class FlowImportError(ValidationError):
         hint = None
         if "ModuleNotFoundError" in report.bases or "ImportError" in report.bases:
             hint = "Install it here, or import it inside the steps whose environment has it."
-        why = f"{report.type}: {report.message}" if report.type else report.message
-        text = f"{file} can't be imported: {why}"
-        if report.traceback:
-            text += "\n" + "\n".join("  " + line for line in report.traceback.rstrip().splitlines())
+        raised = f"{report.type}: "
+        if "dovetail.interfaces.errors.DovetailError" in report.bases and report.traceback.startswith(raised):
+            text = report.traceback.removeprefix(raised).rstrip()  # no code of the user's had a part in it
+        else:
+            text = f"{file} can't be imported: {report.message if raised == ': ' else raised + report.message}"
+            text += "".join("\n  " + line for line in report.traceback.rstrip().splitlines())
         super().__init__(text + (f"\n  {hint}" if hint else ""))
         self.report = report
 

@@ -48,6 +48,8 @@ class ResumeRequest:
 
     run: str | None = None
     """Run id or a unique prefix; None: the newest run that has not succeeded."""
+    flow: str | None = None
+    """Only a run of the flow of this name."""
     file: Path | None = None
     """The flow's file; None: where the run was started from."""
     argv: Sequence[str] = ()
@@ -149,10 +151,11 @@ def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) 
             raise UsageError(f"{request.run} is the beginning of several run ids", hint="Give more of it.")
         run, state, _ = page.rows[0]
     else:
-        found = _newest_unfinished(provider, store, request.file)
+        found = _newest_unfinished(provider, store, request)
         if found is None:
+            whose = request.flow or (request.file.name if request.file else "")
             raise UsageError(
-                "there is no run to resume: all have succeeded" + (f" of {request.file}" if request.file else ""),
+                f"there is no run to resume: all{f' of {whose}' if whose else ''} have succeeded",
                 hint="dovetail runs lists them; dovetail resume RUN --from STEP runs a part again.",
             )
         run, state = found
@@ -177,16 +180,17 @@ def _store_of(provider: MetadataProvider, session: Session, run: str) -> DataSto
 
 
 def _newest_unfinished(
-    provider: MetadataProvider, store: DataStore, file: Path | None
+    provider: MetadataProvider, store: DataStore, request: ResumeRequest
 ) -> tuple[str, str | None] | None:
-    """The newest run, of the flow in `file` if one is named, that has not succeeded."""
+    """The newest run, of the flow or file that is named, that has not succeeded."""
     cursor = None
     while True:
-        page = provider.query(Query(kind="runs", limit=100, cursor=cursor), columns=("run", "state", "info"))
+        query = Query(kind="runs", flow=request.flow, limit=100, cursor=cursor)
+        page = provider.query(query, columns=("run", "state", "info"))
         for run, state, info in page.rows:
             if state == RunState.SUCCEEDED.value:
                 continue
-            if file is None or _file_of(store, run, info) == str(file):
+            if request.file is None or _file_of(store, run, info) == str(request.file):
                 return run, state
         if page.cursor is None:
             return None
