@@ -40,7 +40,9 @@ def read_json(data: bytes, what: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise CorruptDataError(f"{what} is not valid JSON: {error}") from error
+        raise CorruptDataError(
+            f"{what} is not valid JSON: {error}", hint="Restore a copy of it; without one, start the flow anew."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

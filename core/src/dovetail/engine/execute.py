@@ -31,6 +31,7 @@ from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
 from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
+from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
@@ -164,9 +165,13 @@ def execute(
             books.note(f"tasks run in fresh processes (spawn): {hazard}", level="info")
         for name in hooks.left_out:
             books.note(f"left out of the steps' processes: {name}", level="info")
-        state = driver.run()
-        books.flush_logs()
-        _end(store, journal, run, ownership.fence, state, machine.root_cause)
+        try:
+            state = driver.run()
+            books.flush_logs()
+            _end(store, journal, run, ownership.fence, state, machine.root_cause)
+        except DovetailError as error:
+            _tell_way_on(error, run)
+            raise
         listener.run_ended(state, machine.root_cause)
     return RunResult(run=run, state=state, root_cause=machine.root_cause)
 
@@ -283,6 +288,13 @@ def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[st
                 store.sync(found)
 
     return sync
+
+
+def _tell_way_on(error: DovetailError, run: str) -> None:
+    """What ended the driver does not end the run: say how to go on with it."""
+    hint = error.hint or ""
+    if run not in hint:
+        error.hint = f"{hint} Go on with: dovetail resume {run}".strip()
 
 
 # -- ending -----------------------------------------------------------------------------------------------------------

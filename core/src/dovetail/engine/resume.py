@@ -115,16 +115,19 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             manifest = new_manifest(session, plan, values, tags=tags, origin=origin)
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
+        damaged: list[str] = []
         recorded = Recorded(
             run=manifest.run,
-            own=read_records(store, origin) if continued else (),
-            origins=_origin_records(store, before),
+            own=read_records(store, origin, problems=damaged) if continued else (),
+            origins=_origin_records(store, before, damaged),
             rerun=frozenset(manifest.info.get("from", ())),
             ignore_code=frozenset("" if step == "*" else step for step in manifest.info.get("ignore_code", ())),
             open_sequence=artifacts.open_sequence,
             parts={} if before is None else _parts(FlowDescription.from_plain(before.description)),
             present_parts=_parts(flow),
         )
+        for problem in damaged:
+            listener.note(f"{problem}; what was recorded there runs again")
         return execute(
             session,
             manifest,
@@ -241,12 +244,14 @@ def _parts(flow: FlowDescription) -> dict[str, Mapping[str, str]]:
     return {step.name: step.code_parts for step in flow.steps}
 
 
-def _origin_records(store: DataStore, manifest: RunManifest | None) -> Iterator[Iterator[CommitRecord]]:
+def _origin_records(
+    store: DataStore, manifest: RunManifest | None, problems: list[str]
+) -> Iterator[Iterator[CommitRecord]]:
     """Records of the run and of those that it resumed, the newest run first."""
     for _ in range(ORIGINS_READ):
         if manifest is None:
             return
-        yield read_records(store, manifest.run)
+        yield read_records(store, manifest.run, problems=problems)
         manifest = _manifest(store, manifest.origin)
 
 
