@@ -219,6 +219,11 @@ class Database:
         connection.execute(f"PRAGMA journal_mode = {mode}")
 
 
+def _jitter() -> float:
+    """Between 0.5 and 1.5. The module `random` would take longer to import than most runs wait."""
+    return 0.5 + os.urandom(1)[0] / 255
+
+
 def _file_system(folder: str) -> str:
     """Type of the file system that holds a folder, or empty where the system does not tell."""
     try:

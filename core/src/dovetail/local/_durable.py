@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 __all__ = ["FolderSyncer", "sync_files"]
 
 _OPEN_FOLDERS = 64
-_THREADS = 8
+_MANY, _THREADS = 8, 8
+"""From how many files on as many threads sync them: 200 small ones take a third of the time."""
 
 
 def sync_file(fd: int) -> None:
@@ -34,15 +35,28 @@ def sync_files(files: Iterable[Callable[[], int]]) -> None:
         files: Each opens a file; its descriptor is closed here.
     """
     pending = list(files)
-    if len(pending) < 3:
+    if len(pending) < _MANY:
         for opener in pending:
             _sync_one(opener)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    failures: list[BaseException] = []
 
-    with ThreadPoolExecutor(min(_THREADS, len(pending)), thread_name_prefix="dovetail-sync") as pool:
-        for _ in pool.map(_sync_one, pending):
-            pass
+    def work() -> None:
+        try:
+            while not failures:
+                _sync_one(pending.pop())
+        except IndexError:
+            return
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, name="dovetail-sync", daemon=True) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _sync_one(opener: Callable[[], int]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from heapq import merge
 from operator import itemgetter
 
 from dovetail.local._keys import CONTINUED, OWN, decode_name, is_object_name
@@ -47,6 +46,8 @@ def walk(folder: str, begin: str, prefix: str, after: str, *, aside: Callable[[s
             alike = [_one(entry, begin, prefix, after, aside)]
             while entries and entries[-1][0].startswith(name):
                 alike.append(_one(entries.pop(), begin, prefix, after, aside))
+            from heapq import merge
+
             yield from merge(*alike, key=_BY_KEY)
         elif kind == _FOLDER:
             levels.append((begin + name, _entries(path, begin + name, prefix, after, aside)))

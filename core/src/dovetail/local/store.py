@@ -173,7 +173,7 @@ class LocalStore(DataStore):
             for key, path in walk(start, begin, prefix, after, aside=self._files.put_back):
                 try:
                     status = os.stat(path)
-                except FileNotFoundError:
+                except (FileNotFoundError, NotADirectoryError):
                     continue
                 yield self._files.info(key, status, None)
         except OSError as error:
@@ -192,19 +192,21 @@ class LocalStore(DataStore):
         if mode not in ("create", "overwrite"):
             raise UsageError(f"{mode!r} is not a mode of put", hint="Use create or overwrite.")
         path = self._path(key)
-        if mode == "create" and self._files.exists(path):
-            raise _exists(key)
         try:
+            if mode == "create" and self._files.exists(path):
+                raise _exists(key)
             temporary, status = self._files.write_temporary(body, metadata)
             try:
                 self._files.name(temporary, path, replace=mode == "overwrite", metadata=metadata)
             except BaseException:
                 self._files.drop(temporary)
                 raise
+        except DovetailError:
+            raise
         except FileExistsError as error:
             raise _exists(key) from error
         except OSError as error:
-            raise _as_fault(error, path, doing="write") from error
+            raise fault(error, path, doing="write", writing=True) from error
         return self._files.info(key, status, None, metadata=metadata or {})
 
     def copy(self, src: str, dst: str) -> ObjectInfo:
@@ -224,7 +226,7 @@ class LocalStore(DataStore):
         try:
             return self._appenders.append(path, buffers_of(body))
         except OSError as error:
-            raise _as_fault(error, path, doing="append to") from error
+            raise fault(error, path, doing="append to", writing=True) from error
 
     def sync(self, keys: Iterable[str]) -> None:
         """Make objects power-durable with their names. Cheaper for many at once than for each alone.
@@ -252,7 +254,7 @@ class LocalStore(DataStore):
             sync_files([lambda path=path: opener(path) for path in paths])  # type: ignore[misc]
             self._folders.sync(places)
         except OSError as error:
-            raise _as_fault(error, error.filename or self._root, doing="sync") from error
+            raise fault(error, error.filename or self._root, doing="sync", writing=True) from error
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[StagedFile]:
@@ -275,7 +277,7 @@ class LocalStore(DataStore):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self._read_fault(error, key, path) from error
         except OSError as error:
-            raise _as_fault(error, path, doing="refresh") from error
+            raise fault(error, path, doing="refresh", writing=True) from error
 
     def delete(self, keys: Iterable[str], *, not_modified_since: float | None = None) -> None:
         """Unlink objects, and folders that became empty. Missing keys are no error.
@@ -308,12 +310,6 @@ class LocalStore(DataStore):
 
 def _exists(key: str) -> AlreadyExistsError:
     return AlreadyExistsError(f"{key} exists already")
-
-
-def _as_fault(error: OSError, path: str, *, doing: str) -> DovetailError:
-    if isinstance(error, DovetailError):
-        return error
-    return fault(error, path, doing=doing, writing=True)
 
 
 def _range(byte_range: ByteRange | None, size: int) -> tuple[int, int]:
