@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dovetail.worker.assignments import AssignmentReader, Task
@@ -31,7 +30,7 @@ def serve(
     tasks: int,
     nonce: bytes,
     *,
-    early: Sequence[list[Any]] = (),
+    decoder: Any = None,
     inbox: Inbox | None = None,
 ) -> int:
     """Run assignments until the driver wants no more.
@@ -42,7 +41,7 @@ def serve(
         mode: One of `Mode`.
         tasks: How many tasks end this process; 0: none does.
         nonce: Of the marks in the logs.
-        early: Messages that were read already.
+        decoder: Holds what was read from the connection already.
         inbox: One that was made before; a forked child saves the making.
 
     Returns:
@@ -51,11 +50,9 @@ def serve(
     if mode == Mode.THREADS:
         from dovetail.worker.threads import serve_threads
 
-        return serve_threads(connection, executor, early)
+        return serve_threads(connection, executor, decoder)
     inbox = inbox or Inbox()
-    inbox.begin(connection, executor)
-    for message in early:
-        inbox.take(message)
+    inbox.begin(connection, executor, decoder)
     left = tasks or -1
     code = 0
     following = 0
@@ -88,10 +85,14 @@ class Inbox:
         self._reader = AssignmentReader()
         self._finished = False
 
-    def begin(self, connection: socket.socket, executor: Executor) -> None:
-        """Say where they come from, and who answers what is not one."""
+    def begin(self, connection: socket.socket, executor: Executor, decoder: Any) -> None:
+        """Say where they come from, and who answers what is not one; take what was read already."""
         self._connection = connection
         self._executor = executor
+        if decoder is not None:
+            self._decoder = decoder
+            for message in decoder:
+                self.take(message)
 
     def wait(self) -> bool:
         """Block until there is an assignment; False when there will be none."""

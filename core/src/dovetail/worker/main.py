@@ -48,14 +48,15 @@ class Inbox:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._decoder = unpacker()
+        self.decoder = unpacker()
+        """Holds what was read and not taken yet, perhaps the first part of a message."""
         self._receives = hasattr(socket, "recv_fds")
         self.descriptors: list[int] = []
 
     def next(self) -> list[Any]:
         """The next message; waits for it. Does not return when the driver is gone."""
         while True:
-            for message in self._decoder:
+            for message in self.decoder:
                 found: list[Any] = message
                 return found
             if not self.fill():
@@ -68,12 +69,12 @@ class Inbox:
             self.descriptors += descriptors
         else:
             data = self._control.recv(1 << 16)
-        self._decoder.feed(data)
+        self.decoder.feed(data)
         return bool(data)
 
     def complete(self) -> list[list[Any]]:
         """Messages that are there."""
-        return list(self._decoder)
+        return list(self.decoder)
 
 
 def main() -> None:
@@ -210,7 +211,7 @@ def _serve(
     flush()
     if mode in (Mode.ONE, Mode.MANY):
         write_mark(mark(nonce, 0))  # what was printed so far belongs to the import
-    leave(serve(control, executor, mode, tasks, nonce, early=inbox.complete()))
+    leave(serve(control, executor, mode, tasks, nonce, decoder=inbox.decoder))
 
 
 def _flush_and_exit(code: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dovetail.worker.assignments import AssignmentReader, Task
 from dovetail.worker.thread_streams import Sink, ThreadStream
@@ -71,7 +70,7 @@ class _Sinks:
         return active[0] if len(active) == 1 else None
 
 
-def serve_threads(connection: socket.socket, executor: Executor, early: Sequence[list[Any]]) -> int:
+def serve_threads(connection: socket.socket, executor: Executor, decoder: Any) -> int:
     """Run each assignment on a thread of its own until the driver wants no more; waits for all of them."""
     outbox = _Outbox(connection)
     sinks = _Sinks()
@@ -88,13 +87,12 @@ def serve_threads(connection: socket.socket, executor: Executor, early: Sequence
         sinks.end(sink)
         outbox.send_outcome(task.seq, outcome)
 
-    decoder = unpacker()
+    decoder = unpacker() if decoder is None else decoder
     reader = AssignmentReader()
     running: set[threading.Thread] = set()
     finished = False
-    messages: Iterable[list[Any]] = early
     while not finished:
-        for message in messages:
+        for message in decoder:
             task = reader.read(message)
             if task is not None:
                 running = {thread for thread in running if thread.is_alive()}
@@ -108,7 +106,6 @@ def serve_threads(connection: socket.socket, executor: Executor, early: Sequence
             if not data:
                 break
             decoder.feed(data)
-            messages = decoder
     for thread in running:
         thread.join()
     return 0
