@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dovetail.worker.assignments import AssignmentReader, Task
 from dovetail.worker.thread_streams import Sink, ThreadStream
