@@ -240,7 +240,7 @@ def test_a_flow_in_a_package(drive: Drive, tmp_path: Path) -> None:
         ("x = 1\n", "dovetail.interfaces.errors.UsageError", "no flow"),
         ("import sys\nsys.exit(3)\n", "SystemExit", "sys.exit(3)"),
         ("import os\nos._exit(3)\n", "", "exited with code 3"),
-        ("import os\nos.kill(os.getpid(), 9)\n", "", "killed by signal 9"),
+        ("import os\nos.kill(os.getpid(), 9)\n", "", "killed by SIGKILL"),
     ],
     ids=["syntax", "import", "none", "sys-exit", "os-exit", "killed"],
 )

@@ -293,7 +293,7 @@ def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[st
 def _tell_way_on(error: DovetailError, run: str) -> None:
     """What ended the driver does not end the run: say how to go on with it."""
     hint = error.hint or ""
-    if run not in hint:
+    if f"dovetail resume {run}" not in hint:
         error.hint = f"{hint} Go on with: dovetail resume {run}".strip()
 
 

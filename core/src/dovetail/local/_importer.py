@@ -172,6 +172,15 @@ class Importer:
         if self.hazards or self._is_over:  # it had nothing left to do
             return
         self._is_over = True
-        how = f"was killed by signal {-ending.code}" if ending.code < 0 else f"exited with code {ending.code}"
+        how = f"was killed by {_signal_name(-ending.code)}" if ending.code < 0 else f"exited with code {ending.code}"
         kind = "lost" if self._plain else "start"
         self._listener.failed(ErrorReport(type="", message=f"the process that imports the flow {how}", kind=kind))
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
