@@ -311,9 +311,17 @@ def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_commit_is_on_the_disk(metadata: SqliteMetadata) -> None:
     """FULL: without it SQLite syncs a write-ahead log only now and then."""
-    with metadata._database.write() as connection:
+    metadata.create_run("F", run_id="r")
+    for _ in range(2):
+        with metadata._database.write() as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        with metadata._database.write(power_durable=False) as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    other = SqliteMetadata(metadata.path.with_name("other.db"), journal="truncate")
+    with other._database.write(power_durable=False) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
 
 
 def test_a_database_without_write_ahead_log(tmp_path: Path) -> None:

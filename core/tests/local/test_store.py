@@ -427,6 +427,16 @@ def test_old_temporary_files_are_swept(store: LocalStore) -> None:
     assert keys(store) == ["a"]
 
 
+def test_old_temporary_files_beside_objects_are_swept(store: LocalStore) -> None:
+    store.put("a/b", b"x")
+    past = time.time() - _temporary.MAX_AGE - 60
+    for name, age in (("%told", past), ("%tnew", time.time())):
+        (store.root / "a" / name).write_bytes(b"x")
+        os.utime(store.root / "a" / name, (age, age))
+    assert keys(store) == ["a/b"]
+    assert sorted(os.listdir(store.root / "a")) == ["%tnew", "b"]
+
+
 def test_appending_to_more_files_than_are_kept_open(store: LocalStore) -> None:
     for turn in range(3):
         for at in range(50):

@@ -48,6 +48,8 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
         self._immutable = False
+        self._logged = False  # whether the file has a write-ahead log
+        self._synced = True  # whether the writer syncs each commit
         self._turns = Turns(os.path.dirname(path))
         with self._explained():
             if not os.path.exists(path):
@@ -65,12 +67,22 @@ class Database:
                 self._readers.pop().close()
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that may write: power-durable when the block has ended, undone when it raises."""
+    def write(self, *, power_durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction that may write, undone when the block raises.
+
+        Args:
+            power_durable: Whether it must be on the disk when the block has ended. Otherwise it is kill-durable, and
+                on the disk with the next one that must be.
+        """
         with self._lock, self._explained(), self._turns.turn(self._timeout):
             if self._writer is None:
                 self._writer = self._connect()
+                self._logged = self._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+                self._synced = True
             connection = self._writer
+            if self._logged and self._synced != power_durable:  # without a log, less than FULL could tear the file
+                connection.execute(f"PRAGMA synchronous = {'FULL' if power_durable else 'NORMAL'}")
+                self._synced = power_durable
             self._begin(connection)
             try:
                 yield connection
@@ -194,9 +206,17 @@ class Database:
         try:
             connection = sqlite3.connect(temporary, isolation_level=None)
             try:
+                connection.execute(
+                    "PRAGMA synchronous = OFF"
+                )  # one sync at the end is enough for a file without a name
                 self._fill(connection)
             finally:
                 connection.close()
+            fd = os.open(temporary, os.O_RDWR)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
             with contextlib.suppress(FileExistsError):
                 publish(temporary, self.path, lock=f"{self.path}.lock")
         except OSError as error:

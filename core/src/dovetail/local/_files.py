@@ -259,16 +259,24 @@ class StoreFiles:
             _unlink(aside)  # written again meanwhile
         return False
 
-    def put_back(self, aside: str) -> None:
-        """Give an object its name again that a deletion took away and did not finish: it may have been refreshed."""
+    def tidy(self, path: str) -> None:
+        """Deal with what a killed process left among the objects.
+
+        An object that a deletion took the name of gets it back, since it may have been refreshed just then; an old
+        temporary file is removed.
+        """
+        folder, name = os.path.split(path)
+        now = time.time() + self._skew
         with contextlib.suppress(OSError):
-            if time.time() + self._skew - os.stat(aside).st_ctime < _temporary.ASIDE_AGE:
-                return
-            folder, name = os.path.split(aside)
-            try:
-                publish(aside, f"{folder}/{name[len(GONE) + _RANDOM :]}", lock=self._lock)
-            except FileExistsError:
-                _unlink(aside)
+            status = os.stat(path)
+            if not name.startswith(GONE):
+                if now - status.st_mtime > _temporary.MAX_AGE:
+                    _unlink(path)
+            elif now - status.st_ctime > _temporary.ASIDE_AGE:
+                try:
+                    publish(path, f"{folder}/{name[len(GONE) + _RANDOM :]}", lock=self._lock)
+                except FileExistsError:
+                    _unlink(path)
 
     def _prune(self, folder: str) -> None:
         while len(folder) > len(self.root):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 
 __all__ = ["exchange", "locked", "publish"]
@@ -13,6 +14,7 @@ _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 )
 """What file systems without hard links answer (exFAT and some network and FUSE file systems)."""
+_LOCK = threading.Lock()
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
@@ -60,11 +62,11 @@ def exchange(first: str, second: str) -> bool:
 
 def _rename(src: str, dst: str, flags: int) -> bool:
     """Linux's renameat2(2), which Python does not have. False where kernel, libc or file system lack it."""
-    import ctypes
-
     try:
+        import ctypes
+
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
+    except (ImportError, AttributeError, OSError, TypeError):
         return False
     if renameat2(_AT_FDCWD, os.fsencode(src), _AT_FDCWD, os.fsencode(dst), ctypes.c_uint(flags)) == 0:
         return True
@@ -76,10 +78,17 @@ def _rename(src: str, dst: str, flags: int) -> bool:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """An exclusive lock that the kernel frees when its holder dies."""
-    import fcntl
+    """An exclusive lock that the kernel frees when its holder dies.
 
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    Where the system has none, it keeps the threads of this process apart and no others.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        with _LOCK:
+            yield
+        return
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

@@ -22,9 +22,7 @@ def make_room(root: str, folder: str, temporary: TemporaryFiles) -> None:
     Raises:
         PreconditionError: The file system can't swap two names.
     """
-    place: str | None = folder
-    with contextlib.suppress(ImportError), locked(f"{root}/{LOCK}"):
-        # Of two at once, one would swap the other's folder away.
+    with locked(f"{root}/{LOCK}"):  # of two at once, one would swap the other's folder away
         place = _first_file(root, folder)
         if place is None or _swap(place, temporary):
             return

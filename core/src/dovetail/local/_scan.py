@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 from dovetail.local._keys import CONTINUED, OWN, decode_name, is_object_name
-from dovetail.local._temporary import GONE
+from dovetail.local._temporary import GONE, NEAR
 
 __all__ = ["walk"]
 
@@ -29,7 +29,7 @@ def walk(folder: str, begin: str, prefix: str, after: str, *, aside: Callable[[s
         begin: What all keys in it begin with.
         prefix: Only keys that begin with this.
         after: Only keys behind this one.
-        aside: Called with the path of each object that a deletion has put aside.
+        aside: Called with the path of each object that a deletion has put aside, and of temporary files.
 
     Yields:
         (key, path) of files; whoever opens one may find it gone.
@@ -78,7 +78,7 @@ def _entries(folder: str, begin: str, prefix: str, after: str, aside: Callable[[
         for item in listing:
             name = item.name
             if not is_object_name(name):
-                if name.startswith(GONE):
+                if name.startswith((GONE, NEAR)):
                     aside(f"{folder}/{name}")
                 continue
             text = decode_name(name)

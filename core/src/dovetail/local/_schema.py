@@ -126,8 +126,16 @@ def check_format(connection: sqlite3.Connection, path: str) -> bool:
         StoreVersionError: A newer version of Dovetail made it.
         StoreError: It is somebody else's database.
     """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")  # somebody may be making the tables: look at one state of the file
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = application == APPLICATION or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        if alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
     if application == APPLICATION:
         if version > FORMAT:
             raise StoreVersionError(
@@ -135,6 +143,6 @@ def check_format(connection: sqlite3.Connection, path: str) -> bool:
                 hint="Upgrade Dovetail, or set DOVETAIL_HOME to another folder.",
             )
         return True
-    if version or application or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if version or application or tables:
         raise StoreError(f"{os.path.abspath(path)} is a database, but not one of Dovetail", hint=REBUILD)
     return False

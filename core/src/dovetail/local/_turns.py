@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 __all__ = ["Turns"]
 
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+
 
 class Turns:
     """The queue of a folder. One thread of a process at a time."""
@@ -40,17 +42,17 @@ class Turns:
             self._fd = None
 
     def _take(self, timeout: float) -> int | None:
-        import fcntl
-
         try:
+            import fcntl
+
             if self._fd is None:
-                self._fd = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+                self._fd = os.open(self._folder, _FLAGS)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return self._fd
         except BlockingIOError:
             return _Wait(self._folder).result(timeout)
-        except OSError:
-            self._usable = False  # a network file system without such locks
+        except (OSError, ImportError):
+            self._usable = False  # a system, or a network file system, without such locks
             return None
 
     def _give(self, fd: int) -> None:
@@ -66,7 +68,7 @@ class _Wait:
     """A wait that can be given up: flock(2) knows no time limit, so a thread waits with a descriptor of its own."""
 
     def __init__(self, folder: str) -> None:
-        self._fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(folder, _FLAGS)
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._abandoned = False

@@ -90,7 +90,7 @@ class SqliteMetadata(MetadataProvider):
     def create_run(self, flow: str, *, run_id: str | None = None, created: float | None = None) -> RunRef:
         now = time.time() if created is None else created
         run = new_run_id(now) if run_id is None else run_id
-        with self._database.write() as connection:
+        with self._database.write(power_durable=False) as connection:  # on the disk with the first events
             connection.execute(
                 "INSERT INTO run (run, flow, state, created, base) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run) DO NOTHING",
                 (run, flow, RunState.RUNNING.value, now, int(now)),
@@ -190,18 +190,18 @@ class SqliteMetadata(MetadataProvider):
             connection.execute("DELETE FROM run WHERE id = ?", (number,))
         self._journal.forget(run)
 
-    # Leases
+    # Leases: a power cut ends every process that could hold one, so they need not survive it.
 
     def lease(self, name: str, *, holder: Holder, slots: int = 1, ttl: float = 30.0) -> Lease | None:
-        with self._database.write() as connection:
+        with self._database.write(power_durable=False) as connection:
             return _leases.take(connection, name, holder=holder, slots=slots, ttl=ttl, clock=self._clock)
 
     def renew(self, lease: Lease) -> Lease:
-        with self._database.write() as connection:
+        with self._database.write(power_durable=False) as connection:
             return _leases.renew(connection, lease, clock=self._clock)
 
     def release(self, lease: Lease) -> None:
-        with self._database.write() as connection:
+        with self._database.write(power_durable=False) as connection:
             _leases.release(connection, lease)
 
     def leases(self, prefix: str = "") -> list[Lease]:

@@ -170,7 +170,7 @@ class LocalStore(DataStore):
 
     def _scan(self, start: str, begin: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         try:
-            for key, path in walk(start, begin, prefix, after, aside=self._files.put_back):
+            for key, path in walk(start, begin, prefix, after, aside=self._files.tidy):
                 try:
                     status = os.stat(path)
                 except (FileNotFoundError, NotADirectoryError):
