@@ -195,6 +195,7 @@ def _open_journal(
         journal.add(
             EventKind.RUN_CREATED,
             flow=manifest.flow,
+            created=manifest.created,
             user=manifest.user,
             tags=list(manifest.tags),
             system_tags=list(manifest.system_tags),
@@ -207,7 +208,7 @@ def _open_journal(
         )
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:
-        journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=time.time())
+        journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=manifest.created)
     journal.touched([manifest_key(manifest.run)])
 
 

@@ -18,7 +18,7 @@ __all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "Event", "EventKind", "
 class EventKind:
     """Kinds of events. The comment after each names the fields of `data`."""
 
-    RUN_CREATED = "run.created"  # flow, user, tags, system_tags, parameters, origin, file, start, end, store
+    RUN_CREATED = "run.created"  # flow, created, user, tags, system_tags, parameters, origin, file, start, end, store
     RUN_STATE = "run.state"  # state, reason?, finished?, error?, failed? (root-cause path)
     DRIVER = "driver"  # fence, host, pid: a driver took over the run
     EXPECTED = "step.expected"  # step, count: tasks that are now known to come
@@ -145,7 +145,7 @@ def fold(events: Iterable[Event], into: RowChanges | None = None) -> RowChanges:
         elif kind == EventKind.RUN_CREATED:
             changes.run.update(
                 flow=data["flow"],
-                created=event.time,
+                created=data.get("created", event.time),
                 state="running",
                 user=data.get("user", ""),
                 system_tags=sorted(data.get("system_tags", ())),
