@@ -316,7 +316,7 @@ def test_cancelled_from_another_process(project: FlowProject) -> None:
     run = project.run(driving.run)
     assert str(run.state) == "cancelled"
     assert str(run.task("item[1]").state) == "cancelled"
-    assert "is cancelled already" in project.ok("cancel", driving.run).out
+    assert "it is cancelled" in project.ok("cancel", driving.run).out
     # It is final, so going on is a run of its own.
     (project.folder / "go on").touch()
     again = project.ok("resume")
