@@ -64,6 +64,18 @@ def test_what_is_no_tag(seed: Seed, client: Client, tag: str) -> None:
         run.add_tag(tag)
 
 
+def test_the_pattern_holds_for_tags_that_come_later(
+    seed: Seed, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOVETAIL__TAGS__PATTERN", "[a-z]+")
+    found = client.run(trained(seed, tags=["Old!"]).id)
+    with pytest.raises(UsageError, match="'Bad!' does not match"):
+        found.add_tags(["fine", "Bad!"])
+    assert found.user_tags == {"Old!"}
+    found.replace_tags(["Old!"], ["fine"])
+    assert found.user_tags == {"fine"}
+
+
 def test_system_tags_stay(seed: Seed, client: Client) -> None:
     run = client.run(trained(seed).id)
     with pytest.raises(UsageError, match="is a system tag"):

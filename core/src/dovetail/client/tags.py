@@ -37,6 +37,9 @@ def change_tags(run: RunRow, remove: str | Iterable[str], add: str | Iterable[st
     for tag in removing:
         if tag in run.system_tags:
             raise UsageError(f"{tag!r} is a system tag of run {run.pathspec}", hint="Only user tags can be removed.")
+    misfits = run._connection.settings.core.tags.misfits(adding)
+    if misfits:
+        raise UsageError("; ".join(misfits), hint="The settings have it at tags.pattern: dovetail config show.")
     if adding or removing:
         run._connection.append(run.id, EventKind.TAG, add=adding, remove=removing)
     rows = run._connection.provider.query(Query(kind="runs", run=run.id, limit=1), columns=("tags",)).rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,10 +36,14 @@ class TagSettings:
             if wanted not in tags and not (wanted.endswith(":") and any(tag.startswith(wanted) for tag in tags)):
                 shown = f"{wanted}..." if wanted.endswith(":") else wanted
                 wrong.append(f"a tag {shown} is required: add --tag {shown}")
-        if self.pattern:
-            bad = [tag for tag in tags if not re.fullmatch(self.pattern, tag)]
-            wrong += [f"tag {tag!r} does not match the pattern {self.pattern!r}" for tag in bad]
-        return wrong
+        return wrong + self.misfits(tags)
+
+    def misfits(self, tags: Iterable[str]) -> list[str]:
+        """What the pattern has against tags, whenever they are added."""
+        if not self.pattern:
+            return []
+        bad = [tag for tag in tags if not re.fullmatch(self.pattern, tag)]
+        return [f"tag {tag!r} does not match the pattern {self.pattern!r}" for tag in bad]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
