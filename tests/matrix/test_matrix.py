@@ -16,6 +16,7 @@ from flowmatrix.graphs import GRAPHS
 from flowmatrix.oracle import ExpectedTask, interpret
 from flowmatrix.perform import Outcome
 from flowmatrix.performances import Performances
+from flowmatrix.random_graphs import ROAMING, random_graph
 
 from dovetail.client import Client
 
@@ -68,6 +69,12 @@ def test_isolation(case: Case, context: str, performances: Performances, client:
 # A thread can't be killed alone, and what it writes past sys.stdout is nobody's.
 @_pairs([case for case in FEW if case.body.name != "kill" and not case.body.logs], "thread", "inline", "spawn")
 def test_isolation_in_other_ways(case: Case, context: str, performances: Performances, client: Client) -> None:
+    check(case, context, performances, client)
+
+
+@_pairs([Case(random_graph(seed), ROAMING) for seed in (1, 5, 6, 14, 16, 17, 28, 41)], "thread")
+def test_random_shape(case: Case, context: str, performances: Performances, client: Client) -> None:
+    """Sequences, branches, foreaches, switches and loops inside each other, as a generator came up with them."""
     check(case, context, performances, client)
 
 
