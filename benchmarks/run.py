@@ -7,6 +7,7 @@ in `results.json`, the newest of each case and system, and `RESULTS.md` is writt
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -39,6 +40,11 @@ def main() -> int:
     become_subreaper()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     STATE.mkdir(parents=True, exist_ok=True)
+    lock = (STATE / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another benchmark is running in {STATE}; wait for it, or set BENCH_STATE")
     records = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     versions = {name: install(name) for name in dict.fromkeys(system.removesuffix("-served") for system in systems)}
     failed = 0
