@@ -108,7 +108,7 @@ class StepDescription:
     line: int = 0
     """Line of the definition; 0 when unknown."""
     kind: Literal["step", "task"] = "step"
-    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task` function, which code calls."""
+    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task` function, which is called."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""
@@ -152,6 +152,8 @@ class ParameterDescription:
     """Type of the value, or of each item of a list."""
     takes_text: bool = False
     """Of type `json`: whether text that is no JSON stands for itself, such as a date or a path."""
+    nullable: bool = False
+    """Whether None is a value too."""
     is_list: bool = False
     """Whether the option may be repeated, or given a JSON list."""
     required: bool = False
@@ -167,6 +169,7 @@ class ParameterDescription:
             "name": self.name,
             "type": self.type,
             "takes_text": self.takes_text,
+            "nullable": self.nullable,
             "is_list": self.is_list,
             "required": self.required,
             "default": self.default,
