@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from dovetail.authoring.arguments import allow_failure
     from dovetail.authoring.current import current
     from dovetail.authoring.decorators import (
         catch,
@@ -40,9 +41,13 @@ if TYPE_CHECKING:
         retry,
         timeout,
     )
+    from dovetail.authoring.flow_function import flow
     from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.authoring.futures import TaskFuture
+    from dovetail.authoring.mapping import FutureList, unmapped
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
+    from dovetail.authoring.task_function import task
     from dovetail.authoring.uses import StepDecorator
     from dovetail.client import (
         Client,
@@ -66,12 +71,15 @@ __all__ = [
     "FailedInputError",
     "Flow",
     "FlowSpec",
+    "FutureList",
     "JSONType",
     "Parameter",
     "Run",
     "Step",
     "StepDecorator",
     "Task",
+    "TaskFuture",
+    "allow_failure",
     "catch",
     "compute",
     "current",
@@ -79,13 +87,16 @@ __all__ = [
     "default_namespace",
     "environment",
     "environment_variables",
+    "flow",
     "get_namespace",
     "isolation",
     "namespace",
     "resources",
     "retry",
     "step",
+    "task",
     "timeout",
+    "unmapped",
 ]
 
 _HOMES = {
@@ -95,12 +106,15 @@ _HOMES = {
     "FailedInputError": "dovetail.interfaces.errors",
     "Flow": "dovetail.client",
     "FlowSpec": "dovetail.authoring.flowspec",
+    "FutureList": "dovetail.authoring.mapping",
     "JSONType": "dovetail.authoring.parameters",
     "Parameter": "dovetail.authoring.parameters",
     "Run": "dovetail.client",
     "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.uses",
     "Task": "dovetail.client",
+    "TaskFuture": "dovetail.authoring.futures",
+    "allow_failure": "dovetail.authoring.arguments",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
     "current": "dovetail.authoring.current",
@@ -108,13 +122,16 @@ _HOMES = {
     "default_namespace": "dovetail.client",
     "environment": "dovetail.authoring.decorators",
     "environment_variables": "dovetail.authoring.decorators",
+    "flow": "dovetail.authoring.flow_function",
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
     "step": "dovetail.authoring.steps",
+    "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",
+    "unmapped": "dovetail.authoring.mapping",
 }
 
 

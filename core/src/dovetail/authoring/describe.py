@@ -7,11 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring import constants as _constants
+from dovetail.authoring.flow_function import FlowFunction
 from dovetail.authoring.flowspec import FlowSpec
 from dovetail.authoring.parameter_reading import read_parameters
 from dovetail.authoring.parameters import ParameterAttribute
 from dovetail.authoring.reserved import ATTRIBUTES, STEPS
-from dovetail.authoring.source import code_of, display_path, function_node
+from dovetail.authoring.source import code_of, display_path, first_paragraph, function_node
 from dovetail.authoring.step_reading import StepReader
 from dovetail.authoring.steps import mark_of
 from dovetail.authoring.uses import Use, uses_of
@@ -21,7 +22,17 @@ from dovetail.interfaces.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["canonical_module", "constants", "describe", "flows_in", "step_methods"]
+    from dovetail.authoring.declared import DeclaredFunction
+
+__all__ = [
+    "canonical_module",
+    "constants",
+    "describe",
+    "flows_in",
+    "plain_use",
+    "step_methods",
+    "use_problems",
+]
 
 REPEATABLE = frozenset({"environment_variables"})
 
@@ -49,38 +60,37 @@ def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDesc
     problems += _collect_problems(flow_cls, steps)
     parameters = read_parameters(flow_cls, problems)
     uses = _flow_uses(flow_cls)
-    _use_problems(uses, flow_cls.__name__, problems)
+    use_problems(uses, flow_cls.__name__, problems)
     return FlowDescription(
         name=flow_cls.__name__,
         module=module or canonical_module(flow_cls),
         file=file,
-        doc=_first_paragraph(flow_cls.__dict__.get("__doc__")),
+        doc=first_paragraph(flow_cls.__dict__.get("__doc__")),
         steps=tuple(step for step, _ in steps),
         start=_ends(flow_cls, methods, "start", problems),
         end=_ends(flow_cls, methods, "end", problems),
         parameters=parameters,
-        decorators=tuple(_plain_use(use) for use in uses),
+        decorators=tuple(plain_use(use) for use in uses),
         problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def flows_in(module: object) -> list[type[FlowSpec]]:
-    """The flow classes that a module defines, in the order written; bases of other flows in it, and classes
+def flows_in(module: object) -> list[type[FlowSpec] | FlowFunction[..., Any]]:
+    """The flows that a module defines, in the order written; base classes of other flows in it, and classes
     without a step, are left out."""
     name = getattr(module, "__name__", None)
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, FlowSpec) and value.__module__ == name
-    ]
-    found = list(dict.fromkeys(found))
-    bases = {base for cls in found for base in cls.__mro__[1:]}
-    return [cls for cls in found if cls not in bases and step_methods(cls)]
+    found: dict[Any, None] = {}
+    for value in vars(module).values():
+        is_flow = isinstance(value, FlowFunction) or (isinstance(value, type) and issubclass(value, FlowSpec))
+        if is_flow and value.__module__ == name:
+            found[value] = None
+    bases = {base for value in found if isinstance(value, type) for base in value.__mro__[1:]}
+    return [value for value in found if not isinstance(value, type) or (value not in bases and step_methods(value))]
 
 
-def canonical_module(flow_cls: type) -> str:
-    """The module's name, with that of the file for `__main__`."""
-    name = flow_cls.__module__
+def canonical_module(flow: type | DeclaredFunction[..., Any]) -> str:
+    """The name of a flow's or task's module, with that of the file for `__main__`."""
+    name = flow.__module__
     if name != "__main__":
         return name
     main = sys.modules.get("__main__")
@@ -121,7 +131,7 @@ def _describe_step(
     transitions = reader.read(method)
     problems += reader.problems
     uses = uses_of(method)
-    _use_problems(uses, f"step {name}", problems)
+    use_problems(uses, f"step {name}", problems)
     if name in STEPS or name.startswith("_"):
         reason = "begins with _" if name.startswith("_") else "is reserved"
         problems.append(
@@ -138,8 +148,8 @@ def _describe_step(
         name=name,
         is_join=is_join,
         transitions=tuple(transitions),
-        decorators=tuple(_plain_use(use) for use in uses),
-        doc=_first_paragraph(method.__doc__),
+        decorators=tuple(plain_use(use) for use in uses),
+        doc=first_paragraph(method.__doc__),
         file=file,
         line=line,
     )
@@ -206,13 +216,15 @@ def _flow_uses(flow_cls: type[FlowSpec]) -> list[Use]:
     return found
 
 
-def _plain_use(use: Use) -> DecoratorUse:
+def plain_use(use: Use) -> DecoratorUse:
+    """A decorator as a description has it."""
     return DecoratorUse(
         kind=use.kind, name=use.name, options=dict(use.options), source=f"{display_path(use.file)}:{use.line}"
     )
 
 
-def _use_problems(uses: Any, where: str, problems: list[Problem]) -> None:
+def use_problems(uses: Any, where: str, problems: list[Problem]) -> None:
+    """What is wrong with decorators, and with two of one kind."""
     seen: set[str] = set()
     for use in uses:
         file = display_path(use.file)
@@ -289,14 +301,3 @@ def _file(flow_cls: type) -> str:
     module = sys.modules.get(flow_cls.__module__)
     file = getattr(module, "__file__", None)
     return os.path.abspath(file) if file else ""
-
-
-def _first_paragraph(doc: object) -> str:
-    if not isinstance(doc, str):
-        return ""
-    lines: list[str] = []
-    for line in doc.strip().splitlines():
-        if not line.strip():
-            break
-        lines.append(line.strip())
-    return " ".join(lines)

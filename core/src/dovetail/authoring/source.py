@@ -8,7 +8,7 @@ import os
 from functools import lru_cache
 from types import CodeType
 
-__all__ = ["FunctionNode", "code_of", "display_path", "function_node", "parsed"]
+__all__ = ["FunctionNode", "code_of", "display_path", "first_paragraph", "function_node", "parsed"]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -87,3 +87,15 @@ def _relative(file: str, folder: str) -> str:
     absolute = os.path.join(folder, file)
     below = os.path.join(folder, "")
     return os.path.normpath(absolute[len(below) :] if absolute.startswith(below) else absolute)
+
+
+def first_paragraph(doc: object) -> str:
+    """The first paragraph of a docstring on one line."""
+    if not isinstance(doc, str):
+        return ""
+    lines: list[str] = []
+    for line in doc.strip().splitlines():
+        if not line.strip():
+            break
+        lines.append(line.strip())
+    return " ".join(lines)

@@ -121,4 +121,4 @@ def _is_target(value: object) -> bool:
 
     if isinstance(value, type):
         return issubclass(value, FlowSpec)
-    return hasattr(value, "__code__")
+    return hasattr(value, "__code__") or hasattr(value, USES)

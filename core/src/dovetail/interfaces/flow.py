@@ -90,7 +90,7 @@ class StepDescription:
     """One step of a flow."""
 
     name: str
-    """Name of the method."""
+    """Name of the method or function."""
     is_join: bool = False
     """Whether it takes `inputs`."""
     transitions: tuple[Transition, ...] = ()
@@ -107,11 +107,14 @@ class StepDescription:
     """Source file, relative to the flow's own folder where it lies below it."""
     line: int = 0
     """Line of the definition; 0 when unknown."""
+    kind: Literal["step", "task"] = "step"
+    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task` function, which code calls."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""
         return {
             "name": self.name,
+            "kind": self.kind,
             "is_join": self.is_join,
             "transitions": [t.to_plain() for t in self.transitions],
             "decorators": [d.to_plain() for d in self.decorators],
@@ -147,6 +150,8 @@ class ParameterDescription:
     """Name of the attribute and of the option (`--learning-rate` for `learning_rate`)."""
     type: ParameterType = "str"
     """Type of the value, or of each item of a list."""
+    takes_text: bool = False
+    """Of type `json`: whether text that is no JSON stands for itself, such as a date or a path."""
     is_list: bool = False
     """Whether the option may be repeated, or given a JSON list."""
     required: bool = False
@@ -161,6 +166,7 @@ class ParameterDescription:
         return {
             "name": self.name,
             "type": self.type,
+            "takes_text": self.takes_text,
             "is_list": self.is_list,
             "required": self.required,
             "default": self.default,
@@ -175,10 +181,14 @@ class ParameterDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowDescription:
-    """A flow: steps, parameters, decorators, and what the process that imported it found."""
+    """A flow: steps, parameters, decorators, and what the process that imported it found.
+
+    Of a `@flow` function the steps are its body and the tasks that its module holds; others that it calls are
+    described when they are called.
+    """
 
     name: str
-    """Name of the class."""
+    """Name of the class or function."""
     module: str
     """Canonical module name; never `__main__`."""
     file: str
@@ -203,6 +213,8 @@ class FlowDescription:
     """Why children can't be forked from the process that imported the flow; empty when they can."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """First-party source files that were imported: absolute path → hex digest."""
+    style: Literal["class", "function"] = "class"
+    """A `FlowSpec` class; or a `@flow` function, whose only planned step is its body, the first of `steps`."""
 
     @property
     def by_name(self) -> dict[str, StepDescription]:
@@ -225,6 +237,7 @@ class FlowDescription:
             "problems": [p.to_plain() for p in self.problems],
             "fork_hazards": list(self.fork_hazards),
             "sources": dict(self.sources),
+            "style": self.style,
         }
 
     @classmethod

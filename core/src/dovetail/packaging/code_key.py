@@ -4,58 +4,95 @@ A step's key covers the normalised syntax tree of its method and of every name t
 (helpers, classes, constants, methods of the flow through the MRO), the options of decorators that change what a
 task does, and whole files of first-party modules that are imported anywhere in those files, directly or not.
 A name that can't be resolved makes the whole module count. Code without source counts by its bytecode.
+
+The same holds for the body of a flow function and for a task function, with what its closure holds. A task or flow
+function that code calls counts by its name only: it is recorded, and keyed, on its own.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from types import CodeType
 from typing import Any
 
 from blake3 import blake3
 
-from dovetail.interfaces.flow import DecoratorUse, FlowDescription
+from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.packaging.bytecode import digest_of_code
-from dovetail.packaging.methods import FoundMethod, code_below, find_method, own_decorators
+from dovetail.packaging.methods import (
+    FoundMethod,
+    code_below,
+    find_method,
+    function_below,
+    is_called_by_name,
+    own_decorators,
+)
 from dovetail.packaging.modules import ModuleSource, module_source
 from dovetail.packaging.project import Project, project_root
 
 __all__ = ["CodeKeys", "with_code_keys"]
 
 NEUTRAL_DECORATORS = frozenset(
-    {"retry", "timeout", "resources", "compute", "environment", "datastore", "isolation", "schedule"}
+    {"cache", "retry", "timeout", "resources", "compute", "environment", "datastore", "isolation", "schedule"}
 )
 """Kinds that say where, when and how often a task runs, not what it does."""
 
 
-def with_code_keys(description: FlowDescription, flow_cls: type) -> FlowDescription:
+def with_code_keys(
+    description: FlowDescription, flow: Any, functions: Mapping[str, Any] | None = None
+) -> FlowDescription:
     """A description with the code key of every step and the project's sources, read in the process that imported
-    the flow."""
-    keys = CodeKeys(flow_cls, description)
+    the flow.
+
+    Args:
+        description: The flow as plain data.
+        flow: Its class; or the flow function.
+        functions: Of a flow function: name → function of its body and of each task that is described.
+    """
+    keys = CodeKeys(flow, description)
     steps = []
     for step in description.steps:
-        key, parts = keys.of_step(step.name)
+        key, parts = keys.of_step(step.name) if functions is None else keys.of_function(functions[step.name], step)
         steps.append(replace(step, code_key=key, code_parts=parts))
     return replace(description, steps=tuple(steps), sources=keys.sources())
 
 
 class CodeKeys:
-    """Code keys of one flow; what its steps share is read once."""
+    """Code keys of one flow; what its steps share is read once.
 
-    def __init__(self, flow_cls: type, description: FlowDescription) -> None:
-        self._flow_cls = flow_cls
+    Args:
+        flow: Its class; anything else for a flow of functions only.
+        description: The flow as plain data.
+    """
+
+    def __init__(self, flow: Any, description: FlowDescription) -> None:
+        self._flow_cls = flow if isinstance(flow, type) else object
         self._description = description
         self._project = Project(project_root(description.file or os.path.join(os.getcwd(), "flow.py")))
         self._methods: dict[str, list[FoundMethod]] = {}
 
     def of_step(self, name: str) -> tuple[str, dict[str, str]]:
-        """Key of a step, 64 hex digits, and what went into it: name → digest."""
+        """Key of a step of a flow class, 64 hex digits, and what went into it: name → digest."""
         closure = _Closure(self._flow_cls, self._project, self._methods)
         closure.add_step(name)
+        return self._key(closure, self._description.by_name[name])
+
+    def of_function(self, function: Any, step: StepDescription) -> tuple[str, dict[str, str]]:
+        """Key of a task function or of the body of a flow function, and what went into it.
+
+        Args:
+            function: With its decorators.
+            step: Its description.
+        """
+        closure = _Closure(object, self._project, {})
+        closure.add_function(function)
+        return self._key(closure, step)
+
+    def _key(self, closure: _Closure, step: StepDescription) -> tuple[str, dict[str, str]]:
         parts = closure.parts
-        step = self._description.by_name[name]
         for use in (*step.decorators, *self._description.decorators):
             if use.kind not in NEUTRAL_DECORATORS:
                 parts[f"@{use.kind}"] = _digest(parts.get(f"@{use.kind}", "") + _options(use))
@@ -73,7 +110,11 @@ class CodeKeys:
 
 
 class _Closure:
-    """Everything that one step reaches."""
+    """Everything that one step reaches.
+
+    Args:
+        flow_cls: The flow's class; `object` for functions, which have no instance.
+    """
 
     def __init__(self, flow_cls: type, project: Project, methods: dict[str, list[FoundMethod]]) -> None:
         self._flow_cls = flow_cls
@@ -87,6 +128,26 @@ class _Closure:
     def add_step(self, name: str) -> None:
         """The step's own method, with what it reaches."""
         self._add_attribute(name)
+
+    def add_function(self, function: Any) -> None:
+        """A function with what it reaches; of a method also its class."""
+        below = function_below(function)
+        code = below.__code__
+        label = below.__qualname__
+        self._add_code(label, code, function)
+        if not self.parts:  # its code comes from the environment, by which it counts; the name tells it from others
+            self._put(f"{below.__module__}.{label}", _digest(label))
+        outer = label.rpartition(".")[0]
+        source = module_source(code.co_filename)
+        if outer and not outer.endswith("<locals>") and source is not None:
+            self._add_names(os.path.abspath(code.co_filename), source, frozenset({outer.partition(".")[0]}), function)
+        for name, cell in zip(code.co_freevars, below.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # bound later
+                continue
+            if name != "__class__" and not is_called_by_name(value):
+                self._add_live_value(name, value, exactly=True)
 
     def _methods_of(self, name: str) -> list[FoundMethod]:
         if name not in self._found:
@@ -118,7 +179,7 @@ class _Closure:
         reading = source.statements(statements)
         self._put(label, reading.digest)
         self._add_file(file)
-        self._add_names(file, source, reading.names)
+        self._add_names(file, source, reading.names, scope=vars(sys.modules[found.owner.__module__]))
 
     def _add_code(self, label: str, code: CodeType, function: Any) -> None:
         if code in self._codes:
@@ -135,7 +196,7 @@ class _Closure:
             self._add_bytecode(label, code, function)
             return
         arguments = [*node.args.posonlyargs, *node.args.args]
-        me = arguments[0].arg if arguments else ""
+        me = arguments[0].arg if arguments and self._flow_cls is not object else ""
         reading = source.method(node, me, own_decorators(function, node))
         self._put(label, reading.digest)
         if on_disk:
@@ -146,7 +207,8 @@ class _Closure:
             self._add_attribute(attribute, inherited=True)
         if reading.uses_instance:
             self._add_every_method()
-        self._add_names(absolute if on_disk else file, source, reading.names, function)
+        names = reading.names - set(code.co_freevars) if self._flow_cls is object else reading.names
+        self._add_names(absolute if on_disk else file, source, names, function)
 
     def _add_every_method(self) -> None:
         """The instance is given to other code, which may call anything but steps by name."""
@@ -157,13 +219,24 @@ class _Closure:
                 if not name.startswith("__") and not hasattr(value, "__dovetail_step__"):
                     self._add_attribute(name)
 
-    def _add_names(self, file: str, source: ModuleSource, names: frozenset[str], function: Any = None) -> None:
+    def _add_names(
+        self,
+        file: str,
+        source: ModuleSource,
+        names: frozenset[str],
+        function: Any = None,
+        scope: Mapping[str, Any] | None = None,
+    ) -> None:
+        if scope is None:
+            scope = getattr(function_below(function), "__globals__", {})
         pending = sorted(names)
         while pending:
             name = pending.pop()
             if (file, name) in self._seen:
                 continue
             self._seen.add((file, name))
+            if is_called_by_name(scope.get(name)):
+                continue
             if source.defines(name):
                 reading = source.reading(name)
                 self._put(f"{self._label(file)}:{name}", reading.digest)
@@ -173,7 +246,7 @@ class _Closure:
 
     def _add_live(self, name: str, function: Any) -> bool:
         """A name from another notebook cell: whatever it is bound to now. Not for modules with a file."""
-        scope = getattr(function, "__globals__", None)
+        scope = getattr(function_below(function), "__globals__", None)
         if scope is None or scope.get("__file__") or name not in scope:
             return False
         value = scope[name]
@@ -201,16 +274,16 @@ class _Closure:
     def _add_bytecode(self, label: str, code: CodeType, function: Any) -> None:
         """Code without source: its instructions, and what its globals are bound to now."""
         self._put(label, digest_of_code(code))
-        scope = getattr(code_owner(function), "__globals__", {})
+        scope = getattr(function_below(function), "__globals__", {})
         names, attributes = _names_of(code)
         for name in sorted(names):
-            if name in scope:
+            if name in scope and not is_called_by_name(scope[name]):
                 self._add_live_value(name, scope[name])
         for attribute in sorted(attributes):
             if not any(hasattr(found.value, "__dovetail_step__") for found in self._methods_of(attribute)):
                 self._add_attribute(attribute, inherited=True)
 
-    def _add_live_value(self, name: str, value: Any) -> None:
+    def _add_live_value(self, name: str, value: Any, *, exactly: bool = False) -> None:
         code = code_below(value)
         if code is not None:
             self._add_code(name, code, value)
@@ -222,7 +295,7 @@ class _Closure:
                 if inner is not None and value is not self._flow_cls:
                     self._add_code(f"{name}.{inner.co_name}", inner, member)
         else:
-            self._put(name, _digest(_plain(value)))
+            self._put(name, _digest(_pickled(value) if exactly else _plain(value)))
 
     def _add_file(self, file: str) -> None:
         """First-party modules that a file imports, as a whole."""
@@ -239,11 +312,6 @@ class _Closure:
     def _put(self, name: str, digest: str) -> None:
         known = self.parts.get(name)
         self.parts[name] = digest if known is None or known == digest else _digest(known + digest)
-
-
-def code_owner(function: Any) -> Any:
-    """The plain function below a bound method, classmethod or wrapper."""
-    return getattr(function, "__func__", function)
 
 
 def _names_of(code: CodeType) -> tuple[set[str], set[str]]:
@@ -271,6 +339,16 @@ def _plain(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{_plain(key)}:{_plain(item)}" for key, item in value.items()) + "}"
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _pickled(value: object) -> str:
+    """A value as text that differs where the value does, as far as it can be pickled."""
+    import pickle
+
+    try:
+        return f"{_plain(value)} {pickle.dumps(value, 5).hex()}"
+    except Exception:  # whatever the user's classes do
+        return _plain(value)
 
 
 def _options(use: DecoratorUse) -> str:

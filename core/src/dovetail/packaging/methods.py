@@ -7,7 +7,17 @@ import os
 from types import CodeType
 from typing import Any
 
-__all__ = ["FoundMethod", "code_below", "find_method", "own_decorators"]
+__all__ = [
+    "FoundMethod",
+    "code_below",
+    "find_method",
+    "function_below",
+    "is_called_by_name",
+    "own_decorators",
+]
+
+_AUTHORING = "dovetail.authoring."
+_CALLED_BY_NAME = (f"{_AUTHORING}task_function", f"{_AUTHORING}flow_function")
 
 
 class FoundMethod:
@@ -58,20 +68,32 @@ def _parts(value: Any) -> list[Any]:
     return [value]
 
 
-def code_below(function: object) -> CodeType | None:
-    """The code of a function, also below `functools.wraps`, methods, classmethod and staticmethod."""
+def function_below(function: Any) -> Any:
+    """What is below `functools.wraps`, methods, classmethod, staticmethod, `@task` and `@flow`."""
     seen: set[int] = set()
     while id(function) not in seen:
         seen.add(id(function))
         function = getattr(function, "__wrapped__", getattr(function, "__func__", function))
-    code = getattr(function, "__code__", None)
+    return function
+
+
+def code_below(function: object) -> CodeType | None:
+    """The code of a function, also below what `function_below` looks through."""
+    code = getattr(function_below(function), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 
+def is_called_by_name(value: object) -> bool:
+    """Whether it is a task or flow function, whose code is no part of what calls it."""
+    return type(value).__module__ in _CALLED_BY_NAME
+
+
 def own_decorators(function: Any, node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[ast.AST]:
-    """Decorators that only store a choice: `@step`, and those whose use is noted at one of their lines."""
-    if not hasattr(function, "__dovetail_step__"):
+    """Decorators that only store a choice: `@step`, `@task`, `@flow`, and those whose use is noted at one of their
+    lines."""
+    if not hasattr(function, "__dovetail_step__") and not is_called_by_name(function):
         return frozenset()
+    scope = getattr(function_below(function), "__globals__", {})
     uses = getattr(function, "__dovetail_uses__", ())
     kinds = {use.kind for use in uses}
     lines = {use.line for use in uses if os.path.abspath(use.file) == os.path.abspath(_file(function))}
@@ -80,8 +102,9 @@ def own_decorators(function: Any, node: ast.FunctionDef | ast.AsyncFunctionDef) 
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
         if (
-            name == "step"
+            name in ("step", "task", "flow")
             or name in kinds
+            or getattr(scope.get(name), "__module__", "").startswith(_AUTHORING)
             or lines & set(range(decorator.lineno, (decorator.end_lineno or decorator.lineno) + 1))
         ):
             left_out.add(decorator)

@@ -24,10 +24,14 @@ UNREADABLE = frozenset(
 def validate(flow: FlowDescription, graph: Graph | None = None) -> list[Problem]:
     """Every problem of a flow, in the order of file and line; empty when it can run.
 
+    What a flow function calls is not known before it runs: only what reading it found counts.
+
     Args:
         flow: As its file describes it; problems found while reading are among the answer.
         graph: Its graph, where the caller has it.
     """
+    if flow.style == "function":
+        return sorted(dict.fromkeys(flow.problems), key=lambda problem: (problem.file, problem.line))
     found = [*flow.problems, *_ends(flow), *_names(flow)]
     if graph is None or any(problem.code == "unknown-step" for problem in found):
         graph = Graph(_as_meant(flow))

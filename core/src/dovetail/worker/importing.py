@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from dovetail.authoring.flow_function import FlowFunction
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.interfaces.workers import Launch
+
+    Flow = type[FlowSpec] | FlowFunction[..., Any]
 
 __all__ = ["choose_flow", "import_flow", "module_name"]
 
@@ -31,7 +34,7 @@ def module_name(file: str) -> tuple[str, str]:
     return ".".join(parts), folder
 
 
-def import_flow(launch: Launch) -> type[FlowSpec]:
+def import_flow(launch: Launch) -> Flow:
     """Import the file of a launch and find its flow.
 
     `__main__` is made another name of the module, so that nothing pickles a class as `__main__.X`; the block
@@ -70,36 +73,44 @@ def _import(name: str, file: str) -> ModuleType:
     return module
 
 
-def choose_flow(module: ModuleType, name: str | None) -> type[FlowSpec]:
+def choose_flow(module: ModuleType, name: str | None) -> Flow:
     """The flow of a module.
 
     Args:
         module: Imported already.
-        name: Name of the class; None: the only one there.
+        name: Name of the class or function; None: the only one there.
 
     Raises:
         UsageError: There is none, or there are several and none was named.
         UnknownNameError: There is no flow of this name.
     """
     from dovetail.authoring.describe import flows_in
+    from dovetail.authoring.flow_function import FlowFunction
     from dovetail.authoring.flowspec import FlowSpec
 
     file = os.path.basename(getattr(module, "__file__", None) or module.__name__)
     flows = flows_in(module)
-    names = [flow.__name__ for flow in flows]
+    names = [_name_of(flow) for flow in flows]
     if name is not None:
         for flow in flows:
-            if flow.__name__ == name:
+            if name in (_name_of(flow), flow.__name__):
                 return flow
         found = getattr(module, name, None)
+        if isinstance(found, FlowFunction):
+            return found
         if isinstance(found, type) and issubclass(found, FlowSpec) and found is not FlowSpec:
             return found
         raise UnknownNameError(f"{file} has no flow {name!r}", hint=f"It has {', '.join(names) or 'none'}.")
     if not flows:
         raise UsageError(
             f"{file} has no flow",
-            hint="Write a class that derives from dovetail.FlowSpec and has methods marked @step.",
+            hint="Write a function marked @flow, or a class that derives from FlowSpec and has methods marked @step.",
         )
     if len(flows) > 1:
         raise UsageError(f"{file} has several flows: {', '.join(names)}", hint=f"Name one: {file}:{names[0]}.")
     return flows[0]
+
+
+def _name_of(flow: Flow) -> str:
+    """What runs call a flow."""
+    return flow.__name__ if isinstance(flow, type) else flow.name

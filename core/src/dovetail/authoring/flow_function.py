@@ -1,0 +1,130 @@
+"""`@flow`: a function that is a flow, written in plain Python."""
+
+from __future__ import annotations
+
+import sys
+
+from dovetail.authoring.declared import DeclaredFunction, Generic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, ParamSpec, TypeVar, overload
+
+    from typing_extensions import Self
+
+    P = ParamSpec("P")
+    R = TypeVar("R", covariant=True)
+else:
+    P = R = None
+
+__all__ = ["FlowFunction", "flow"]
+
+
+class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
+    """A function that was made a flow with `@flow`.
+
+    Its parameters are those of the run, its body decides which tasks there are, and what it returns is the run's
+    result. When a run goes on after a crash the body runs again from the top, and each call of a task that is on
+    record returns what it returned before: code outside of tasks should be cheap and do nothing twice.
+    """
+
+    kind = "flow"
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it, and wait for what it returns. Called inside a run, it is a child run of it."""
+        from dovetail.runner.live import run_flow
+
+        given = self.shape.bind(*args, **kwargs)
+        found: Any = run_flow(self, given)
+        return found  # type: ignore[no-any-return]
+
+    def main(self, argv: Sequence[str] | None = None) -> None:
+        """Run Dovetail's command line on this flow; does not return.
+
+        Args:
+            argv: A verb and its options, such as `["run", "--alpha", "0.1"]`; by default the process's own.
+        """
+        from dovetail.authoring.entry import main
+
+        main(self, argv)
+
+    def with_options(
+        self,
+        *,
+        name: str | None = None,
+        compute: str | None = None,
+        datastore: str | None = None,
+        environment: str | None = None,
+        retries: int | None = None,
+        retry_delay: float | None = None,
+        timeout: float | None = None,
+    ) -> Self:
+        """A copy that says something else; it counts more than the decorators.
+
+        Args:
+            name: Another name.
+            compute: Backend or instance that tasks run on which do not say otherwise.
+            datastore: The same of where values are kept.
+            environment: The same of the environment.
+            retries: Further attempts of the body after the first. Tasks that have finished are not run again.
+            retry_delay: Seconds before a retry.
+            timeout: Seconds that an attempt of the body may take.
+
+        Raises:
+            UsageError: A value is wrong.
+        """
+        frame = sys._getframe(1)
+        options = {
+            "compute": compute, "datastore": datastore, "environment": environment,
+            "retries": retries, "retry_delay": retry_delay, "timeout": timeout,
+        }  # fmt: skip
+        return self._with(name, options, frame.f_code.co_filename, frame.f_lineno)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def flow(fn: Callable[P, R], /) -> FlowFunction[P, R]: ...
+
+    @overload
+    def flow(
+        *,
+        name: str | None = None,
+        compute: str | None = None,
+        datastore: str | None = None,
+        environment: str | None = None,
+        retries: int | None = None,
+        retry_delay: float | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[Callable[P, R]], FlowFunction[P, R]]: ...
+
+
+def flow(
+    fn: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    compute: str | None = None,
+    datastore: str | None = None,
+    environment: str | None = None,
+    retries: int | None = None,
+    retry_delay: float | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """Make a function a flow: calling it is a run, in which the `@task`s that it calls are recorded.
+
+    Args:
+        fn: The function, plain or `async`.
+        name: What runs call it; by default its own name.
+        compute: As in `FlowFunction.with_options`, and so are the others.
+    """
+    if fn is not None:
+        return FlowFunction(fn)
+    options = {
+        "compute": compute, "datastore": datastore, "environment": environment,
+        "retries": retries, "retry_delay": retry_delay, "timeout": timeout,
+    }  # fmt: skip
+    frame = sys._getframe(1)
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    return lambda function: FlowFunction(function, name)._declared_with(options, file, line)
