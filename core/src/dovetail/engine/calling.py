@@ -81,7 +81,7 @@ class CallDesk:
         self._reuse = reuse
         self._answer = answer
         self._waits = waits
-        self._declared: dict[WorkerKey, list[tuple[str, StepPlan]]] = {}
+        self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
@@ -96,11 +96,10 @@ class CallDesk:
         try:
             plan = self._plan(event.step)
         except DovetailError as error:
-            self._declared.setdefault(key, []).append((event.step.name, None))  # type: ignore[arg-type]
             text = f"{error}" if error.hint is None else f"{error}. {error.hint}"
             self._answer(key, Answer(number, error=ErrorReport(type="", message=text, kind="start")))
             return
-        self._declared.setdefault(key, []).append((event.step.name, plan))
+        self._declared.setdefault(key, {})[event.slot] = event.step.name, plan
         catch = plan.policy.catch
         self._answer(
             key,
@@ -188,9 +187,7 @@ class CallDesk:
         if opened is not None:
             self._tell(opened, error=error)
 
-    def _tell(
-        self, opened: _Open, *, written: Written | None = None, error: ErrorReport | None = None
-    ) -> None:
+    def _tell(self, opened: _Open, *, written: Written | None = None, error: ErrorReport | None = None) -> None:
         value = None if written is None else written.result
         for key, number, caller in opened.callers:
             if opened.here:

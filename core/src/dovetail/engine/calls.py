@@ -65,9 +65,7 @@ class CallBuilder:
             path=task.path,
             step=task.step,
             code=plan.code,
-            inputs=CallInputs(
-                scope=task.scope, frames=task.frames, joined=task.joined, arguments=task.arguments
-            ),
+            inputs=CallInputs(scope=task.scope, frames=task.frames, joined=task.joined, arguments=task.arguments),
             digest=self._digest(plan, task),
             environment=plan.environment,
             resources=plan.resources,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dovetail.engine.recorded import Recorded
     from dovetail.engine.step_plans import StepPlans
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
+    from dovetail.planning.dynamic_planner import DynamicPlanner
     from dovetail.planning.planned import PlannedTask
 
 __all__ = ["Driver"]
@@ -62,6 +63,7 @@ class Driver:
         reopen: Opens a group again whose warm parent died.
         slots: Attempts that may run at the same time.
         books: Keeps what the run leaves behind.
+        planner: The machine's.
         plans: Resolves the choices for tasks that are called.
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
@@ -83,6 +85,7 @@ class Driver:
         books: Bookkeeper,
         journal: Journal,
         recorded: Recorded,
+        planner: DynamicPlanner,
         plans: StepPlans,
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
@@ -98,6 +101,7 @@ class Driver:
         self._calls = calls
         self._groups = groups
         self._group_of = group_of
+        self._planner = planner
         self._begin = begin
         self._reopen = reopen
         self._books = books
@@ -112,7 +116,7 @@ class Driver:
         self._desk = CallDesk(
             plans=plans,
             machine=machine,
-            planner=machine.planner,
+            planner=planner,
             calls=calls,
             recorded=recorded,
             reread=reread,
@@ -390,7 +394,7 @@ class Driver:
         first = self._machine.ended_by is None
         if first:
             self._put_held_back()
-            self._machine.planner.drop_calls()
+            self._planner.drop_calls()
             self._machine.stop(state)
             self._books.note(f"{why}: ending the tasks that run")
             self._dispatcher.kill_all(why)

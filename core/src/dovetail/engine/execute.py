@@ -140,10 +140,8 @@ def execute(
         stack.callback(segments.close)
         logs = LogWriter(store, run, ownership.fence)
         stack.callback(logs.close)
-        machine = RunMachine(
-            planner=DynamicPlanner(StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest))),
-            on_failure=on_failure or core.on_failure,
-        )
+        planner = DynamicPlanner(StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest)))
+        machine = RunMachine(planner=planner, on_failure=on_failure or core.on_failure)
         books = Bookkeeper(
             committer=Committer(segments, store=plan.store, run=run),
             journal=journal,
@@ -162,6 +160,7 @@ def execute(
             books=books,
             journal=journal,
             recorded=recorded or Recorded.nothing(run),
+            planner=planner,
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),

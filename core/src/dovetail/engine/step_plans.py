@@ -164,9 +164,7 @@ class StepPlans:
             locked = self._locked[key] = builder.lock(spec, platform=current_platform())
         return locked
 
-    def _python(
-        self, selection: Selection, locked: LockedEnvironment
-    ) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    def _python(self, selection: Selection, locked: LockedEnvironment) -> tuple[tuple[str, ...], Mapping[str, str]]:
         session = self._session
         built = session.open(selection).build(locked, into=session.settings.home / "environments" / locked.id)
         return built.python, built.env

@@ -253,9 +253,7 @@ class Worker:
         if here:
             self._calls[number] = path
         caller = self._tasks[seq][0]
-        self._tell(
-            Called(self.number, caller, number, slot, path, Arguments(table, digest), tuple(after), here, asks)
-        )
+        self._tell(Called(self.number, caller, number, slot, path, Arguments(table, digest), tuple(after), here, asks))
 
     def answer(self, answer: Answer) -> None:
         """Answer what it called or declared."""

@@ -195,9 +195,7 @@ class Template:
 
     __slots__ = ("catch", "code_module", "code_name", "datastore", "step")
 
-    def __init__(
-        self, step: str, code_module: str, code_name: str, datastore: str, catch: CatchPolicy | None
-    ) -> None:
+    def __init__(self, step: str, code_module: str, code_name: str, datastore: str, catch: CatchPolicy | None) -> None:
         self.step = step
         """Name of the step."""
         self.code_module = code_module

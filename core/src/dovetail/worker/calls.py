@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from dovetail.authoring.futures import TaskFuture
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.artifacts import ArtifactRef
+    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.tasks import Arguments
     from dovetail.interfaces.workers import Answer
+    from dovetail.worker.describing import TaskDescriber
     from dovetail.worker.execute import Executor
 
 __all__ = ["Calls", "Declarations", "Kept"]
@@ -56,10 +58,11 @@ class Kept:
 class Declarations:
     """Tasks that were declared over one channel. Thread-safe."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, describer: TaskDescriber) -> None:
         self._channel = channel
+        self._describer = describer
         self._lock = _thread.allocate_lock()
-        self._known: dict[int, tuple[TaskFunction[..., Any], Kept]] = {}
+        self._known: dict[int, tuple[StepDescription, Kept]] = {}
 
     def get(self, task: TaskFunction[..., Any]) -> Kept:
         """How to call a task.
@@ -67,19 +70,18 @@ class Declarations:
         Raises:
             UsageError: Its options can't be met.
         """
-        known = self._known.get(id(task))
+        description = self._describer.describe(task)
+        known = self._known.get(id(description))
         if known is not None:
             return known[1]
         with self._lock:
-            known = self._known.get(id(task))
+            known = self._known.get(id(description))
             if known is None:
-                known = self._known[id(task)] = (task, self._declare(task, len(self._known)))
+                known = description, self._declare(description, len(self._known))
+                self._known[id(description)] = known
             return known[1]
 
-    def _declare(self, task: TaskFunction[..., Any], slot: int) -> Kept:
-        from dovetail.worker.describing import describe_task
-
-        description = describe_task(task)
+    def _declare(self, description: StepDescription, slot: int) -> Kept:
         reply = Reply()
         number = -1 - slot
         self._channel.expect(number, reply)
@@ -87,6 +89,7 @@ class Declarations:
         answer = self._channel.wait(reply)
         self._channel.forget(number)
         if answer.error is not None:
+            self._known[-1 - slot] = (description, Kept(slot, answer))  # its slot is used up
             raise UsageError(answer.error.message)
         return Kept(slot, answer)
 
@@ -188,7 +191,7 @@ class Calls:
         kept = self._executor.declarations().get(task)
         if self._unfinished is None:
             self._unfinished = Unfinished()
-        future = Submitted(task.name)
+        future: Submitted[Any] = Submitted(task.name)
         self._unfinished.add(future)
         inputs = [*wait_for, *futures_in(given)]
 
@@ -244,7 +247,7 @@ class Calls:
             future.result()
         if not inputs:
             return tuple(dict.fromkeys(one.path for one in wait_for)), given
-        ready = {name: resolved(value) for name, value in given.items()}
+        ready = {name: resolved(value, _result) for name, value in given.items()}
         return tuple(dict.fromkeys(one.path for one in (*inputs, *wait_for) if one.path)), ready
 
     def _begin(
@@ -264,7 +267,7 @@ class Calls:
         writer = ArgumentWriter(self._executor.artifacts(kept.datastore), keep=keep)
         for name, value in given.items():
             writer.add(name, value)
-        arguments = writer.finish(key if key is not None else task.key_of(given))
+        arguments = writer.finish(key)
         path = self._path(task.name, arguments.digest, index)
         number = channel.number()
         reply = reply or Reply()
@@ -460,3 +463,5 @@ class _AsyncReply(Reply):
         return answer
 
 
+def _result(future: TaskFuture[Any]) -> Any:
+    return future.result()

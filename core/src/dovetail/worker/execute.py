@@ -137,8 +137,9 @@ class Executor:
         """Tasks that were called."""
         if self._declarations is None:
             from dovetail.worker.calls import Declarations
+            from dovetail.worker.describing import TaskDescriber
 
-            self._declarations = Declarations(self.channel())
+            self._declarations = Declarations(self.channel(), TaskDescriber(self.description))
         return self._declarations
 
     def threads(self) -> ThreadPoolExecutor:
@@ -212,7 +213,12 @@ class Executor:
         flow = instance(self.flow_cls)
         inputs = bind(flow, binding, template.step, binding.inputs())
         current._set(
-            self.current_facts, step=template.step, path=task.path, attempt=task.attempt, graph=self.graph, thread=thread
+            self.current_facts,
+            step=template.step,
+            path=task.path,
+            attempt=task.attempt,
+            graph=self.graph,
+            thread=thread,
         )
         before = None
         if step.environment:

@@ -135,8 +135,9 @@ class Unfinished:
                 break
             future.run()
             future.wait()
-            with self._changed:  # its callbacks may not be through
-                self._changed.wait_for(lambda: future not in self._futures)
+            with self._changed:  # what follows its end may not be through
+                while future in self._futures:
+                    self._changed.wait()
         for failed in self._failed:
             if not failed.is_handled:
                 error = failed.exception()
