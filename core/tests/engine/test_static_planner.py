@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
 from dovetail.interfaces.tasks import ErrorReport, Next, Scope
-from dovetail.planning.static_planner import PlannedTask, StaticPlanner
+from dovetail.planning.planned import PlannedTask
+from dovetail.planning.static_planner import StaticPlanner
 
 ROOT = Scope(None, b"root", b"r" * 32)
 SEQUENCE = ArtifactRef(digest=b"s" * 32, size=0, serializer="sequence", place=InlinePlace(data=b""))

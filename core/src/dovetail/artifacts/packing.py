@@ -18,6 +18,7 @@ from dovetail.interfaces.errors import CorruptDataError
 __all__ = [
     "FOREACH_OUTPUT",
     "JSON_ID",
+    "RESULT",
     "Origin",
     "pack_value",
     "ref_from_plain",
@@ -32,6 +33,8 @@ JSON_ID = "json"
 """Id of the serializer whose packed values are bare text."""
 FOREACH_OUTPUT = "_foreach"
 """Reserved output name under which a record keeps the sequence of its foreach. Not an artifact of the task."""
+RESULT = "result"
+"""Name of the output that holds what a function returned."""
 
 Origin = tuple[str, str, str, bytes, str | None, int]
 """(store uuid, run, path, call digest, key of the object that holds the values section or None, its offset)."""

@@ -100,6 +100,7 @@ def pack_body(
     caught: ErrorReport | None = None,
     started: float,
     finished: float,
+    arguments: bytes = b"",
 ) -> bytes:
     """The worker's half of a record.
 
@@ -110,21 +111,23 @@ def pack_body(
         caught: The failure that `@catch` turned into a value.
         started: When user code began, seconds since the epoch.
         finished: When it ended.
+        arguments: Of a function: what it was called with (see `dovetail.artifacts.arguments`).
     """
     taken = None
     if next is not None:
         taken = next.to_plain(None if next.sequence is None else FOREACH_OUTPUT)
-    return pack(
-        [
-            outputs.table,
-            outputs.digest,
-            reads,
-            taken,
-            None if caught is None else caught.to_plain(),
-            started,
-            finished,
-        ]
-    )
+    fields = [
+        outputs.table,
+        outputs.digest,
+        reads,
+        taken,
+        None if caught is None else caught.to_plain(),
+        started,
+        finished,
+    ]
+    if arguments:
+        fields.append(arguments)
+    return pack(fields)
 
 
 def join_record(head: bytes, body: bytes) -> bytes:
@@ -348,6 +351,13 @@ class CommitRecord:
     def finished(self) -> float:
         """When user code ended, seconds since the epoch."""
         return self._field(6)  # type: ignore[no-any-return]
+
+    @property
+    def arguments(self) -> bytes:
+        """Of a function: what it was called with, packed; of a step nothing."""
+        self._field(0)
+        assert self._decoded is not None
+        return self._decoded[_BODY_SIZE] if len(self._decoded) > _BODY_SIZE else b""
 
     @property
     def place(self) -> Origin:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextvars import Token
     from typing import Any, Protocol
 
     from dovetail.authoring.futures import TaskFuture
@@ -67,5 +68,37 @@ if TYPE_CHECKING:
 
 __all__ = ["caller"]
 
-caller: ContextVar[Caller | None] = ContextVar("dovetail_caller", default=None)
-"""The attempt that this thread or coroutine belongs to; None outside of a run."""
+
+class CallerSlot:
+    """Which attempt this thread or coroutine belongs to. A thread that a task started itself belongs to the attempt
+    that has the process."""
+
+    __slots__ = ("_only", "_var")
+
+    def __init__(self) -> None:
+        self._var: ContextVar[Caller | None] = ContextVar("dovetail_caller", default=None)
+        self._only: Caller | None = None
+
+    def get(self) -> Caller | None:
+        """The attempt; None outside of a run."""
+        return self._var.get() or self._only
+
+    def enter(self, attempt: Caller, *, process: bool = False) -> Token[Caller | None]:
+        """Begin an attempt here.
+
+        Args:
+            process: Whether it has the process to itself, so that new threads belong to it.
+        """
+        if process:
+            self._only = attempt
+        return self._var.set(attempt)
+
+    def leave(self, token: Token[Caller | None], *, process: bool = False) -> None:
+        """End the attempt that `enter` began."""
+        if process:
+            self._only = None
+        self._var.reset(token)
+
+
+caller = CallerSlot()
+"""The attempt that runs."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _thread
+from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import Token
     from typing import Any
 
 __all__ = ["Current", "current"]
@@ -35,9 +37,10 @@ class Current:
     thread that a task started itself is told of the only running task, and of none when there are more.
     """
 
-    __slots__ = ("_active", "_local", "_only")
+    __slots__ = ("_active", "_inner", "_local", "_only")
 
     def __init__(self) -> None:
+        self._inner: ContextVar[Facts | None] = ContextVar("dovetail_current", default=None)
         self._only: Facts | None = None
         self._local = _thread._local()
         self._active: list[Facts] = []
@@ -70,12 +73,24 @@ class Current:
             self._active.remove(facts)
         else:
             facts, self._only = self._only, None
-        if facts is not None and facts.tempdir is not None:
-            from shutil import rmtree
+        _remove_tempdir(facts)
 
-            rmtree(facts.tempdir, ignore_errors=True)
+    def _enter(self, step: str, path: str, attempt: int) -> Token[Facts | None]:
+        """Begin a task inside of the running attempt, for this thread or coroutine."""
+        outer = self._facts()
+        run = {} if outer is None else outer.run
+        return self._inner.set(Facts(run, step, path, attempt, None if outer is None else outer.graph))
+
+    def _leave(self, token: Token[Facts | None]) -> None:
+        """End the task that `_enter` began; its `tempdir` goes."""
+        facts = self._inner.get()
+        self._inner.reset(token)
+        _remove_tempdir(facts)
 
     def _facts(self) -> Facts | None:
+        facts = self._inner.get()
+        if facts is not None:
+            return facts
         facts = getattr(self._local, "facts", None) if self._active else None
         if facts is not None:
             return facts  # type: ignore[no-any-return]
@@ -200,6 +215,13 @@ class Current:
 
     def __repr__(self) -> str:
         return f"<current {self.pathspec}>" if self.is_running_flow else "<current, no task is running>"
+
+
+def _remove_tempdir(facts: Facts | None) -> None:
+    if facts is not None and facts.tempdir is not None:
+        from shutil import rmtree
+
+        rmtree(facts.tempdir, ignore_errors=True)
 
 
 def _client(facts: Facts) -> Any:

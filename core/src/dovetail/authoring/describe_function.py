@@ -107,12 +107,15 @@ def _describe(
             f"{where} has a parameter wait_for, which every call of a task takes already",
             "Give the parameter another name.",
         )
+    module, qualname = function.address or ("", "")
     return StepDescription(
         name=function.name,
         decorators=tuple(plain_use(use) for use in uses),
         doc=first_paragraph(function.__doc__),
         file=file,
         line=line,
+        module=module,
+        qualname=qualname,
         kind=kind,
     )
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from dovetail.interfaces.artifacts import ArtifactRef
 
-__all__ = ["TaskFuture"]
+__all__ = ["TaskFuture", "settled"]
 
 T = TypeVar("T")
 
@@ -71,10 +71,16 @@ class TaskFuture(concurrent.futures.Future[T], Generic[T]):
         return False
 
     def __await__(self) -> Generator[Any, None, T]:
-        import asyncio
-
-        yield from asyncio.wrap_future(_Settled(self)).__await__()
+        if not self.done():
+            yield from settled(self).__await__()
         return self.result()
+
+
+async def settled(future: TaskFuture[Any]) -> None:
+    """Wait until a future is done, whatever it became."""
+    import asyncio
+
+    await asyncio.wrap_future(_Settled(future))
 
 
 class _Settled(concurrent.futures.Future[None]):

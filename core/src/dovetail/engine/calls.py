@@ -13,11 +13,12 @@ from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Re
 
 if TYPE_CHECKING:
     from dovetail.interfaces.tasks import JoinInput
-    from dovetail.planning.static_planner import PlannedTask
+    from dovetail.planning.planned import PlannedTask
 
 __all__ = ["CallBuilder", "StepPlan"]
 
 _DOMAIN = b"dovetail-call-1\0"
+_CALLED = b"dovetail-call-2\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,11 @@ class StepPlan:
     """Process or thread."""
     policy: Policy
     """Retries, time limit, catch, reuse."""
+    group: str = ""
+    """Name of the workers that run its tasks."""
+    here: str = ""
+    """Of a task that others call: how their process runs it, `inline`, `thread` or `either` (a call is inline, what is
+    submitted a thread); empty: another process does."""
 
 
 class CallBuilder:
@@ -54,12 +60,12 @@ class CallBuilder:
 
     def build(self, task: PlannedTask) -> TaskCall:
         """The task call."""
-        plan = self._steps[task.step]
+        plan = task.plan or self._steps[task.step]
         return TaskCall(
             path=task.path,
             step=task.step,
             code=plan.code,
-            inputs=CallInputs(scope=task.scope, frames=task.frames, joined=task.joined),
+            inputs=CallInputs(scope=task.scope, frames=task.frames, joined=task.joined, arguments=task.arguments),
             digest=self._digest(plan, task),
             environment=plan.environment,
             resources=plan.resources,
@@ -70,6 +76,10 @@ class CallBuilder:
         )
 
     def _digest(self, plan: StepPlan, task: PlannedTask) -> bytes:
+        if task.arguments is not None:
+            environment = plan.environment.encode()
+            size = len(environment).to_bytes(2, "little")
+            return blake3(_CALLED + plan.code.key + task.arguments.digest + size + environment).digest()
         frames = task.frames
         inner = frames[-1].sequence if frames else None
         stem = (plan, task.scope, inner)

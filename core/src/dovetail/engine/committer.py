@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dovetail.artifacts.packing import FOREACH_OUTPUT
+from dovetail.artifacts.packing import FOREACH_OUTPUT, RESULT, table_to_refs
 from dovetail.artifacts.records import join_record, pack_head
 from dovetail.artifacts.scopes import ScopeReader, pack_layer, scope_digest
 from dovetail.interfaces.artifacts import RecordPlace
@@ -15,8 +15,9 @@ from dovetail.interfaces.tasks import Next, Scope
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.segments import SegmentWriter
+    from dovetail.interfaces.artifacts import ArtifactRef
     from dovetail.interfaces.tasks import Exit, TaskCall, TaskOutcome, Usage
-    from dovetail.planning.static_planner import PlannedTask
+    from dovetail.planning.planned import PlannedTask
 
 __all__ = ["Committer", "Pending", "Written"]
 
@@ -48,6 +49,8 @@ class Written:
     next: Next
     record: tuple[str, int]
     """(key, offset of the frame that holds the record)"""
+    result: ArtifactRef | None = None
+    """Of a called task: where its result is."""
 
 
 class Committer:
@@ -73,10 +76,7 @@ class Committer:
         return [self._written(item, next(places) if item.written is None else _place(item.written)) for item in pending]
 
     def _head(self, item: Pending) -> bytes:
-        call, usage, joined = item.call, item.usage, item.task.joined
-        after = [item.task.after] if item.task.after else []
-        if joined:
-            after = [one.path for one in joined]
+        call, usage = item.call, item.usage
         return pack_head(
             path=call.path,
             call_digest=call.digest,
@@ -84,7 +84,7 @@ class Committer:
             environment=call.environment,
             attempt=item.attempt,
             state=item.state,
-            predecessors=after,
+            predecessors=item.task.predecessors,
             store=call.datastore,
             exit=item.exit,
             cpu=usage.cpu if usage else None,
@@ -98,6 +98,9 @@ class Committer:
         key, frame, base = place
         call, outcome = item.call, item.outcome
         origin = (self._store, self._run, call.path, call.digest, key, base) if outcome.values else None
+        if item.task.is_called:
+            result = table_to_refs(outcome.outputs, origin).get(RESULT)
+            return Written(item, item.task.scope, Next(targets=()), (key, frame), result)
         layer = pack_layer(outcome.outputs, origin)
         below = item.task.scope
         scope = Scope(below, layer, scope_digest(below.digest, outcome.outputs_digest))

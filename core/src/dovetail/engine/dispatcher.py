@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from dovetail.engine.exits import report_exit, report_timeout
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskOutcome, Usage
-from dovetail.interfaces.workers import Assignment, Ended, Exited, Failed, Output, Started, WorkerGroup
+from dovetail.interfaces.workers import (
+    Answer,
+    Assignment,
+    Called,
+    CallEnded,
+    Declared,
+    Ended,
+    Exited,
+    Failed,
+    Output,
+    Started,
+    WorkerGroup,
+)
 
 if TYPE_CHECKING:
     from dovetail.engine.machine import Attempt
@@ -41,6 +53,10 @@ class DispatchListener(Protocol):
         isolation: Isolation,
     ) -> None: ...
     def returned(self, attempt: Attempt) -> None: ...
+    def declared(self, key: tuple[str, int], event: Declared) -> None: ...
+    def called(self, key: tuple[str, int], caller: Attempt, event: Called) -> None: ...
+    def call_ended(self, key: tuple[str, int], event: CallEnded, isolation: Isolation) -> None: ...
+    def worker_gone(self, key: tuple[str, int]) -> None: ...
     def group_failed(self, name: str, error: ErrorReport) -> None: ...
 
 
@@ -93,15 +109,24 @@ class Dispatcher:
         slots: Attempts that may run at the same time.
         listener: Told what happens.
         grace: Seconds between SIGTERM and SIGKILL.
+        replays: Whether there may be records of tasks that a first attempt calls.
     """
 
     def __init__(
-        self, groups: Mapping[str, WorkerGroup], *, slots: int, listener: DispatchListener, grace: float = 5.0
+        self,
+        groups: Mapping[str, WorkerGroup],
+        *,
+        slots: int,
+        listener: DispatchListener,
+        grace: float = 5.0,
+        replays: bool = False,
     ) -> None:
         self._groups = groups
         self._slots = slots
         self._listener = listener
         self._grace = grace
+        self._replays = replays
+        self._waiting: dict[Attempt, int] = {}  # attempts → tasks in other processes that they wait for
         self._workers: dict[tuple[str, int], _Worker] = {}
         self._pools: dict[tuple[str, ...], list[_Worker]] = {}
         self._deadlines: list[tuple[float, int, _Worker, Attempt]] = []
@@ -146,6 +171,8 @@ class Dispatcher:
             waiting = len(worker.queue)
             if worker.left == 0 or worker.killed is not None or waiting >= worker.window:
                 continue
+            if worker.exclusive and worker.queue and worker.queue[0] in self._waiting:
+                continue  # what it waits for may be this
             if best is None or waiting < len(best.queue):
                 best = worker
         if best is None:
@@ -179,7 +206,10 @@ class Dispatcher:
         for worker in self._unsent:
             group = self._groups[worker.group]
             fresh, worker.fresh = worker.fresh, []
-            group.assign(worker.number, [Assignment(a.call, a.number, a.last) for a in fresh])
+            group.assign(
+                worker.number,
+                [Assignment(a.call, a.number, a.last, self._replays or a.number > 1) for a in fresh],
+            )
             if worker.pid:
                 for attempt in fresh if not worker.exclusive else fresh[:1] if worker.queue[0] is fresh[0] else ():
                     self._begin(worker, attempt)
@@ -215,8 +245,30 @@ class Dispatcher:
                 self._started(self._workers[name, event.worker], event)
             elif isinstance(event, Exited):
                 self._exited(self._workers.pop((name, event.worker)), event)
+            elif isinstance(event, Called):
+                key = (name, event.worker)
+                self._listener.called(key, _find(self._workers[key], event.caller), event)
+            elif isinstance(event, CallEnded):
+                key = (name, event.worker)
+                self._listener.call_ended(key, event, self._workers[key].isolation)
+            elif isinstance(event, Declared):
+                self._listener.declared((name, event.worker), event)
             elif isinstance(event, Failed):
                 self._listener.group_failed(name, event.error)
+
+    def answer(self, key: tuple[str, int], answer: Answer) -> None:
+        """Answer a call or declaration of a worker."""
+        self._groups[key[0]].answer(key[1], answer)
+
+    def waits(self, attempt: Attempt, begins: bool) -> None:
+        """An attempt begins or ends to wait for a task in another process: meanwhile it needs no slot."""
+        count = self._waiting.get(attempt, 0) + (1 if begins else -1)
+        if count == (1 if begins else 0):
+            self.busy += -1 if begins else 1
+        if count > 0:
+            self._waiting[attempt] = count
+        else:
+            self._waiting.pop(attempt, None)
 
     def _started(self, worker: _Worker, event: Started) -> None:
         worker.pid = event.pid
@@ -250,17 +302,16 @@ class Dispatcher:
         self._listener.ended(attempt, outcome, error, event.exit, usage, worker.isolation)
 
     def _remove(self, worker: _Worker, path: str) -> Attempt:
-        for attempt in worker.queue:  # the head, but for threads
-            if attempt.call.path == path:
-                break
-        else:
-            raise AssertionError(f"worker {worker.number} ended {path}, which it was not given")
+        attempt = _find(worker, path)
+        if self._waiting.pop(attempt, 0):
+            self.busy += 1
         worker.queue.remove(attempt)
         if not worker.queue or not worker.exclusive:
             self.busy -= 1
         return attempt
 
     def _exited(self, worker: _Worker, event: Exited) -> None:
+        self._listener.worker_gone((worker.group, worker.number))
         if worker.pool:
             self._pools[worker.pool].remove(worker)
         for spares in self._spares.values():
@@ -318,3 +369,10 @@ class Dispatcher:
     def _kill(self, worker: _Worker, why: ErrorReport, grace: float | None = None) -> None:
         worker.killed = why
         self._groups[worker.group].kill(worker.number, grace=self._grace if grace is None else grace)
+
+
+def _find(worker: _Worker, path: str) -> Attempt:
+    for attempt in worker.queue:  # the head, but for threads
+        if attempt.call.path == path:
+            return attempt
+    raise AssertionError(f"worker {worker.number} tells of {path}, which it was not given")

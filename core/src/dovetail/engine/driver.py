@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dovetail.engine.calling import CallDesk
 from dovetail.engine.committer import Pending
 from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
@@ -28,6 +29,7 @@ from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, Ta
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
     from dovetail.engine.bookkeeper import Bookkeeper
+    from dovetail.engine.calling import WorkerKey
     from dovetail.engine.calls import CallBuilder
     from dovetail.engine.inbox import Inbox
     from dovetail.engine.journal import Journal
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded
-    from dovetail.interfaces.workers import Output, WorkerGroup
-    from dovetail.planning.static_planner import PlannedTask
+    from dovetail.engine.step_plans import StepPlans
+    from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
+    from dovetail.planning.dynamic_planner import DynamicPlanner
+    from dovetail.planning.planned import PlannedTask
 
 __all__ = ["Driver"]
 
@@ -53,11 +57,15 @@ class Driver:
     Args:
         machine: Decides.
         calls: Makes task calls.
-        groups: Name → workers, begun already.
-        group_of: Name of the group that runs a call.
+        groups: Name → workers. May grow while the run goes on.
+        group_of: Name of the group that runs a task.
+        begin: Tells a group the facts of the run.
         reopen: Opens a group again whose warm parent died.
         slots: Attempts that may run at the same time.
         books: Keeps what the run leaves behind.
+        planner: The machine's.
+        plans: Resolves the choices for tasks that are called.
+        reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
         terminal: Whether a step may have the terminal, with a debugger on it.
@@ -70,12 +78,16 @@ class Driver:
         machine: RunMachine,
         calls: CallBuilder,
         groups: dict[str, WorkerGroup],
-        group_of: Callable[[TaskCall], str],
+        group_of: Callable[[PlannedTask], str],
+        begin: Callable[[WorkerGroup], None],
         reopen: Callable[[str], WorkerGroup],
         slots: int,
         books: Bookkeeper,
         journal: Journal,
         recorded: Recorded,
+        planner: DynamicPlanner,
+        plans: StepPlans,
+        reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
         ownership: Ownership,
@@ -89,6 +101,8 @@ class Driver:
         self._calls = calls
         self._groups = groups
         self._group_of = group_of
+        self._planner = planner
+        self._begin = begin
         self._reopen = reopen
         self._books = books
         self._journal = journal
@@ -98,11 +112,24 @@ class Driver:
         self._ownership = ownership
         self._inbox = inbox
         self._listener = listener
-        self._dispatcher = Dispatcher(groups, slots=slots, listener=self, grace=grace)
+        self._dispatcher = Dispatcher(groups, slots=slots, listener=self, grace=grace, replays=bool(recorded))
+        self._desk = CallDesk(
+            plans=plans,
+            machine=machine,
+            planner=planner,
+            calls=calls,
+            recorded=recorded,
+            reread=reread,
+            books=books,
+            reuse=lambda attempt, record: self._reuse(attempt.task, attempt.call, record),
+            answer=self._dispatcher.answer,
+            waits=self._dispatcher.waits,
+        )
         self._selector = selectors.DefaultSelector()
         self._pending: list[Pending] = []
         self._held: Attempt | None = None
         self._restarts: dict[str, int] = {}
+        self._listening: set[str] = set()
         self._interrupts = 0
         self._tick = 0.0
 
@@ -115,8 +142,7 @@ class Driver:
         """
         gc.freeze()  # what was imported stays
         gc.enable()
-        for name, group in self._groups.items():
-            self._selector.register(group.fileno(), selectors.EVENT_READ, name)
+        self._open_new_groups()
         with self._signals(), self._selector:
             self._fill()
             while not self._machine.finished:
@@ -130,6 +156,14 @@ class Driver:
                 self._look_around()
                 self._fill()
         return self._machine.state
+
+    def _open_new_groups(self) -> None:
+        """Listen to groups; a task that is called may need a further one."""
+        for name, group in self._groups.items():
+            if name not in self._listening:
+                self._listening.add(name)
+                self._begin(group)
+                self._selector.register(group.fileno(), selectors.EVENT_READ, name)
 
     def _timeout(self) -> float:
         dues = [
@@ -215,7 +249,9 @@ class Driver:
                 attempt = item if isinstance(item, Attempt) else self._attempt(item)
                 if attempt is None:
                     continue
-            if not self._dispatcher.place(self._group_of(attempt.call), attempt):
+            if attempt.task.is_called and self._desk.runs_here(attempt):
+                continue
+            if not self._dispatcher.place(self._group_of(attempt.task), attempt):
                 self._held = attempt
                 return
 
@@ -293,9 +329,31 @@ class Driver:
         if isinstance(verdict, GiveUp) and verdict.cancelled:
             state = TaskState.CANCELLED
         self._books.failed(attempt, number, error, state, exit, usage)
+        if attempt.task.is_called and isinstance(verdict, GiveUp):
+            self._desk.failed(attempt, error)
+        elif self._machine.root_cause == (call.path, error):
+            self._machine.root_cause = self._desk.origin_of(error) or self._machine.root_cause
         if isinstance(verdict, GiveUp) and verdict.kill:
             self._put_held_back()
             self._dispatcher.kill_all("ended because another task failed")
+
+    def declared(self, key: WorkerKey, event: Declared) -> None:
+        """A worker is about to call a task."""
+        self._desk.declared(key, event)
+        self._open_new_groups()
+
+    def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
+        """A task calls another one."""
+        self._desk.called(key, caller, event)
+
+    def call_ended(self, key: WorkerKey, event: CallEnded, isolation: Isolation) -> None:
+        """A worker made an attempt of a called task in its own process."""
+        attempt, outcome = self._desk.ended(key, event), event.outcome
+        self.ended(attempt, outcome, outcome.error, None, outcome.usage, isolation)
+
+    def worker_gone(self, key: WorkerKey) -> None:
+        """A worker's process ended."""
+        self._desk.gone(key)
 
     def returned(self, attempt: Attempt) -> None:
         """An attempt never began: it goes back, without using a try."""
@@ -324,7 +382,10 @@ class Driver:
         while self._pending:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
             for written in self._books.commit(batch):
-                self._machine.committed(written.pending.task, written.next, written.scope)
+                task = written.pending.task
+                self._machine.committed(task, written.next, written.scope)
+                if task.is_called:
+                    self._desk.committed(written)
             self._journal.flush_if_due()
 
     # -- stopping -------------------------------------------------------------------------------------------------
@@ -333,6 +394,7 @@ class Driver:
         first = self._machine.ended_by is None
         if first:
             self._put_held_back()
+            self._planner.drop_calls()
             self._machine.stop(state)
             self._books.note(f"{why}: ending the tasks that run")
             self._dispatcher.kill_all(why)

@@ -16,7 +16,7 @@ from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
-from dovetail.artifacts.segments import SegmentWriter
+from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
@@ -36,6 +36,7 @@ from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
 from dovetail.interfaces.workers import RunFacts
+from dovetail.planning.dynamic_planner import DynamicPlanner
 from dovetail.planning.graph import Graph
 from dovetail.planning.static_planner import StaticPlanner
 from dovetail.plugins.observed import RunInfo
@@ -95,8 +96,8 @@ def execute(
         UsageError: Another live driver has the run.
         StaleFenceError: Another driver took the run over meanwhile; this one caused no effect since.
     """
-    core = session.settings.core
-    store, provider = plan.datastores[plan.store], session.metadata()
+    core, plans = session.settings.core, plan.plans
+    store, provider = plans.datastores[plan.store], session.metadata()
     run = manifest.run
     with ExitStack() as stack:
         if not continued:
@@ -106,7 +107,7 @@ def execute(
         stack.callback(ownership.release)
         if run_id_file is not None:
             run_id_file.write_text(run + "\n")
-        artifacts = ArtifactStore(plan.datastores, default=plan.store)
+        artifacts = ArtifactStore(plans.datastores, default=plan.store)
         observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
         if observers is not None:
             stack.callback(observers.close)
@@ -116,7 +117,7 @@ def execute(
             run,
             writer=writer,
             fence=ownership.fence,
-            sync=_syncer(plan.datastores, plan.store),
+            sync=_syncer(plans.datastores, plan.store),
             on_events=None if observers is None else observers.feed,
         )
         stack.callback(journal.close)
@@ -126,16 +127,21 @@ def execute(
             journal.know(_states(provider, run))
         hooks = session.settings.registry.child_hooks()
         facts = _facts(session, manifest, plan, hooks.to_plain())
-        for group in plan.groups.values():
-            group.begin(facts)
+        begun: set[WorkerGroup] = set()
+
+        def begin(group: WorkerGroup) -> None:
+            if group not in begun:
+                begun.add(group)
+                group.begin(facts)
+
+        for group in plans.groups.values():
+            begin(group)  # a warm parent can be at it meanwhile
         segments = SegmentWriter(store, run, ownership.fence)
         stack.callback(segments.close)
         logs = LogWriter(store, run, ownership.fence)
         stack.callback(logs.close)
-        machine = RunMachine(
-            planner=StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest)),
-            on_failure=on_failure or core.on_failure,
-        )
+        planner = DynamicPlanner(StaticPlanner(plan.flow, Graph(plan.flow).join_of, _root(manifest)))
+        machine = RunMachine(planner=planner, on_failure=on_failure or core.on_failure)
         books = Bookkeeper(
             committer=Committer(segments, store=plan.store, run=run),
             journal=journal,
@@ -146,14 +152,18 @@ def execute(
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps),
-            groups=plan.groups,
-            group_of=lambda call: plan.group_of[call.step],
+            groups=plans.groups,
+            group_of=lambda task: (task.plan or plan.steps[task.step]).group,
+            begin=begin,
             reopen=lambda name: _reopen(session, plan, name, facts),
             slots=max_workers or core.max_workers or usable_cpus(),
             books=books,
             journal=journal,
             recorded=recorded or Recorded.nothing(run),
-            values_of=lambda record: record.read_values(plan.datastores[record.record_store]),
+            planner=planner,
+            plans=plans,
+            reread=lambda: read_records(store, run),
+            values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
             caught=CaughtOutcomes(artifacts, plan.flow),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer),
@@ -204,7 +214,7 @@ def _open_journal(
             file=manifest.info["file"],
             start=plan.flow.start,
             end=plan.flow.end,
-            store={**plan.stores[plan.store], "uuid": plan.store},
+            store={**plan.plans.stores[plan.store], "uuid": plan.store},
         )
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:
@@ -252,10 +262,10 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mappin
         username=manifest.user,
         tags=manifest.tags,
         parameters=tuple(p.name for p in plan.flow.parameters),
-        stores=plan.stores,
+        stores=plan.plans.stores,
         home=str(session.settings.home),
         settings={
-            "environment_variables": {step: dict(env) for step, env in plan.step_env.items() if env},
+            "environment_variables": {step: dict(env) for step, env in plan.plans.step_env.items() if env},
             "store": plan.store,
             "child_hooks": hooks,
         },
@@ -269,7 +279,7 @@ def _root(manifest: RunManifest) -> Scope:
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:
-    selection, python, env = plan.launches[name]
+    selection, python, env = plan.plans.launches[name]
     group = session.open_group(selection, python=python, env=env)
     wait_described(group, str(session.source.file))
     group.begin(facts)

@@ -100,7 +100,7 @@ def new_manifest(
     import socket
 
     user, flow = username(), plan.flow
-    artifacts = ArtifactStore(plan.datastores, default=plan.store)
+    artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
     return RunManifest(
         run=new_run_id(),
         flow=flow.name,
@@ -111,10 +111,10 @@ def new_manifest(
         tags=tuple(sorted(tags)),
         system_tags=(f"python:{sys.version_info[0]}.{sys.version_info[1]}", f"user:{user}"),
         code={**plan.code, **_code_package(artifacts, flow)},
-        environments=plan.environments,
+        environments=plan.plans.environments,
         plugins=plan.plugins,
-        stores=plan.stores,
-        settings=plan.pinned,
+        stores=plan.plans.stores,
+        settings=plan.plans.pinned,
         origin=origin,
         info={
             "store": plan.store,

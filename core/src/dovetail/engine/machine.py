@@ -11,7 +11,7 @@ from dovetail.interfaces.states import RunState
 from dovetail.interfaces.tasks import ErrorReport, Next, RetryPolicy, Scope, TaskCall
 
 if TYPE_CHECKING:
-    from dovetail.planning.static_planner import PlannedTask
+    from dovetail.planning.planned import PlannedTask
 
 __all__ = ["Attempt", "Commit", "GiveUp", "Planner", "Retry", "RunMachine", "Verdict"]
 
@@ -22,8 +22,8 @@ FAULTS_TOLERATED = 3
 class Planner(Protocol):
     """What decides the next task calls of a run."""
 
-    expected: dict[str, int]
-
+    @property
+    def expected(self) -> dict[str, int]: ...
     def take(self) -> PlannedTask | None: ...
     def put_back(self, task: PlannedTask) -> None: ...
     def committed(self, task: PlannedTask, taken: Next, scope: Scope) -> None: ...
@@ -162,9 +162,9 @@ class RunMachine:
             attempt.faults = 0
             self._wait(attempt, at)
             return Retry(at=at, counts=True)
-        collected = self.planner.failed(attempt.task, error)
-        if collected:
-            return GiveUp(collected=True)
+        taken = self.planner.failed(attempt.task, error)
+        if taken:
+            return GiveUp(collected=not attempt.task.is_called)
         self.failures += 1
         first = self.root_cause is None
         if first:
@@ -176,8 +176,17 @@ class RunMachine:
     def committed(self, task: PlannedTask, taken: Next, scope: Scope) -> None:
         """A task's record is written."""
         self.running -= 1
-        self.reached_end = self.reached_end or not taken.targets
+        if not task.is_called:
+            self.reached_end = self.reached_end or not taken.targets
         self.planner.committed(task, taken, scope)
+
+    def begun(self) -> None:
+        """A called task runs in the process that calls it."""
+        self.running += 1
+
+    def dropped(self) -> None:
+        """A called task ended with the process that called and ran it."""
+        self.running -= 1
 
     def fail_all(self, error: ErrorReport) -> None:
         """Nothing can run any more: the run fails."""

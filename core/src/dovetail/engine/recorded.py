@@ -99,6 +99,10 @@ class Recorded:
 
         return cls(run=run, open_sequence=unused)
 
+    def know(self, records: Iterable[CommitRecord]) -> None:
+        """Take in records of this run that were written since."""
+        self._own.update({(r.path, r.call_digest): r for r in records})
+
     def __bool__(self) -> bool:
         return bool(self._own or self._origins)
 
@@ -126,6 +130,8 @@ class Recorded:
             return self._code_difference(call.step)
         if record.environment != call.environment:
             return f"environment changed from {record.environment} to {call.environment}"
+        if call.inputs.arguments is not None:
+            return ""  # the path of a call holds the identity of its arguments
         for name, digest in record.reads.items():
             if name and self._digest(call, name) != digest:
                 return f"{_PLACES.get(name) or f'input {name}'} changed"

@@ -94,12 +94,9 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
-        plan = replace(
-            plan,
-            stores={**manifest.stores, **plan.stores},
-            datastores={home: store, **plan.datastores},
-        )
-        artifacts = ArtifactStore(plan.datastores, default=plan.store)
+        plan.plans.stores = {**manifest.stores, **plan.plans.stores}
+        plan.plans.datastores.setdefault(home, store)
+        artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
         pinned = {name: artifacts.load(ref_from_plain(ref)) for name, ref in manifest.parameters.items()}
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
@@ -225,7 +222,7 @@ def _unchanged(manifest: RunManifest, plan: RunPlan) -> bool:
     """Whether graph, code keys and environments equal the pinned ones."""
     return _shape(FlowDescription.from_plain(manifest.description)) == _shape(plan.flow) and {
         step: e["id"] for step, e in manifest.environments.items()
-    } == {step: e["id"] for step, e in plan.environments.items()}
+    } == {step: e["id"] for step, e in plan.plans.environments.items()}
 
 
 def _shape(flow: FlowDescription) -> dict[str, Any]:

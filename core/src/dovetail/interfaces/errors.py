@@ -9,6 +9,7 @@ DovetailError
 │   ├── SettingsError                           an unknown or malformed setting             exit 2
 │   └── UnknownNameError(KeyError)              a name that nothing provides; suggests      exit 2
 ├── RunFailedError                              a run ended as failed                       exit 1
+│   └── TaskFailedError                         a called task failed in another process     exit 1
 ├── FailedInputError(AttributeError)            an artifact of a join's failed input        exit 1
 ├── PluginError                                                                             exit 3
 │   ├── PluginNotFoundError(LookupError)
@@ -39,7 +40,7 @@ DovetailError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dovetail.interfaces.problems import Problem
@@ -69,6 +70,7 @@ __all__ = [
     "StoreFullError",
     "StoreReadOnlyError",
     "StoreVersionError",
+    "TaskFailedError",
     "ThrottledError",
     "UnknownNameError",
     "UnpicklableError",
@@ -138,6 +140,19 @@ class RunFailedError(DovetailError):
     """A run ended as failed."""
 
     default_code = "DOVETAIL-R001"
+
+
+class TaskFailedError(RunFailedError):
+    """A task that was called failed in another process. Also an instance of the class that was raised there."""
+
+    default_code = "DOVETAIL-R003"
+
+    def __init__(self, path: str, report: Any) -> None:
+        super().__init__(f"{report}")
+        self.path = path
+        """Path of the task inside the run."""
+        self.report = report
+        """The task's `ErrorReport`, with its traceback."""
 
 
 class FailedInputError(DovetailError, AttributeError):

@@ -107,6 +107,10 @@ class StepDescription:
     """Source file, relative to the flow's own folder where it lies below it."""
     line: int = 0
     """Line of the definition; 0 when unknown."""
+    module: str = ""
+    """Of a task: module that holds it, by its canonical name; empty where it can't be found by name."""
+    qualname: str = ""
+    """Of a task: name inside the module, perhaps with dots."""
     kind: Literal["step", "task"] = "step"
     """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task` function, which is called."""
 
@@ -123,6 +127,8 @@ class StepDescription:
             "doc": self.doc,
             "file": self.file,
             "line": self.line,
+            "module": self.module,
+            "qualname": self.qualname,
         }
 
     @classmethod

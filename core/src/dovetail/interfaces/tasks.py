@@ -10,6 +10,7 @@ from typing import Any
 from dovetail.interfaces.artifacts import ArtifactRef
 
 __all__ = [
+    "Arguments",
     "CallInputs",
     "CatchPolicy",
     "CodeRef",
@@ -192,16 +193,30 @@ class JoinInput:
     """Why it failed."""
 
 
+class Arguments:
+    """What a function is called with. Immutable; made for every call, so a bare slotted class."""
+
+    __slots__ = ("digest", "table")
+
+    def __init__(self, table: bytes, digest: bytes) -> None:
+        self.table = table
+        """Packed name → reference (see `dovetail.artifacts.arguments`)."""
+        self.digest = digest
+        """Identity of all of them, or of the call's explicit key; 32 bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallInputs:
-    """What a class step's task is given."""
+    """What a task is given."""
 
     scope: Scope
-    """What `self` reads; for a join only the run's parameters and constants."""
+    """What `self` of a step reads; for a join only the run's parameters and constants."""
     frames: tuple[ForeachFrame, ...] = ()
     """Foreach levels, outermost first."""
     joined: Sequence[JoinInput] | None = None
     """Of a join: the predecessors in index order, possibly none."""
+    arguments: Arguments | None = None
+    """Of a function that another task called: what it was called with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from dovetail.interfaces.flow import FlowDescription
-from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
+from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.flow import FlowDescription, StepDescription
+from dovetail.interfaces.tasks import Arguments, CatchPolicy, ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
 
 __all__ = [
+    "Answer",
     "Assignment",
+    "CallEnded",
+    "Called",
+    "Declared",
     "Described",
     "Ended",
     "Exited",
@@ -86,6 +91,8 @@ class Assignment:
     """Attempt, from 1."""
     last: bool
     """Whether no retry follows, so that `@catch` applies."""
+    replays: bool = False
+    """Whether there may be records of tasks that it calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,79 @@ class Exited:
     """Paths of assignments that never began: they may be assigned again without using an attempt."""
 
 
-WorkerEvent: TypeAlias = Described | Failed | Started | Output | Ended | Exited
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A worker is about to call a task that it did not call before; it waits for an answer."""
+
+    worker: int
+    """Which worker."""
+    slot: int
+    """Number that its calls of this task will name, from 0."""
+    step: StepDescription
+    """The task, with the options of the call site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A task calls another one."""
+
+    worker: int
+    """Which worker."""
+    caller: str
+    """Path of the assignment whose process calls."""
+    number: int
+    """Number of the call on this worker."""
+    slot: int
+    """Which task, see `Declared`."""
+    path: str
+    """Path that the called task has."""
+    arguments: Arguments
+    """What it is called with."""
+    after: tuple[str, ...]
+    """Paths of the tasks whose outputs it takes, or that it waits for."""
+    here: bool
+    """Whether the worker itself runs it."""
+    asks: bool
+    """Of a task that the worker itself runs: whether it waits for an answer before it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """An attempt of a called task that the worker itself ran has ended; it waits for an answer."""
+
+    worker: int
+    """Which worker."""
+    number: int
+    """Number of the call."""
+    outcome: TaskOutcome
+    """What came of it; its path is that of the called task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker is told of a call, or of a declaration. One of these is given."""
+
+    number: int
+    """Number of the call, or minus one minus the slot of the declaration."""
+    attempt: int = 0
+    """Run the task yourself: attempt, from 1."""
+    last: bool = True
+    """Whether no retry follows that attempt."""
+    value: ArtifactRef | None = None
+    """The task is committed: where its result is."""
+    error: ErrorReport | None = None
+    """The task failed for good, or can't be called."""
+    isolation: str = ""
+    """Of a declaration: `inline`, `thread`, `either` (a call is inline, what is submitted a thread), or `driver`."""
+    datastore: str = ""
+    """Of a declaration: UUID of the data store that takes the values."""
+    asks: bool = False
+    """Of a declaration: whether to ask before a call is run here, since there may be a record of it."""
+    catch: CatchPolicy | None = None
+    """Of a declaration: whether a failure becomes a value."""
+
+
+WorkerEvent: TypeAlias = Described | Failed | Started | Output | Ended | Exited | Declared | Called | CallEnded
 """What a group tells."""
 
 
@@ -198,6 +277,10 @@ class WorkerGroup(ABC):
     @abstractmethod
     def assign(self, worker: int, assignments: Sequence[Assignment]) -> None:
         """Queue attempts on a worker; it runs them in order (`thread`: at the same time)."""
+
+    @abstractmethod
+    def answer(self, worker: int, answer: Answer) -> None:
+        """Answer what a worker called or declared. Nothing happens when it is gone."""
 
     @abstractmethod
     def finish(self, worker: int) -> None:

@@ -7,12 +7,24 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Next, TaskOutcome, Usage
-from dovetail.interfaces.workers import Assignment, Ended, Exited, Output, Started, WorkerEvent
+from dovetail.interfaces.flow import StepDescription
+from dovetail.interfaces.tasks import Arguments, ErrorReport, Exit, Isolation, Next, TaskOutcome, Usage
+from dovetail.interfaces.workers import (
+    Answer,
+    Assignment,
+    Called,
+    CallEnded,
+    Declared,
+    Ended,
+    Exited,
+    Output,
+    Started,
+    WorkerEvent,
+)
 from dovetail.local._link import Ending, Link, Source
 from dovetail.worker.assignments import AssignmentWriter
 from dovetail.worker.streams import MarkReader
-from dovetail.worker.wire import Kind, Mode, outcome_from_plain, pack, unpacker
+from dovetail.worker.wire import Kind, Mode, answer_to_plain, outcome_from_plain, pack, unpacker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +50,7 @@ class Worker:
 
     __slots__ = (
         "_backlog",
+        "_calls",
         "_decoder",
         "_held",
         "_late",
@@ -103,6 +116,7 @@ class Worker:
         self._decoder = unpacker()
         self._writer = AssignmentWriter()
         self._tasks: dict[int, tuple[str, int]] = {}
+        self._calls: dict[int, str] = {}
         self._next = 1
         self._nexts = nexts
         self._tell = tell
@@ -223,8 +237,29 @@ class Worker:
             _, seq, stream, piece = message
             path, attempt = self._tasks.get(seq, ("", 0))
             self._tell(Output(self.number, path, attempt, _STREAMS[stream], time.time(), piece))
+        elif kind == Kind.CALL:
+            self._on_call(message)
+        elif kind == Kind.CALL_DONE:
+            path = self._calls.get(message[1], "")
+            outcome = outcome_from_plain(message, path, message[2], self._nexts)
+            self._tell(CallEnded(self.number, message[1], outcome))
+        elif kind == Kind.DECLARE:
+            self._tell(Declared(self.number, message[1], StepDescription.from_plain(message[2])))
         elif kind == Kind.SAVED and self.on_saved is not None:
             self.on_saved(message[1])
+
+    def _on_call(self, message: list[Any]) -> None:
+        _, seq, number, slot, path, table, digest, after, here, asks = message
+        if here:
+            self._calls[number] = path
+        caller = self._tasks[seq][0]
+        self._tell(Called(self.number, caller, number, slot, path, Arguments(table, digest), tuple(after), here, asks))
+
+    def answer(self, answer: Answer) -> None:
+        """Answer what it called or declared."""
+        if answer.attempt == 0:
+            self._calls.pop(answer.number, None)
+        self._send(iter((pack(answer_to_plain(answer)),)))
 
     def _on_started(self, pid: int, seq: int) -> None:
         self.pid = pid

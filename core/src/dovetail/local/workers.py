@@ -12,6 +12,7 @@ from typing import Any
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.tasks import ErrorReport, Isolation, Next
 from dovetail.interfaces.workers import (
+    Answer,
     Assignment,
     Described,
     Failed,
@@ -118,6 +119,11 @@ class LocalWorkerGroup(WorkerGroup):
         found.assign(assignments)
         if found.refusal is not None and found.mode == Mode.ONE:
             self._exited(found, None)
+
+    def answer(self, worker: int, answer: Answer) -> None:
+        found = self._workers.get(worker)
+        if found is not None:
+            found.answer(answer)
 
     def finish(self, worker: int) -> None:
         found = self._workers.get(worker)

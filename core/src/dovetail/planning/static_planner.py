@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.paths import format_node
 from dovetail.interfaces.tasks import ErrorReport, ForeachFrame, JoinInput, Next, Scope, Sequenced
+from dovetail.planning.planned import PlannedTask
 
-__all__ = ["PlannedTask", "StaticPlanner"]
+__all__ = ["StaticPlanner"]
 
 
 class _Fan:
@@ -68,27 +68,6 @@ class _Fan:
         self.arrived: list[bytes | Scope | None] = [None] * size
         self.paths: dict[int, str] = {}
         self.errors: dict[int, ErrorReport] = {}
-
-
-@dataclass(slots=True, eq=False)
-class PlannedTask:
-    """A task that can run now."""
-
-    path: str
-    """Coordinate in the run."""
-    step: str
-    """Name of the step."""
-    scope: Scope
-    """What `self` reads."""
-    frames: tuple[ForeachFrame, ...]
-    """Foreach levels, outermost first."""
-    joined: Sequence[JoinInput] | None
-    """Of a join: what it brings together."""
-    after: str
-    """Path of its predecessor; empty for the first task and for a join, which has `joined` (of an empty foreach: the
-    task that split)."""
-    fan: _Fan | None
-    member: int
 
 
 class _Joined(Sequence[JoinInput]):

@@ -75,6 +75,8 @@ class AssignmentWriter:
                     scope,
                     frames,
                     None if joined is None else len(joined),
+                    None if inputs.arguments is None else inputs.arguments.table,
+                    assignment.replays,
                 )
             )
         )
@@ -87,7 +89,7 @@ class AssignmentWriter:
         if slot is None:
             slot = self._templates.add(key, (code, policy))
             catch = None if policy.catch is None else (policy.catch.var, policy.catch.print_exception)
-            out.append(pack((Kind.TEMPLATE, slot, call.step, code.name, call.datastore, catch)))
+            out.append(pack((Kind.TEMPLATE, slot, call.step, code.module, code.name, call.datastore, catch)))
         return slot
 
     def _scope(self, scope: Scope, out: list[bytes]) -> int:
@@ -191,11 +193,13 @@ class Sequenced:
 class Template:
     """What every task of a step shares."""
 
-    __slots__ = ("catch", "code_name", "datastore", "step")
+    __slots__ = ("catch", "code_module", "code_name", "datastore", "step")
 
-    def __init__(self, step: str, code_name: str, datastore: str, catch: CatchPolicy | None) -> None:
+    def __init__(self, step: str, code_module: str, code_name: str, datastore: str, catch: CatchPolicy | None) -> None:
         self.step = step
         """Name of the step."""
+        self.code_module = code_module
+        """Module of what runs."""
         self.code_name = code_name
         """Qualified name of what runs."""
         self.datastore = datastore
@@ -225,7 +229,19 @@ class Joined:
 class Task:
     """One attempt, as a worker is given it."""
 
-    __slots__ = ("attempt", "digest", "frames", "joined", "last", "path", "scope", "seq", "template")
+    __slots__ = (
+        "arguments",
+        "attempt",
+        "digest",
+        "frames",
+        "joined",
+        "last",
+        "path",
+        "replays",
+        "scope",
+        "seq",
+        "template",
+    )
 
     def __init__(
         self,
@@ -238,6 +254,8 @@ class Task:
         scope: Layer,
         frames: list[tuple[Sequenced, int]],
         joined: list[Joined] | None,
+        arguments: bytes | None,
+        replays: bool,
     ) -> None:
         self.seq = seq
         """Number of the assignment on this worker, from 1."""
@@ -257,6 +275,10 @@ class Task:
         """Foreach levels, outermost first: (sequence, index)."""
         self.joined = joined
         """Of a join: the predecessors."""
+        self.arguments = arguments
+        """Of a function that another task called: what it is called with, packed."""
+        self.replays = replays
+        """Whether there may be records of tasks that it calls."""
 
 
 class AssignmentReader:
@@ -274,7 +296,7 @@ class AssignmentReader:
         """Take in one message; the task when it completes one."""
         kind = message[0]
         if kind == Kind.RUN:
-            _, seq, template, path, attempt, last, digest, scope, frames, joined = message
+            _, seq, template, path, attempt, last, digest, scope, frames, joined, arguments, replays = message
             inputs: list[Joined] | None = None
             if joined is not None:
                 inputs, self._joined = self._joined, []
@@ -288,6 +310,8 @@ class AssignmentReader:
                 self._scopes[scope],
                 self._frames(frames),
                 inputs,
+                arguments,
+                replays,
             )
         if kind == Kind.SCOPE:
             _, slot, parent, data = message
@@ -296,9 +320,9 @@ class AssignmentReader:
             _, slot, ref, length, step, var = message
             self._sequences[slot] = Sequenced(ref, length, step, var)
         elif kind == Kind.TEMPLATE:
-            _, slot, step, code_name, datastore, catch = message
+            _, slot, step, module, code_name, datastore, catch = message
             policy = None if catch is None else CatchPolicy(var=catch[0], print_exception=catch[1])
-            self._templates[slot] = Template(step, code_name, datastore, policy)
+            self._templates[slot] = Template(step, module, code_name, datastore, policy)
         elif kind == Kind.JOINED:
             for path, parent, data, frames, error in message[1]:
                 below = None if parent is None else self._scopes[parent]

@@ -53,6 +53,7 @@ def serve(
         return serve_threads(connection, executor, decoder)
     inbox = inbox or Inbox()
     inbox.begin(connection, executor, decoder)
+    executor.connect(connection, inbox)
     left = tasks or -1
     code = 0
     following = 0
@@ -84,6 +85,7 @@ class Inbox:
         self._decoder = unpacker()
         self._reader = AssignmentReader()
         self._finished = False
+        self._arrived: Any = None
 
     def begin(self, connection: socket.socket, executor: Executor, decoder: Any) -> None:
         """Say where they come from, and who answers what is not one; take what was read already."""
@@ -99,13 +101,30 @@ class Inbox:
         while not self.queue:
             if self._finished:
                 return False
-            data = self._connection.recv(_READ)
-            if not data:
+            if self._arrived is not None:
+                self._arrived.acquire()
+                continue
+            messages = self.read()
+            if messages is None:
                 return False
-            self._decoder.feed(data)
-            for message in self._decoder:
+            for message in messages:
                 self.take(message)
         return True
+
+    def read(self) -> list[list[Any]] | None:
+        """Read once, which may wait: the messages that are whole now; None at the end."""
+        data = self._connection.recv(_READ)
+        if not data:
+            return None
+        self._decoder.feed(data)
+        return list(self._decoder)
+
+    def read_by_thread(self) -> None:
+        """From now on a thread reads and calls `take`; `wait` does not."""
+        from _thread import allocate_lock
+
+        self._arrived = allocate_lock()
+        self._arrived.acquire()
 
     def take(self, message: list[Any]) -> None:
         """Handle one message."""
@@ -117,6 +136,8 @@ class Inbox:
         elif message[0] == Kind.SAVE:
             error = self._executor.save_constants()
             self._connection.sendall(pack((Kind.SAVED, None if error is None else error.to_plain())))
+        if self._arrived is not None and self._arrived.locked():
+            self._arrived.release()
 
 
 def flush() -> None:

@@ -8,12 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring.binding import bind, instance
+from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.authoring.describe import step_methods
 from dovetail.interfaces.artifacts import ArtifactRef, ObjectPlace
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
 from dovetail.worker.binding import TaskBinding
+from dovetail.worker.callers import LateCalls
 from dovetail.worker.leaving import Leaving
 from dovetail.worker.reports import report_exception
 from dovetail.worker.stores import RunStores
@@ -22,15 +24,23 @@ from dovetail.worker.usage import ProcessUsage, ThreadUsage
 from dovetail.worker.wire import facts_to_plain
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
+    from concurrent.futures import ThreadPoolExecutor
 
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import RunFacts
     from dovetail.worker.assignments import Task
+    from dovetail.worker.calls import Declarations
+    from dovetail.worker.channel import Channel
+    from dovetail.worker.child import Inbox
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "debug"]
+
+THREADS = 32
+"""Threads at most for submitted tasks of one process: they wait for others more than they compute."""
 
 
 class _Step:
@@ -65,7 +75,8 @@ class Executor:
         settings = facts.settings
         given: Any = settings.get("environment_variables")
         environments: Mapping[str, Mapping[str, str]] = given or {}
-        methods = step_methods(flow_cls)
+        self._is_function = description.style == "function"
+        methods = {} if self._is_function else step_methods(flow_cls)
         self._steps = {
             step.name: _Step(
                 methods[step.name],
@@ -76,12 +87,18 @@ class Executor:
             if step.name in methods
         }
         self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
-        self._current = facts_to_plain(facts)
+        self.current_facts = facts_to_plain(facts)
+        """What `current` tells of the run."""
         self._stores = RunStores(facts)
         hooks: Any = settings.get("child_hooks")
         self._hooks: Mapping[str, Any] = hooks or {}
         self._wrappers: list[Callable[..., Any]] | None = None if self._hooks.get("wrappers") else []
         self._serializers: Any = None
+        self._connection: Any = None
+        self._inbox: Any = None
+        self._channel: Channel | None = None
+        self._declarations: Declarations | None = None
+        self._threads: ThreadPoolExecutor | None = None
         self._artifacts: dict[str, ArtifactStore] = {}
         for uuid in facts.stores:  # nothing is opened; made here, children need not make it
             self.artifacts(uuid)
@@ -96,6 +113,44 @@ class Executor:
             found = ArtifactStore(self._stores, self.serializers(), uuid)
             found = self._artifacts.setdefault(uuid, found)
         return found
+
+    def is_run_store(self, uuid: str) -> bool:
+        """Whether a data store is the run's own, so that small values go into records."""
+        return not uuid or uuid == self._run_store
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def connect(self, connection: socket.socket, inbox: Inbox | None) -> Executor:
+        """Say where calls of the attempts go; None: the main thread reads, and gives answers to `channel().take`."""
+        self._connection, self._inbox = connection, inbox
+        return self
+
+    def channel(self) -> Channel:
+        """What calls go through."""
+        if self._channel is None:
+            from dovetail.worker.channel import Channel
+
+            self._channel = Channel(self._connection, self._inbox)
+        return self._channel
+
+    def declarations(self) -> Declarations:
+        """Tasks that were called."""
+        if self._declarations is None:
+            from dovetail.worker.calls import Declarations
+            from dovetail.worker.describing import TaskDescriber
+
+            self._declarations = Declarations(self.channel(), TaskDescriber(self.description))
+        return self._declarations
+
+    def threads(self) -> ThreadPoolExecutor:
+        """Threads for what is submitted."""
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
+        return self._threads
+
+    # -- before a fork --------------------------------------------------------------------------------------------
 
     def share_with_children(self) -> None:
         """Do in a warm parent what each child would otherwise do for itself, as far as a fork carries it over."""
@@ -149,35 +204,49 @@ class Executor:
 
     def _attempt(self, task: Task, started: float, thread: bool) -> tuple[TaskOutcome, int]:
         template = task.template
+        if self._is_function or task.arguments is not None:
+            from dovetail.worker.function_attempt import attempt_function
+
+            return attempt_function(self, task, started, thread)
         step = self._steps[template.step]
         binding = TaskBinding(task, self.artifacts)
         flow = instance(self.flow_cls)
         inputs = bind(flow, binding, template.step, binding.inputs())
         current._set(
-            self._current, step=template.step, path=task.path, attempt=task.attempt, graph=self._graph, thread=thread
+            self.current_facts,
+            step=template.step,
+            path=task.path,
+            attempt=task.attempt,
+            graph=self.graph,
+            thread=thread,
         )
         before = None
         if step.environment:
             before = _set_environment(step.environment)
             if thread:  # siblings share the variables, so they stay
                 before = None
+        calls = LateCalls(self, task, task.path)
+        token = caller.enter(calls, process=not thread)
         leaving = Leaving(flow, binding, self.artifacts(template.datastore), template.datastore == self._run_store)
         finished = 0.0
         try:
             if self._wrappers == []:
                 step.method(flow) if inputs is None else step.method(flow, inputs)
             else:
-                self._run_wrapped(task, step, flow, inputs)
+                self.run_wrapped(task, lambda: step.method(flow) if inputs is None else step.method(flow, inputs))
+            calls.finish()
             finished = time.time()
             return leaving.leave(step.transitions, template.catch, started, finished), 0
         except BaseException as error:
             failure = error
+            calls.wait()
         finally:
             if before is not None:
                 _restore_environment(before)
+            caller.leave(token, process=not thread)
             current._clear()
         if self.post_mortem:
-            _debug(failure)
+            debug(failure)
         report = report_exception(failure)
         finished = finished or time.time()
         caught = self._catch(task, template.catch, step, leaving, report, started, finished)
@@ -204,7 +273,13 @@ class Executor:
             sys.stderr.write(report.traceback or f"{report.type}: {report.message}\n")
         return leaving.leave_caught(step.transitions, catch, report, started, finished)
 
-    def _run_wrapped(self, task: Task, step: _Step, flow: FlowSpec, inputs: Any) -> None:
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether plugins wrap user code."""
+        return self._wrappers != []
+
+    def run_wrapped(self, task: Task, run: Callable[[], object]) -> None:
+        """Run user code inside of what plugins put around it."""
         from dovetail.plugins.child import ChildHooks, run_wrapped
         from dovetail.plugins.observed import TaskInfo
 
@@ -217,9 +292,9 @@ class Executor:
             step=task.template.step,
             attempt=task.attempt,
         )
-        run_wrapped(self._wrappers, info, lambda: step.method(flow) if inputs is None else step.method(flow, inputs))
+        run_wrapped(self._wrappers, info, run)
 
-    def _graph(self) -> Any:
+    def graph(self) -> Any:
         from dovetail.planning.graph import Graph
 
         return Graph(self.description).to_plain()
@@ -250,7 +325,8 @@ def _restore_environment(before: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _debug(error: BaseException) -> None:
+def debug(error: BaseException) -> None:
+    """Open pdb where an exception was raised."""
     import pdb
     import traceback
 

@@ -87,6 +87,7 @@ def serve_threads(connection: socket.socket, executor: Executor, decoder: Any) -
         sinks.end(sink)
         outbox.send_outcome(task.seq, outcome)
 
+    channel = executor.connect(connection, None).channel()
     decoder = unpacker() if decoder is None else decoder
     reader = AssignmentReader()
     running: set[threading.Thread] = set()
@@ -99,6 +100,8 @@ def serve_threads(connection: socket.socket, executor: Executor, decoder: Any) -
                 thread = threading.Thread(target=run, args=(task,), name=f"dovetail-{task.path}", daemon=True)
                 running.add(thread)
                 thread.start()
+            elif message[0] == Kind.ANSWER:
+                channel.take(message)
             elif message[0] == Kind.FINISH:
                 finished = True
         if not finished:

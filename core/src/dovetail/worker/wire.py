@@ -12,16 +12,19 @@ from typing import Any, Final
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, ObjectPlace, PackPlace, RecordPlace
-from dovetail.interfaces.tasks import ErrorReport, Next, TaskOutcome, Usage
-from dovetail.interfaces.workers import Launch, RunFacts
+from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, Next, TaskOutcome, Usage
+from dovetail.interfaces.workers import Answer, Launch, RunFacts
 
 __all__ = [
     "Kind",
     "Mode",
+    "answer_from_plain",
+    "answer_to_plain",
     "facts_from_plain",
     "facts_to_plain",
     "launch_from_plain",
     "launch_to_plain",
+    "new_packer",
     "outcome_from_plain",
     "outcome_to_plain",
     "pack",
@@ -65,6 +68,8 @@ class Kind:
     """Store the constants that were too large for the description."""
     FINISH: Final = 27
     """End when everything before is done."""
+    ANSWER: Final = 28
+    """Of a call or a declaration; see `answer_to_plain`."""
     # worker → driver
     STARTED: Final = 30
     """`[pid, seq]`: this assignment begins; left out where a `DONE` said so."""
@@ -74,6 +79,13 @@ class Kind:
     """`[seq, stream, bytes]`, from threads, which share the pipes."""
     SAVED: Final = 33
     """`[error or None]`."""
+    DECLARE: Final = 34
+    """A task that will be called: `[slot, description of the step]`."""
+    CALL: Final = 35
+    """`[seq, number, slot, path, arguments, digest, after, here, asks]`."""
+    CALL_DONE: Final = 36
+    """An attempt of a called task ended that was made in the worker itself; as `DONE`, with the number of the call and
+    the attempt."""
 
 
 class Mode:
@@ -89,7 +101,13 @@ class Mode:
     """One after the other, on the driver's terminal."""
 
 
-pack: Callable[[object], bytes] = msgpack.Packer(unicode_errors="surrogatepass").pack
+def new_packer() -> Callable[[object], bytes]:
+    """Makes messages bytes. Not thread-safe."""
+    made: Callable[[object], bytes] = msgpack.Packer(unicode_errors="surrogatepass").pack
+    return made
+
+
+pack = new_packer()
 """A message as bytes. Not thread-safe."""
 
 _LIMIT = 2**31 - 1
@@ -172,11 +190,43 @@ def launch_from_plain(data: Mapping[str, Any]) -> Launch:
     return Launch(python=(), env={}, **data)
 
 
-def outcome_to_plain(seq: int, following: int, outcome: TaskOutcome) -> tuple[Any, ...]:
+def answer_to_plain(answer: Answer) -> tuple[Any, ...]:
+    """An answer as a message."""
+    return (
+        Kind.ANSWER,
+        answer.number,
+        answer.attempt,
+        answer.last,
+        None if answer.value is None else ref_to_wire(answer.value),
+        None if answer.error is None else answer.error.to_plain(),
+        answer.isolation,
+        answer.datastore,
+        answer.asks,
+        None if answer.catch is None else (answer.catch.var, answer.catch.print_exception),
+    )
+
+
+def answer_from_plain(message: list[Any]) -> Answer:
+    """The inverse of `answer_to_plain`."""
+    _, number, attempt, last, value, error, isolation, datastore, asks, catch = message
+    return Answer(
+        number,
+        attempt,
+        last,
+        None if value is None else ref_from_wire(value),
+        None if error is None else ErrorReport.from_plain(error),
+        isolation,
+        datastore,
+        asks,
+        None if catch is None else CatchPolicy(var=catch[0], print_exception=catch[1]),
+    )
+
+
+def outcome_to_plain(seq: int, following: int, outcome: TaskOutcome, *, kind: int = Kind.DONE) -> tuple[Any, ...]:
     """A finished attempt as a message; path and attempt are what `seq` stands for."""
     taken, usage = outcome.next, outcome.usage
     return (
-        Kind.DONE,
+        kind,
         seq,
         following,
         outcome.started,

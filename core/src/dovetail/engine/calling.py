@@ -1,0 +1,216 @@
+"""Calls that running tasks make: finds what is recorded of them, has them run, and answers who called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+from dovetail.engine.machine import Attempt
+from dovetail.interfaces.errors import DovetailError, ValidationError
+from dovetail.interfaces.states import TaskState
+from dovetail.interfaces.tasks import ErrorReport
+from dovetail.interfaces.workers import Answer
+from dovetail.planning.planned import PlannedTask
+
+if TYPE_CHECKING:
+    from dovetail.artifacts.records import CommitRecord
+    from dovetail.engine.bookkeeper import Bookkeeper
+    from dovetail.engine.calls import CallBuilder, StepPlan
+    from dovetail.engine.committer import Written
+    from dovetail.engine.machine import RunMachine
+    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.step_plans import StepPlans
+    from dovetail.interfaces.flow import StepDescription
+    from dovetail.interfaces.workers import Called, CallEnded, Declared
+    from dovetail.planning.dynamic_planner import DynamicPlanner
+
+__all__ = ["CallDesk", "WorkerKey"]
+
+WorkerKey: TypeAlias = "tuple[str, int]"
+"""(group, worker)"""
+
+
+class _Open:
+    """A called task that has not been answered."""
+
+    __slots__ = ("callers", "here")
+
+    def __init__(self, here: bool) -> None:
+        self.here = here
+        self.callers: list[tuple[WorkerKey, int, Attempt]] = []
+        """Who waits: (worker, number of the call there, the attempt that called)."""
+
+
+class CallDesk:
+    """Takes the calls of one run. Owned by the driver's thread.
+
+    Args:
+        plans: Resolves the choices for tasks that are declared.
+        machine: Counts what runs.
+        planner: Plans what another process shall run.
+        calls: Makes task calls.
+        recorded: Finds what need not run.
+        reread: The run's records as they are now: of a task that is tried again, children are recorded already.
+        books: Keeps what the run leaves behind.
+        reuse: Commits a record that stands for a call.
+        answer: Sends an answer to a worker.
+        waits: Told when an attempt begins (True) or ends to wait for a task in another process.
+    """
+
+    def __init__(
+        self,
+        *,
+        plans: StepPlans,
+        machine: RunMachine,
+        planner: DynamicPlanner,
+        calls: CallBuilder,
+        recorded: Recorded,
+        reread: Callable[[], Iterable[CommitRecord]],
+        books: Bookkeeper,
+        reuse: Callable[[Attempt, CommitRecord], None],
+        answer: Callable[[WorkerKey, Answer], None],
+        waits: Callable[[Attempt, bool], None],
+    ) -> None:
+        self._plans = plans
+        self._machine = machine
+        self._planner = planner
+        self._calls = calls
+        self._recorded = recorded
+        self._reread = reread
+        self._books = books
+        self._reuse = reuse
+        self._answer = answer
+        self._waits = waits
+        self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
+        self._planned: dict[str, StepPlan] = {}
+        self._open: dict[str, _Open] = {}
+        self._here: dict[WorkerKey, dict[int, Attempt]] = {}
+        self._known_up_to: Attempt | None = None
+        self._last_failure: tuple[str, ErrorReport] | None = None
+
+    # -- what workers ask -----------------------------------------------------------------------------------------
+
+    def declared(self, key: WorkerKey, event: Declared) -> None:
+        """A worker is about to call a task."""
+        number = -1 - event.slot
+        try:
+            plan = self._plan(event.step)
+        except DovetailError as error:
+            text = f"{error}" if error.hint is None else f"{error}. {error.hint}"
+            self._answer(key, Answer(number, error=ErrorReport(type="", message=text, kind="start")))
+            return
+        self._declared.setdefault(key, {})[event.slot] = event.step.name, plan
+        catch = plan.policy.catch
+        self._answer(
+            key,
+            Answer(
+                number,
+                isolation=plan.here or "driver",
+                datastore=plan.datastore,
+                asks=catch is not None,
+                catch=catch,
+            ),
+        )
+
+    def _plan(self, step: StepDescription) -> StepPlan:
+        known = repr(step.to_plain())
+        plan = self._planned.get(known)
+        if plan is None:
+            plan = self._plans.plan(step)
+            problems, self._plans.problems = self._plans.problems, []
+            if problems:
+                raise ValidationError(f"task {step.name} can't be called:", problems=problems)
+            self._planned[known] = plan
+        return plan
+
+    def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
+        """A task calls another one."""
+        name, plan = self._declared[key][event.slot]
+        waiter = (key, event.number, caller)
+        known = self._open.get(event.path)
+        if known is not None:  # of an attempt of the caller that failed meanwhile
+            known.callers.append(waiter)
+            self._waits(caller, True)
+            return
+        if caller.number > 1 and self._known_up_to is not caller:
+            self._known_up_to = caller
+            self._recorded.know(self._reread())
+        task = PlannedTask(
+            event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
+        )
+        opened = self._open[event.path] = _Open(event.here)
+        opened.callers.append(waiter)
+        if not event.here:
+            self._waits(caller, True)
+            self._planner.call(task)
+            return
+        attempt = Attempt(task, self._calls.build(task))
+        self._machine.begun()
+        if event.asks and self._recorded:
+            found = self._recorded.find(attempt.call)
+            if found.record is not None:
+                self._reuse(attempt, found.record)
+                return
+            if found.reason:
+                self._books.not_reused(event.path, found.reason)
+        self._here.setdefault(key, {})[event.number] = attempt
+        self._books.began(event.path, 1)
+        if event.asks:
+            self._answer(key, Answer(event.number, attempt=1, last=attempt.last))
+
+    def ended(self, key: WorkerKey, event: CallEnded) -> Attempt:
+        """The attempt of a called task that its caller's process made."""
+        return self._here[key][event.number]
+
+    # -- what becomes of them -------------------------------------------------------------------------------------
+
+    def runs_here(self, attempt: Attempt) -> bool:
+        """Have the process that called a task run it again; False when it is not such a task."""
+        opened = self._open.get(attempt.task.path)
+        if opened is None or not opened.here:
+            return False
+        key, number, _ = opened.callers[-1]
+        self._books.began(attempt.task.path, attempt.number)
+        self._answer(key, Answer(number, attempt=attempt.number, last=attempt.last))
+        return True
+
+    def committed(self, written: Written) -> None:
+        """The record of a called task is written."""
+        opened = self._open.pop(written.pending.task.path, None)
+        if opened is not None:
+            self._tell(opened, written=written)
+
+    def failed(self, attempt: Attempt, error: ErrorReport) -> None:
+        """A called task failed for good."""
+        self._last_failure = (attempt.task.path, error)
+        opened = self._open.pop(attempt.task.path, None)
+        if opened is not None:
+            self._tell(opened, error=error)
+
+    def _tell(self, opened: _Open, *, written: Written | None = None, error: ErrorReport | None = None) -> None:
+        value = None if written is None else written.result
+        for key, number, caller in opened.callers:
+            if opened.here:
+                self._here.get(key, {}).pop(number, None)
+            else:
+                self._waits(caller, False)
+            self._answer(key, Answer(number, value=value, error=error))
+
+    def origin_of(self, error: ErrorReport) -> tuple[str, ErrorReport] | None:
+        """(path, error) of the called task whose failure its caller let through."""
+        last = self._last_failure
+        if last is None or last[1].message != error.message:
+            return None
+        return last if last[1].bases and last[1].bases[0] in error.bases else None
+
+    def gone(self, key: WorkerKey) -> None:
+        """A worker's process ended: what it ran for itself ended with it."""
+        self._declared.pop(key, None)
+        for attempt in self._here.pop(key, {}).values():
+            if self._open.pop(attempt.task.path, None) is None:
+                continue
+            self._machine.dropped()
+            error = ErrorReport(type="", message="the process that called it ended", kind="lost")
+            self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
+        for opened in self._open.values():
+            opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]

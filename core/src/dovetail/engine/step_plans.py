@@ -1,0 +1,191 @@
+"""Resolves the choices for one step: backends, options, environment, data store, and the workers that run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.manifest import open_store
+from dovetail.engine.calls import StepPlan
+from dovetail.interfaces.environment import EnvironmentSpec
+from dovetail.interfaces.problems import Problem
+from dovetail.interfaces.tasks import CodeRef, Isolation
+from dovetail.settings.kinds import DEFAULTS
+
+if TYPE_CHECKING:
+    from dovetail.engine.session import Session
+    from dovetail.interfaces.datastore import DataStore
+    from dovetail.interfaces.environment import LockedEnvironment
+    from dovetail.interfaces.flow import FlowDescription, StepDescription
+    from dovetail.interfaces.workers import WorkerGroup
+    from dovetail.settings import Selection
+
+__all__ = ["StepPlans", "current_platform"]
+
+
+def current_platform() -> str:
+    """This machine's platform, such as `linux-64`."""
+    import os
+
+    system = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(sys.platform, sys.platform)
+    if hasattr(os, "uname"):
+        machine = os.uname().machine.lower()
+    else:
+        import platform  # costs more than the rest of this module
+
+        machine = platform.machine().lower()
+    return f"{system}-{ {'x86_64': '64', 'amd64': '64', 'arm64': 'arm64', 'aarch64': 'aarch64'}.get(machine, machine) }"
+
+
+class StepPlans:
+    """Choices of the steps of one run; what they share is opened once.
+
+    Args:
+        session: The opened backends.
+        flow: What was described.
+        first: The group that described it: it runs the tasks of the flow-level compute and environment.
+        debug: Step that runs inline with the terminal attached, `*` for all.
+    """
+
+    def __init__(self, session: Session, flow: FlowDescription, first: WorkerGroup, debug: str | None) -> None:
+        self._session = session
+        self._flow = flow
+        self._first = first
+        self._debug = debug
+        self._flow_level = session.settings.select("compute", None, None)
+        self._locked: dict[str, LockedEnvironment] = {}
+        self._chosen: set[tuple[str, str]] = set()
+        self.groups: dict[str, WorkerGroup] = {}
+        """Name → workers that run tasks of one compute instance and environment."""
+        self.launches: dict[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]] = {}
+        """Name of a group → how it is opened again."""
+        self.datastores: dict[str, DataStore] = {}
+        """Store uuid → store."""
+        self.stores: dict[str, Mapping[str, Any]] = {}
+        """Store uuid → how a worker or reader opens it, without credentials."""
+        self.step_env: dict[str, Mapping[str, str]] = {}
+        """Step → environment variables."""
+        self.environments: dict[str, Mapping[str, Any]] = {}
+        """Step → {builder, id, python, platform}."""
+        self.pinned: dict[str, Any] = {}
+        """Step → resolved selections, JSON-able, without secrets."""
+        self.problems: list[Problem] = []
+        """Choices that can't be met."""
+
+    def plan(self, step: StepDescription) -> StepPlan:
+        """What every task of a step shares. What can't be met is added to `problems`."""
+        session, flow = self._session, self._flow
+        settings = session.settings
+        options = settings.step_options(step, flow)
+        compute = settings.select("compute", step, flow)
+        environment = settings.select("environment", step, flow)
+        self._chosen.update((one.kind, one.backend) for one in (compute, environment))
+        locked = self._lock(environment)
+        group = self._group(compute, environment, locked)
+        isolation, timeout = options.isolation, options.timeout
+        is_task = step.kind == "task"
+        here = ""
+        if is_task:
+            undeclared = "isolation.kind" not in options.sources
+            here = self._here(isolation, group, undeclared=undeclared and timeout is None)
+        if self._debug in ("*", step.name) and not here:
+            isolation, timeout = Isolation.INLINE, None
+        if timeout is not None and isolation in (Isolation.THREAD, Isolation.INLINE):
+            self.problems.append(_no_timeout(step, isolation))
+        module, name = (step.module, step.qualname) if is_task else (flow.module, f"{flow.name}.{step.name}")
+        if is_task and not here and not step.qualname:
+            self.problems.append(_no_address(step, isolation))
+        self.step_env[step.name] = options.env
+        self.environments[step.name] = {
+            "builder": locked.builder,
+            "id": locked.id,
+            "python": locked.python,
+            "platform": locked.platform,
+        }
+        self.pinned[step.name] = {"compute": compute.to_plain(), "environment": environment.to_plain()}
+        return StepPlan(
+            code=CodeRef(module=module, name=name, key=bytes.fromhex(step.code_key)),
+            environment=locked.id,
+            resources=options.resources,
+            backend=compute.instance,
+            datastore=self.take_store(settings.select("datastore", step, flow)),
+            isolation=isolation,
+            policy=replace(options.policy, timeout=timeout),
+            group=group,
+            here=here,
+        )
+
+    def take_store(self, selection: Selection) -> str:
+        """UUID of a selected data store, which the run uses."""
+        self._chosen.add((selection.kind, selection.backend))
+        opened: DataStore = self._session.open(selection)
+        uuid = open_store(opened)
+        self.datastores[uuid] = opened
+        self.stores[uuid] = {"url": opened.url, **selection.to_plain()}
+        return uuid
+
+    def plugins(self) -> dict[str, Any]:
+        """The distributions that provide what was chosen; nothing is looked up for the embedded defaults."""
+        found: dict[str, Any] = {}
+        for kind, backend in sorted(self._chosen):
+            if backend == DEFAULTS[kind]:
+                continue
+            for record, offer in self._session.settings.registry.offers(kind):
+                if offer.spec.name == backend and offer.status in ("built-in", "ready"):
+                    found[record.dist] = {"version": record.version, "entry": record.entry, "target": record.target}
+        return found
+
+    def _group(self, compute: Selection, environment: Selection, locked: LockedEnvironment) -> str:
+        """Name of the workers for a compute instance and an environment."""
+        python, env = self._python(environment, locked)
+        name = f"{compute.to_plain()!r} {locked.id}"
+        if name not in self.groups:
+            shared = python == (sys.executable,) and not env and compute.same(self._flow_level)
+            self.groups[name] = self._first if shared else self._session.open_group(compute, python=python, env=env)
+            self.launches[name] = (compute, python, env)
+        return name
+
+    def _here(self, isolation: Isolation, group: str, *, undeclared: bool) -> str:
+        """How the process that calls a task runs it: `inline`, `thread`, `either`; empty: another process does."""
+        if self.groups[group] is not self._first:
+            return ""
+        if undeclared:
+            return "either"
+        return isolation.value if isolation in (Isolation.INLINE, Isolation.THREAD) else ""
+
+    def _lock(self, selection: Selection) -> LockedEnvironment:
+        key = repr(selection.to_plain())
+        locked = self._locked.get(key)
+        if locked is None:
+            builder = self._session.open(selection)
+            spec = EnvironmentSpec(options=selection.settings, root=self._session.source.file.parent)
+            locked = self._locked[key] = builder.lock(spec, platform=current_platform())
+        return locked
+
+    def _python(self, selection: Selection, locked: LockedEnvironment) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        session = self._session
+        built = session.open(selection).build(locked, into=session.settings.home / "environments" / locked.id)
+        return built.python, built.env
+
+
+def _no_timeout(step: StepDescription, isolation: Isolation) -> Problem:
+    return Problem(
+        code="timeout-isolation",
+        message=f"{step.kind} {step.name} has a timeout, but isolation {isolation} can't be killed from outside",
+        fix=f"Use isolation fork or spawn for this {step.kind}, or drop the timeout.",
+        file=step.file,
+        line=step.line,
+    )
+
+
+def _no_address(step: StepDescription, isolation: Isolation) -> Problem:
+    return Problem(
+        code="task-address",
+        message=f"task {step.name} shall run in another process (isolation {isolation}), which can't find it: it is "
+        "no top-level name of its module",
+        fix="Define it at the top level of a module, or give it isolation inline or thread.",
+        file=step.file,
+        line=step.line,
+    )

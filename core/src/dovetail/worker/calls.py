@@ -1,0 +1,467 @@
+"""Task calls of the attempts of this process: keys, records instead of runs, inline and threaded execution."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dovetail.artifacts.arguments import ArgumentWriter
+from dovetail.artifacts.packing import RESULT
+from dovetail.authoring.arguments import futures_in, resolved
+from dovetail.authoring.calling import caller
+from dovetail.authoring.current import current
+from dovetail.authoring.futures import settled
+from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.paths import format_node
+from dovetail.interfaces.tasks import TaskOutcome
+from dovetail.worker.channel import Channel, Reply
+from dovetail.worker.failures import failure_of, remembered
+from dovetail.worker.functions import caught, leave_value
+from dovetail.worker.futures import Submitted, Unfinished
+from dovetail.worker.reports import report_exception
+from dovetail.worker.wire import Kind, outcome_to_plain
+
+if TYPE_CHECKING:
+    from dovetail.authoring.futures import TaskFuture
+    from dovetail.authoring.task_function import TaskFunction
+    from dovetail.interfaces.artifacts import ArtifactRef
+    from dovetail.interfaces.flow import StepDescription
+    from dovetail.interfaces.tasks import Arguments
+    from dovetail.interfaces.workers import Answer
+    from dovetail.worker.describing import TaskDescriber
+    from dovetail.worker.execute import Executor
+
+__all__ = ["Calls", "Declarations", "Kept"]
+
+
+class Kept:
+    """What was declared to the driver: a task with its options, and how to call it."""
+
+    __slots__ = ("asks", "catch", "datastore", "isolation", "slot")
+
+    def __init__(self, slot: int, answer: Answer) -> None:
+        self.slot = slot
+        self.isolation = answer.isolation
+        """`inline`, `thread`, `either` or `driver`."""
+        self.datastore = answer.datastore
+        """UUID of the data store that takes its values."""
+        self.asks = answer.asks
+        """Whether to ask before it is run here."""
+        self.catch = answer.catch
+        """Whether a failure becomes a value."""
+
+
+class Declarations:
+    """Tasks that were declared over one channel. Thread-safe."""
+
+    def __init__(self, channel: Channel, describer: TaskDescriber) -> None:
+        self._channel = channel
+        self._describer = describer
+        self._lock = _thread.allocate_lock()
+        self._known: dict[int, tuple[StepDescription, Kept]] = {}
+
+    def get(self, task: TaskFunction[..., Any]) -> Kept:
+        """How to call a task.
+
+        Raises:
+            UsageError: Its options can't be met.
+        """
+        description = self._describer.describe(task)
+        known = self._known.get(id(description))
+        if known is not None:
+            return known[1]
+        with self._lock:
+            known = self._known.get(id(description))
+            if known is None:
+                known = description, self._declare(description, len(self._known))
+                self._known[id(description)] = known
+            return known[1]
+
+    def _declare(self, description: StepDescription, slot: int) -> Kept:
+        reply = Reply()
+        number = -1 - slot
+        self._channel.expect(number, reply)
+        self._channel.send(Kind.DECLARE, slot, description.to_plain())
+        answer = self._channel.wait(reply)
+        self._channel.forget(number)
+        if answer.error is not None:
+            self._known[-1 - slot] = (description, Kept(slot, answer))  # its slot is used up
+            raise UsageError(answer.error.message)
+        return Kept(slot, answer)
+
+
+class _Call:
+    """One call on its way."""
+
+    __slots__ = ("arguments", "given", "kept", "number", "path", "reply", "task")
+
+    def __init__(
+        self,
+        task: TaskFunction[..., Any],
+        kept: Kept,
+        number: int,
+        path: str,
+        given: Mapping[str, Any],
+        arguments: Arguments,
+        reply: Reply,
+    ) -> None:
+        self.task = task
+        self.kept = kept
+        self.number = number
+        self.path = path
+        self.given = given
+        self.arguments = arguments
+        self.reply = reply
+
+
+class Calls:
+    """A `dovetail.authoring.calling.Caller`: the calls that one attempt makes, or one task that runs inside of it.
+
+    Args:
+        executor: Of this process.
+        seq: The assignment.
+        path: Path of the calling task; empty for the body of a function flow, whose calls are at the top.
+        asks: Whether there may be records of what it calls.
+        datastore: Of the calling task.
+    """
+
+    __slots__ = ("_asks", "_executor", "_ordinals", "_seq", "_unfinished", "path")
+
+    def __init__(self, executor: Executor, seq: int, path: str, *, asks: bool) -> None:
+        self._executor = executor
+        self._seq = seq
+        self.path = path
+        self._asks = asks
+        self._ordinals: dict[tuple[str, bytes], int] = {}
+        self._unfinished: Unfinished | None = None
+
+    # -- what tasks ask for ---------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        task: TaskFunction[..., Any],
+        given: Mapping[str, Any],
+        *,
+        wait_for: Sequence[TaskFuture[Any]] = (),
+        key: str | None = None,
+    ) -> Any:
+        """See `Caller`."""
+        kept = self._executor.declarations().get(task)
+        if kept.isolation == "driver":
+            return self.submit(task, given, wait_for=wait_for, key=key).result()
+        waited, given = self._wait_for_inputs(given, wait_for)
+        made = self._begin(task, kept, given, waited, key)
+        return self._run_here(made, asked=self._asks or kept.asks)
+
+    async def call_async(
+        self,
+        task: TaskFunction[..., Any],
+        given: Mapping[str, Any],
+        *,
+        wait_for: Sequence[TaskFuture[Any]] = (),
+        key: str | None = None,
+    ) -> Any:
+        """See `Caller`."""
+        kept = self._executor.declarations().get(task)
+        if kept.isolation in ("driver", "thread"):
+            return await self.submit(task, given, wait_for=wait_for, key=key)
+        for future in (*wait_for, *futures_in(given)):
+            if not future.done():
+                await settled(future)
+        waited, given = self._wait_for_inputs(given, wait_for)
+        self._executor.channel().read_always()
+        loop = asyncio.get_running_loop()
+        made = self._begin(task, kept, given, waited, key, reply=_AsyncReply(loop))
+        return await self._run_async(made, asked=self._asks or kept.asks)
+
+    def submit(
+        self,
+        task: TaskFunction[..., Any],
+        given: Mapping[str, Any],
+        *,
+        wait_for: Sequence[TaskFuture[Any]] = (),
+        key: str | None = None,
+        index: tuple[int, ...] = (),
+    ) -> TaskFuture[Any]:
+        """See `Caller`."""
+        kept = self._executor.declarations().get(task)
+        if self._unfinished is None:
+            self._unfinished = Unfinished()
+        future: Submitted[Any] = Submitted(task.name)
+        self._unfinished.add(future)
+        inputs = [*wait_for, *futures_in(given)]
+
+        def start() -> None:
+            try:
+                waited, ready = self._wait_for_inputs(given, wait_for)
+                if kept.isolation == "driver":
+                    self._send_to_driver(future, task, kept, ready, waited, key, index)
+                    return
+                made = self._begin(task, kept, ready, waited, key, index=index)
+                future.path = made.path
+                value = self._run_here(made, asked=self._asks or kept.asks, future=future)
+            except BaseException as error:
+                future.fail(error)
+            else:
+                future.succeed(value)
+
+        if kept.isolation == "inline":
+            start()
+            return future
+        self._executor.channel().read_always()
+        future.begin = start
+        if kept.isolation == "driver" and not inputs:
+            future.run()
+        elif not any(not one.done() for one in inputs):
+            self._executor.threads().submit(future.run)
+        else:
+            future.run_after(inputs, self._executor.threads())
+        return future
+
+    def room(self) -> None:
+        """See `Caller`."""
+        if self._unfinished is not None:
+            self._unfinished.wait_for_room()
+
+    def finish(self) -> None:
+        """Wait for everything that was submitted.
+
+        Raises:
+            BaseException: Of the first task that failed and that nobody asked about.
+        """
+        if self._unfinished is not None:
+            self._unfinished.finish()
+
+    # -- inputs and identity --------------------------------------------------------------------------------------
+
+    def _wait_for_inputs(
+        self, given: Mapping[str, Any], wait_for: Sequence[TaskFuture[Any]]
+    ) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+        """(paths of the tasks before, the arguments with every future replaced by its value)."""
+        inputs = futures_in(given)
+        for future in wait_for:
+            future.result()
+        if not inputs:
+            return tuple(dict.fromkeys(one.path for one in wait_for)), given
+        ready = {name: resolved(value, _result) for name, value in given.items()}
+        return tuple(dict.fromkeys(one.path for one in (*inputs, *wait_for) if one.path)), ready
+
+    def _begin(
+        self,
+        task: TaskFunction[..., Any],
+        kept: Kept,
+        given: Mapping[str, Any],
+        after: tuple[str, ...],
+        key: str | None,
+        *,
+        index: tuple[int, ...] = (),
+        reply: Reply | None = None,
+        keep: bool = False,
+    ) -> _Call:
+        """Tell the driver of a call."""
+        channel = self._executor.channel()
+        writer = ArgumentWriter(self._executor.artifacts(kept.datastore), keep=keep)
+        for name, value in given.items():
+            writer.add(name, value)
+        arguments = writer.finish(key)
+        path = self._path(task.name, arguments.digest, index)
+        number = channel.number()
+        reply = reply or Reply()
+        channel.expect(number, reply)
+        asks = keep or self._asks or kept.asks
+        channel.send(
+            Kind.CALL,
+            self._seq,
+            number,
+            kept.slot,
+            path,
+            arguments.table,
+            arguments.digest,
+            after,
+            not keep,
+            asks,
+        )
+        return _Call(task, kept, number, path, given, arguments, reply)
+
+    def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:
+        known = (name, digest)
+        ordinal = self._ordinals[known] = self._ordinals.get(known, 0) + 1
+        node = format_node(name, index, call=digest[:8].hex(), ordinal=ordinal)
+        return f"{self.path}/{node}" if self.path else node
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def _run_here(self, call: _Call, *, asked: bool, future: Submitted[Any] | None = None) -> Any:
+        """Run a call in this thread, unless it is recorded, as often as the driver says; its value."""
+        channel = self._executor.channel()
+        attempt, last = 1, True
+        error: BaseException | None = None
+        value: Any = None
+        answer = channel.wait(call.reply) if asked else None
+        while True:
+            if answer is not None:
+                if answer.value is not None:
+                    channel.forget(call.number)
+                    if future is not None:
+                        future.ref = answer.value
+                    return self._load(answer.value) if asked else value
+                if answer.error is not None:
+                    channel.forget(call.number)
+                    raise error if error is not None else failure_of(answer.error, call.path)
+                attempt, last = answer.attempt, answer.last
+            outcome, value, error = self._attempt(call, attempt, last)
+            asked = False
+            channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
+            answer = channel.wait(call.reply)
+
+    async def _run_async(self, call: _Call, *, asked: bool) -> Any:
+        channel = self._executor.channel()
+        reply: Any = call.reply
+        attempt, last = 1, True
+        error: BaseException | None = None
+        value: Any = None
+        answer = await reply.arrived() if asked else None
+        while True:
+            if answer is not None:
+                if answer.value is not None:
+                    channel.forget(call.number)
+                    return self._load(answer.value) if asked else value
+                if answer.error is not None:
+                    channel.forget(call.number)
+                    raise error if error is not None else failure_of(answer.error, call.path)
+                attempt, last = answer.attempt, answer.last
+            outcome, value, error = await self._attempt_async(call, attempt, last)
+            asked = False
+            channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
+            answer = await reply.arrived()
+
+    def _attempt(self, call: _Call, attempt: int, last: bool) -> tuple[TaskOutcome, Any, BaseException | None]:
+        started = time.time()
+        args, kwargs = call.task.unbind(call.given)
+        with self._inside(call, attempt) as inside:
+            try:
+                value = call.task.fn(*args, **kwargs)
+                inside.finish()
+                return self._leave(call, value, attempt, started), value, None
+            except Exception as error:
+                return self._failed(call, error, attempt, last, started)
+            except BaseException as error:  # Ctrl-C, SystemExit: of the process, not of the task
+                self._failed(call, error, attempt, False, started)
+                raise
+
+    async def _attempt_async(
+        self, call: _Call, attempt: int, last: bool
+    ) -> tuple[TaskOutcome, Any, BaseException | None]:
+        started = time.time()
+        args, kwargs = call.task.unbind(call.given)
+        with self._inside(call, attempt) as inside:
+            try:
+                value = await call.task.fn(*args, **kwargs)
+                inside.finish()
+                return self._leave(call, value, attempt, started), value, None
+            except Exception as error:
+                return self._failed(call, error, attempt, last, started)
+
+    @contextmanager
+    def _inside(self, call: _Call, attempt: int) -> Iterator[Calls]:
+        """Let the task that a call runs be the caller of what it calls."""
+        inside = Calls(self._executor, self._seq, call.path, asks=self._asks or attempt > 1)
+        token = caller.enter(inside)
+        before = current._enter(call.task.name, call.path, attempt)
+        try:
+            yield inside
+        finally:
+            current._leave(before)
+            caller.leave(token)
+
+    def _leave(self, call: _Call, value: Any, attempt: int, started: float) -> TaskOutcome:
+        return leave_value(
+            value,
+            self._executor.artifacts(call.kept.datastore),
+            inline=self._executor.is_run_store(call.kept.datastore),
+            path=call.path,
+            attempt=attempt,
+            started=started,
+            finished=time.time(),
+            arguments=call.arguments.table,
+        )
+
+    def _failed(
+        self, call: _Call, error: BaseException, attempt: int, last: bool, started: float
+    ) -> tuple[TaskOutcome, Any, BaseException | None]:
+        if last and call.kept.catch is not None:
+            outcome, value = caught(
+                error,
+                call.kept.catch,
+                self._executor.artifacts(call.kept.datastore),
+                inline=self._executor.is_run_store(call.kept.datastore),
+                path=call.path,
+                attempt=attempt,
+                started=started,
+                arguments=call.arguments.table,
+            )
+            return outcome, value, None
+        remembered(error, call.path)
+        outcome = TaskOutcome(
+            path=call.path, attempt=attempt, started=started, finished=time.time(), error=report_exception(error)
+        )
+        return outcome, None, error
+
+    def _send_to_driver(
+        self,
+        future: Submitted[Any],
+        task: TaskFunction[..., Any],
+        kept: Kept,
+        given: Mapping[str, Any],
+        after: tuple[str, ...],
+        key: str | None,
+        index: tuple[int, ...],
+    ) -> None:
+        """Have the driver run a call in a process of its own; the future hears of it."""
+
+        def ended(answer: Answer) -> None:
+            self._executor.channel().forget(made.number)
+            if answer.error is not None:
+                future.fail(failure_of(answer.error, made.path))
+                return
+            ref = answer.value
+            assert ref is not None
+            future.succeed_later(ref, lambda: self._load(ref))
+
+        made = self._begin(task, kept, given, after, key, index=index, reply=Reply(ended), keep=True)
+        future.path = made.path
+
+    def _load(self, ref: ArtifactRef) -> Any:
+        return self._executor.artifacts().load(ref, name=RESULT)
+
+
+class _AsyncReply(Reply):
+    """An answer that a coroutine waits for."""
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(self._given)
+        self._loop = loop
+        self._future: asyncio.Future[Answer] = loop.create_future()
+
+    def _given(self, answer: Answer) -> None:
+        self._loop.call_soon_threadsafe(self._set, answer)
+
+    def _set(self, answer: Answer) -> None:
+        if not self._future.done():
+            self._future.set_result(answer)
+
+    async def arrived(self) -> Answer:
+        """The next answer."""
+        answer = await self._future
+        self._future = self._loop.create_future()
+        return answer
+
+
+def _result(future: TaskFuture[Any]) -> Any:
+    return future.result()
