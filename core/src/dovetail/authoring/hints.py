@@ -187,7 +187,13 @@ def _item(place: object, hint: Any, value: Any) -> Any:
 
 def _instance(kind: type, value: Any) -> Any:
     """An instance of a class."""
-    if isinstance(value, kind) and not (kind is datetime.date and isinstance(value, datetime.datetime)):
+    if typing.is_typeddict(kind):
+        return _fields(kind, value)
+    try:
+        is_one = isinstance(value, kind) and not (kind is datetime.date and isinstance(value, datetime.datetime))
+    except TypeError:  # a protocol that only type checkers can check
+        return value
+    if is_one:
         return value
     if issubclass(kind, enum.Enum):
         return _member(kind, value)
@@ -202,7 +208,7 @@ def _instance(kind: type, value: Any) -> Any:
         return datetime.timedelta(seconds=value)
     if kind is bytes and isinstance(value, str):
         return value.encode()
-    if typing.is_typeddict(kind) or (dataclasses.is_dataclass(kind) and isinstance(value, Mapping)):
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _fields(kind, value)
     if hasattr(kind, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
         try:
@@ -261,6 +267,11 @@ def plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, (str, int)):
         return str(value) if isinstance(value, str) else int(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Mismatch("bytes that are no text can't be written as JSON") from None
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
