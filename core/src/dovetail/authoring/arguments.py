@@ -62,7 +62,7 @@ def futures_in(value: object) -> list[TaskFuture[Any]]:
         if type(item) in _PLAIN:
             continue
         if _is_future(item) or type(item) is AllowedFailure:
-            future = getattr(item, "future", item)
+            future: Any = getattr(item, "future", item)
             found[id(future)] = future
         elif id(item) not in seen and (parts := _parts(item)):
             seen.add(id(item))

@@ -185,7 +185,7 @@ def _item(place: object, hint: Any, value: Any) -> Any:
         raise Mismatch(f"[{place!r}]: {error}") from None
 
 
-def _instance(kind: type, value: Any) -> Any:
+def _instance(kind: Any, value: Any) -> Any:
     """An instance of a class."""
     if typing.is_typeddict(kind):
         return _fields(kind, value)
@@ -210,9 +210,10 @@ def _instance(kind: type, value: Any) -> Any:
         return value.encode()
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _fields(kind, value)
-    if hasattr(kind, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
+    model: Any = kind
+    if hasattr(model, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
         try:
-            return kind.model_validate(value)
+            return model.model_validate(value)
         except ValueError as error:
             raise Mismatch(str(error)) from None
     raise _not(value, f"a {kind.__name__}")
@@ -286,10 +287,11 @@ def plain(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    model: Any = value
     if hasattr(type(value), "model_dump"):
-        return plain(value.model_dump(mode="json"))
+        return plain(model.model_dump(mode="json"))
     if hasattr(type(value), "__index__"):
-        return int(value)
+        return int(model)
     raise Mismatch(f"a {type(value).__name__} can't be written as JSON")
 
 

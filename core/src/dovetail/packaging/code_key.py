@@ -227,15 +227,14 @@ class _Closure:
         function: Any = None,
         scope: Mapping[str, Any] | None = None,
     ) -> None:
-        if scope is None:
-            scope = getattr(function_below(function), "__globals__", {})
+        known: Mapping[str, Any] = getattr(function_below(function), "__globals__", {}) if scope is None else scope
         pending = sorted(names)
         while pending:
             name = pending.pop()
             if (file, name) in self._seen:
                 continue
             self._seen.add((file, name))
-            if is_called_by_name(scope.get(name)):
+            if is_called_by_name(known.get(name)):
                 continue
             if source.defines(name):
                 reading = source.reading(name)
