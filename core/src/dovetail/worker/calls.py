@@ -20,7 +20,7 @@ from dovetail.interfaces.paths import format_node
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.channel import Channel, Reply
 from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value
+from dovetail.worker.functions import caught, leave_value, run_function
 from dovetail.worker.futures import Submitted, Unfinished
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
@@ -344,7 +344,7 @@ class Calls:
         args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = call.task.fn(*args, **kwargs)
+                value = run_function(call.task.fn, args, kwargs)
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
             except Exception as error:
