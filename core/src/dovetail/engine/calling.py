@@ -109,7 +109,7 @@ class CallDesk:
                 number,
                 isolation=plan.here or "driver",
                 datastore=plan.datastore,
-                asks=catch is not None,
+                asks=catch is not None or plan.policy.retry.times > 0,
                 catch=catch,
             ),
         )
