@@ -41,8 +41,8 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "": ANYTHING,
 }
 # Allowed inside a function or for types only: a flow file started as a program reaches the command line,
-# `current.run` the client.
-INSIDE_FUNCTIONS = {"authoring": {"cli", "client"}}
+# `current.run` the client, calling a flow function what runs it.
+INSIDE_FUNCTIONS = {"authoring": {"cli", "client", "runner"}}
 # The conformance kit runs in a plugin author's tests, so it may use only what a plugin distribution may.
 PLUGINS_MAY_IMPORT = {"", "interfaces", "plugins"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,3 +148,75 @@ def make_any(request, make_flow) -> Iterator[Maker]:
     name = f"gone_{abs(hash(request.node.nodeid))}"
     yield make_flow if request.param == "source" else lambda source: _exec_flow(source, "<generated>", name)
     sys.modules.pop(name, None)
+
+
+class InProcess:
+    """A caller that runs tasks in this process, submitted ones in threads, and remembers what it was asked.
+
+    Args:
+        limit: Unfinished submitted tasks before `room` waits.
+    """
+
+    def __init__(self, limit: int = 4) -> None:
+        self.limit = limit
+        self.calls: list[dict[str, Any]] = []
+        self.rooms = 0
+        self.unfinished: list[Any] = []
+
+    def call(self, task: Any, given: Any, *, wait_for: Any = (), key: str | None = None) -> Any:
+        self._note("call", task, given, wait_for, key)
+        return self._run(task, given, wait_for)
+
+    async def call_async(self, task: Any, given: Any, *, wait_for: Any = (), key: str | None = None) -> Any:
+        self._note("call_async", task, given, wait_for, key)
+        return await self._run(task, given, wait_for)
+
+    def submit(
+        self, task: Any, given: Any, *, wait_for: Any = (), key: str | None = None, index: tuple[int, ...] = ()
+    ) -> Any:
+        from dovetail.authoring.futures import TaskFuture
+
+        self._note("submit", task, given, wait_for, key, index)
+        future: Any = TaskFuture(task.name)
+        self.unfinished.append(future)
+        threading.Thread(target=self._settle, args=(future, task, given, wait_for)).start()
+        return future
+
+    def room(self) -> None:
+        self.rooms += 1
+        self.unfinished = [future for future in self.unfinished if not future.done()]
+        if len(self.unfinished) >= self.limit:
+            concurrent.futures.wait(self.unfinished, return_when=concurrent.futures.FIRST_COMPLETED)
+
+    def _note(self, verb: str, task: Any, given: Any, wait_for: Any, key: Any, index: Any = None) -> None:
+        self.calls.append(
+            {"verb": verb, "task": task, "given": dict(given), "wait_for": wait_for, "key": key, "index": index}
+        )
+
+    def _run(self, task: Any, given: Any, wait_for: Any) -> Any:
+        from dovetail.authoring.arguments import resolved
+
+        for future in wait_for:
+            future.result()
+        args, kwargs = task.unbind(resolved(dict(given), lambda future: future.result()))
+        return task.fn(*args, **kwargs)
+
+    def _settle(self, future: Any, task: Any, given: Any, wait_for: Any) -> None:
+        from dovetail.authoring.calling import caller
+
+        caller.enter(self)  # a thread has variables of its own
+        try:
+            future.set_result(self._run(task, given, wait_for))
+        except Exception as error:
+            future.set_exception(error)
+
+
+@pytest.fixture
+def inside() -> Iterator[InProcess]:
+    """The test itself is a running attempt; what its tasks are asked is in `inside.calls`."""
+    from dovetail.authoring.calling import caller
+
+    here = InProcess()
+    token = caller.enter(here)
+    yield here
+    caller.leave(token)

@@ -15,6 +15,7 @@ import pytest
 from dovetail.authoring.describe import describe, flows_in
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.packaging.code_key import with_code_keys
+from dovetail.worker.describing import describe_flow
 
 Keys = Callable[..., FlowDescription]
 
@@ -48,8 +49,10 @@ def keys_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
             module: Any = importlib.import_module("flow")
         finally:
             sys.dont_write_bytecode = before
-        flow_cls = flows_in(module)[-1]
-        return with_code_keys(describe(flow_cls), flow_cls)
+        flow = flows_in(module)[-1]
+        if not isinstance(flow, type):
+            return describe_flow(flow, gated=False)
+        return with_code_keys(describe(flow), flow)
 
     yield keys
     forget()

@@ -136,8 +136,13 @@ class _Resolver:
         elif isinstance(value, set):
             made = self._made[id(value)] = _empty(kind)
             made.update([self.of(item) for item in value])
-        else:
-            made = self._made[id(value)] = _same_but_for(value, self.of)
+        else:  # a dataclass, frozen or not; made without calling `__init__`
+            from copy import copy
+
+            made = self._made[id(value)] = copy(value)
+            for name in kind.__dataclass_fields__:
+                if hasattr(value, name):
+                    object.__setattr__(made, name, self.of(getattr(value, name)))
         self._made[id(value)] = made
         return made
 
@@ -157,20 +162,6 @@ def _emptied(value: Any) -> Any:
     return made
 
 
-def _same_but_for(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy of an instance of a dataclass, frozen or not, made without calling `__init__`."""
-    from copy import copy
-
-    made = copy(value)
-    for name in value.__dataclass_fields__:
-        try:
-            before = getattr(value, name)
-        except AttributeError:
-            continue
-        object.__setattr__(made, name, change(before))
-    return made
-
-
 def _is_future(value: object) -> bool:
     module = sys.modules.get("dovetail.authoring.futures")
     return module is not None and isinstance(value, module.TaskFuture)
@@ -179,7 +170,7 @@ def _is_future(value: object) -> bool:
 def _parts(value: Any) -> Iterable[Any]:
     """What a container holds; nothing for anything else."""
     if isinstance(value, (list, tuple, set, frozenset)):
-        return value
+        return () if _PLAIN.issuperset(map(type, value)) else value  # a million numbers take milliseconds
     if isinstance(value, dict):
         return [part for pair in value.items() for part in pair]
     fields = getattr(type(value), "__dataclass_fields__", None)

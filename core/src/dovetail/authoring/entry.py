@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from dovetail.authoring.flow_function import FlowFunction
     from dovetail.authoring.flowspec import FlowSpec
+
+    Flow: TypeAlias = type[FlowSpec] | FlowFunction[..., Any]
 
 __all__ = ["command", "main"]
 
@@ -16,9 +21,9 @@ FLOWLESS = frozenset({"config", "metadata-rebuild", "plugins"})
 """Verbs that have nothing to do with a flow."""
 
 
-def main(flow_cls: type[FlowSpec], argv: Sequence[str] | None = None) -> NoReturn:
+def main(flow: Flow, argv: Sequence[str] | None = None) -> NoReturn:
     """Replace this process by `dovetail VERB FILE ...`; see `FlowSpec.main`."""
-    args = command(flow_cls, list(sys.argv[1:] if argv is None else argv))
+    args = command(flow, list(sys.argv[1:] if argv is None else argv))
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -29,7 +34,7 @@ def main(flow_cls: type[FlowSpec], argv: Sequence[str] | None = None) -> NoRetur
     os.execv(args[0], args)
 
 
-def command(flow_cls: type[FlowSpec], argv: list[str]) -> list[str]:
+def command(flow: Flow, argv: list[str]) -> list[str]:
     """The command line that stands for `python flow.py ARGV`."""
     base = [sys.executable, *_interpreter_options(), "-m", "dovetail"]
     verb = next((n for n, arg in enumerate(argv) if not arg.startswith("-")), None)
@@ -38,33 +43,38 @@ def command(flow_cls: type[FlowSpec], argv: list[str]) -> list[str]:
     if argv[verb] in FLOWLESS:
         return [*base, *argv]
     # Options before the verb, as in `python flow.py --profile=x run`, are the verb's own.
-    return [*base, argv[verb], _file_of(flow_cls), *argv[:verb], *argv[verb + 1 :]]
+    return [*base, argv[verb], _file_of(flow), *argv[:verb], *argv[verb + 1 :]]
 
 
-def _file_of(flow_cls: type[FlowSpec]) -> str:
+def _file_of(flow: Flow) -> str:
     """The flow's file as given to the interpreter, so that messages and processes show what was typed."""
-    module = sys.modules.get(flow_cls.__module__)
+    module = sys.modules.get(flow.__module__)
     file = getattr(module, "__file__", None)
     if not file:
         from dovetail.interfaces.errors import UsageError
 
         raise UsageError(
-            f"{flow_cls.__name__} has no file, so it has no command line",
-            hint="Put the class into a file and run that.",
+            f"{flow.__name__} has no file, so it has no command line",
+            hint="Put the flow into a file and run that.",
         )
-    return f"{file}:{flow_cls.__name__}" if _has_siblings(flow_cls, module) else str(file)
+    return f"{file}:{flow.__name__}" if _has_siblings(flow, module) else str(file)
 
 
-def _has_siblings(flow_cls: type, module: object) -> bool:
+def _has_siblings(flow: Flow, module: object) -> bool:
     """Whether the file has other flows, so that the name of this one must be told."""
+    from dovetail.authoring.flow_function import FlowFunction
     from dovetail.authoring.flowspec import FlowSpec
 
     others = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, FlowSpec) and value.__module__ == flow_cls.__module__
+        if (isinstance(value, FlowFunction) or (isinstance(value, type) and issubclass(value, FlowSpec)))
+        and value.__module__ == flow.__module__
     ]
-    return any(other is not flow_cls and not issubclass(flow_cls, other) for other in others)
+    return any(
+        other is not flow and not (isinstance(flow, type) and isinstance(other, type) and issubclass(flow, other))
+        for other in others
+    )
 
 
 def _interpreter_options() -> list[str]:

@@ -33,7 +33,7 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it, and wait for what it returns. Called inside a run, it is a child run of it."""
-        from dovetail.runner.live import run_flow
+        from dovetail.runner.live import run_flow  # type: ignore[import-not-found,unused-ignore]
 
         given = self.shape.bind(*args, **kwargs)
         found: Any = run_flow(self, given)

@@ -209,8 +209,8 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         return key if key is None or isinstance(key, str) else self._made_key(args, kwargs)
 
     def _made_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        assert callable(self.key)
-        made = self.key(*args, **kwargs)
+        make: Any = self.key
+        made = make(*args, **kwargs)
         if not isinstance(made, str):
             from dovetail.interfaces.errors import UsageError
 

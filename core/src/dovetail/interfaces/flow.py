@@ -158,6 +158,8 @@ class ParameterDescription:
     """Type of the value, or of each item of a list."""
     takes_text: bool = False
     """Of type `json`: whether text that is no JSON stands for itself, such as a date or a path."""
+    nullable: bool = False
+    """Whether None is a value too."""
     is_list: bool = False
     """Whether the option may be repeated, or given a JSON list."""
     required: bool = False
@@ -173,6 +175,7 @@ class ParameterDescription:
             "name": self.name,
             "type": self.type,
             "takes_text": self.takes_text,
+            "nullable": self.nullable,
             "is_list": self.is_list,
             "required": self.required,
             "default": self.default,

@@ -165,7 +165,7 @@ def _end_with_input() -> None:
     Thread(target=wait, name="dovetail-lifeline", daemon=True).start()
 
 
-def _import(launch: Launch) -> tuple[type[FlowSpec] | None, ErrorReport | None]:
+def _import(launch: Launch) -> tuple[Any, ErrorReport | None]:
     from dovetail.worker.importing import import_flow
 
     try:
