@@ -29,7 +29,7 @@ class Line:
         self.failures: list[str] = []
 
     def take(self) -> Any:
-        return SimpleNamespace(path=self.waiting.popleft()) if self.waiting else None
+        return SimpleNamespace(path=self.waiting.popleft(), is_called=False) if self.waiting else None
 
     def put_back(self, task: Any) -> None:
         self.waiting.appendleft(task.path)
@@ -56,7 +56,7 @@ def attempt(machine: RunMachine, retry: RetryPolicy | None = None, now: float = 
     assert item is not None
     if isinstance(item, Attempt):
         return item
-    call: Any = SimpleNamespace(path=item.path, policy=Policy(retry=retry or RetryPolicy()))
+    call: Any = SimpleNamespace(path=item.path, policy=Policy(retry=retry or RetryPolicy(, is_called=False)))
     return Attempt(item, call)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallDesk", "WorkerKey"]
 
+FAILURES_KEPT = 1000
+"""Failures of called tasks that are remembered to tell where a run's own comes from."""
 WorkerKey: TypeAlias = "tuple[str, int]"
 """(group, worker)"""
 
@@ -86,7 +88,7 @@ class CallDesk:
         self._open: dict[str, _Open] = {}
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
         self._known_up_to: Attempt | None = None
-        self._last_failure: tuple[str, ErrorReport] | None = None
+        self._failures: dict[str, tuple[str, ErrorReport]] = {}
 
     # -- what workers ask -----------------------------------------------------------------------------------------
 
@@ -107,7 +109,7 @@ class CallDesk:
                 number,
                 isolation=plan.here or "driver",
                 datastore=plan.datastore,
-                asks=catch is not None,
+                asks=catch is not None or plan.policy.retry.times > 0,
                 catch=catch,
             ),
         )
@@ -182,7 +184,8 @@ class CallDesk:
 
     def failed(self, attempt: Attempt, error: ErrorReport) -> None:
         """A called task failed for good."""
-        self._last_failure = (attempt.task.path, error)
+        if len(self._failures) < FAILURES_KEPT:
+            self._failures.setdefault(error.message, (attempt.task.path, error))
         opened = self._open.pop(attempt.task.path, None)
         if opened is not None:
             self._tell(opened, error=error)
@@ -198,10 +201,8 @@ class CallDesk:
 
     def origin_of(self, error: ErrorReport) -> tuple[str, ErrorReport] | None:
         """(path, error) of the called task whose failure its caller let through."""
-        last = self._last_failure
-        if last is None or last[1].message != error.message:
-            return None
-        return last if last[1].bases and last[1].bases[0] in error.bases else None
+        found = self._failures.get(error.message)
+        return found if found is not None and found[1].bases[:1] in (error.bases[:1], ()) else None
 
     def gone(self, key: WorkerKey) -> None:
         """A worker's process ended: what it ran for itself ended with it."""

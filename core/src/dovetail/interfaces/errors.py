@@ -148,7 +148,7 @@ class TaskFailedError(RunFailedError):
     default_code = "DOVETAIL-R003"
 
     def __init__(self, path: str, report: Any) -> None:
-        super().__init__(f"{report}")
+        super().__init__(report.message)
         self.path = path
         """Path of the task inside the run."""
         self.report = report

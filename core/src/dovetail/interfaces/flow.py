@@ -112,7 +112,7 @@ class StepDescription:
     qualname: str = ""
     """Of a task: name inside the module, perhaps with dots."""
     kind: Literal["step", "task"] = "step"
-    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task` function, which is called."""
+    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task`, which other tasks call."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""

@@ -20,7 +20,7 @@ from dovetail.interfaces.paths import format_node
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.channel import Channel, Reply
 from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value
+from dovetail.worker.functions import caught, leave_value, run_function
 from dovetail.worker.futures import Submitted, Unfinished
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
@@ -196,23 +196,24 @@ class Calls:
         inputs = [*wait_for, *futures_in(given)]
 
         def start() -> None:
+            future.begin = None
             try:
                 waited, ready = self._wait_for_inputs(given, wait_for)
                 if kept.isolation == "driver":
                     self._send_to_driver(future, task, kept, ready, waited, key, index)
-                    return
-                made = self._begin(task, kept, ready, waited, key, index=index)
-                future.path = made.path
-                value = self._run_here(made, asked=self._asks or kept.asks, future=future)
+                elif kept.isolation == "inline" and (self._asks or kept.asks):
+                    made = self._begin(task, kept, ready, waited, key, index=index)
+                    future.path = made.path
+                    future.succeed(self._run_here(made, asked=True))
+                else:
+                    self._run_beside(future, task, kept, ready, waited, key, index)
             except BaseException as error:
                 future.fail(error)
-            else:
-                future.succeed(value)
 
+        self._executor.channel().read_always()
         if kept.isolation == "inline":
             start()
             return future
-        self._executor.channel().read_always()
         future.begin = start
         if kept.isolation == "driver" and not inputs:
             future.run()
@@ -295,7 +296,7 @@ class Calls:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    def _run_here(self, call: _Call, *, asked: bool, future: Submitted[Any] | None = None) -> Any:
+    def _run_here(self, call: _Call, *, asked: bool) -> Any:
         """Run a call in this thread, unless it is recorded, as often as the driver says; its value."""
         channel = self._executor.channel()
         attempt, last = 1, True
@@ -306,8 +307,6 @@ class Calls:
             if answer is not None:
                 if answer.value is not None:
                     channel.forget(call.number)
-                    if future is not None:
-                        future.ref = answer.value
                     return self._load(answer.value) if asked else value
                 if answer.error is not None:
                     channel.forget(call.number)
@@ -344,7 +343,7 @@ class Calls:
         args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = call.task.fn(*args, **kwargs)
+                value = run_function(call.task.fn, args, kwargs)
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
             except Exception as error:
@@ -410,6 +409,51 @@ class Calls:
             path=call.path, attempt=attempt, started=started, finished=time.time(), error=report_exception(error)
         )
         return outcome, None, error
+
+    def _run_beside(
+        self,
+        future: Submitted[Any],
+        task: TaskFunction[..., Any],
+        kept: Kept,
+        given: Mapping[str, Any],
+        after: tuple[str, ...],
+        key: str | None,
+        index: tuple[int, ...],
+    ) -> None:
+        """Run a call in this thread; the future hears of it when it is recorded, which nobody waits for here."""
+        channel = self._executor.channel()
+        asked = self._asks or kept.asks
+        value: Any = None
+        failure: BaseException | None = None
+
+        def run(attempt: int, last: bool) -> None:
+            nonlocal value, failure
+            try:
+                outcome, value, failure = self._attempt(made, attempt, last)
+                channel.send(*outcome_to_plain(made.number, attempt, outcome, kind=Kind.CALL_DONE))
+            except BaseException as error:
+                future.fail(error)
+
+        def answered(answer: Answer) -> None:
+            nonlocal asked
+            ref = answer.value
+            if ref is None and answer.error is None:
+                asked = False
+                self._executor.threads().submit(run, answer.attempt, answer.last)
+                return
+            channel.forget(made.number)
+            if answer.error is not None:
+                future.fail(failure if failure is not None else failure_of(answer.error, made.path))
+            elif asked and ref is not None:
+                future.succeed_later(ref, lambda: self._load(ref))
+            else:
+                future.ref = ref
+                future.succeed(value)
+
+        made = self._begin(task, kept, given, after, key, index=index, reply=Reply(answered))
+        future.path = made.path
+        if not asked:
+            run(1, True)
 
     def _send_to_driver(
         self,

@@ -19,6 +19,9 @@ class RefusingExecutor:
     def __init__(self, failure: ErrorReport) -> None:
         self._failure = failure
 
+    def connect(self, connection: object, inbox: object) -> None:
+        """See `Executor.connect`."""
+
     def run(self, task: Task, *, thread: bool = False, own_process: bool = False) -> tuple[TaskOutcome, int]:
         """See `Executor.run`."""
         now = time.time()

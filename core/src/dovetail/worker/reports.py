@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["qualified_name", "report_exception"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FUTURES = os.path.join(os.sep, "concurrent", "futures", "")
 _CLOUDPICKLE = os.path.join(os.sep, "cloudpickle", "")
 _LIMIT = 64 * 1024
 
@@ -98,4 +99,4 @@ def _beyond(shown: TracebackException | None, details: set[int]) -> TracebackExc
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith((_OURS, "<frozen importlib")) or _CLOUDPICKLE in file
+    return file.startswith((_OURS, "<frozen importlib")) or _CLOUDPICKLE in file or _FUTURES in file
