@@ -153,6 +153,25 @@ def test_a_step_that_calls_a_task_counts_it_by_name(keys_of: Any) -> None:
     assert keys_of(source.replace("load", "fetch")).steps[0].code_key != before.code_key
 
 
+def test_a_task_inside_a_flow_class(keys_of: Any) -> None:
+    source = """
+    class Made(FlowSpec):
+        @staticmethod
+        @task
+        def load(n):
+            return n
+
+        @step
+        def start(self):
+            self.x = self.load(1)
+    """
+    before = keys_of(source)
+    assert before.problems == ()
+    assert keys_of(source.replace("return n", "return n + 1")).steps[0].code_key == before.steps[0].code_key
+    bound = keys_of(source.replace("@staticmethod", ""))
+    assert [(problem.code, problem.line) for problem in bound.problems] == [("task-method", 5)]
+
+
 # ---------------------------------------------------------------- tasks that are met only when they are called
 
 DYNAMIC = """
