@@ -54,6 +54,8 @@ def futures_in(value: object) -> list[TaskFuture[Any]]:
     """
     if type(value) in _PLAIN or "dovetail.authoring.futures" not in sys.modules:
         return []  # without that module there is no future
+    if type(value) is dict and _PLAIN.issuperset(map(type, value.values())) and _PLAIN.issuperset(map(type, value)):
+        return []  # as most calls have it
     found: dict[int, TaskFuture[Any]] = {}
     seen: set[int] = set()
     pending: list[Any] = [value]

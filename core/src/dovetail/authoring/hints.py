@@ -1,8 +1,8 @@
 """Values by type hint: plain JSON data to what a hint says, and back.
 
 Pydantic does it for functions whose module uses pydantic; the rules here are for all others. They are strict where a
-mistake is likely (`True` is no number, `"1"` is no number either unless it is all there is) and read text where JSON
-has nothing else: dates, paths, enumerations.
+mistake is likely (`True` is no number, 2.5 is no whole number), and take text for what JSON has no form for: dates,
+paths, enumerations, and numbers and booleans that are written as text.
 """
 
 from __future__ import annotations
