@@ -82,7 +82,7 @@ def test_a_flow(describe: Describe) -> None:
     ]
     assert load.doc == "Load it."
     assert load.line == 7
-    assert [use.source.rpartition(":")[2] for use in load.decorators] == ["5"]
+    assert load.decorators[0].source.rpartition(":")[2] in ("5", "7")  # Python 3.10 names the line of def
     assert [(use.kind, use.name) for use in named.decorators] == [("compute", "archive"), ("retry", "retry")]
     assert [(p.name, p.type, p.required) for p in flow.parameters] == [("n", "int", True), ("rate", "float", False)]
     assert FlowDescription.from_plain(flow.to_plain()) == flow

@@ -322,7 +322,8 @@ def name_of(hint: Any) -> str:
     """A hint as messages show it."""
     if hint is None or hint is type(None):
         return "null"
-    return str(getattr(hint, "__name__", None) if isinstance(hint, type) else hint).replace("typing.", "")
+    plain_class = isinstance(hint, type) and typing.get_origin(hint) is None  # list[int] is a type in Python 3.10
+    return str(getattr(hint, "__name__", hint) if plain_class else hint).replace("typing.", "")
 
 
 def _utc(text: str) -> str:

@@ -218,7 +218,7 @@ def _choices(hint: Any) -> str:
     """What an option of a few values can be."""
     if typing.get_origin(hint) is typing.Literal:
         return f"one of {', '.join(map(str, typing.get_args(hint)))}"
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+    if isinstance(hint, type) and typing.get_origin(hint) is None and issubclass(hint, enum.Enum):
         return f"one of {', '.join(str(member.value) for member in hint)}"
     return ""
 
