@@ -8,14 +8,10 @@ paths, enumerations, and numbers and booleans that are written as text.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import decimal
 import enum
 import os
-import pathlib
 import types
 import typing
-import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -23,12 +19,18 @@ __all__ = ["Mismatch", "coerced", "is_structured", "name_of", "plain"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_FROM_TEXT: dict[Any, Any] = {
-    datetime.datetime: lambda text: datetime.datetime.fromisoformat(_utc(text)),
-    datetime.date: datetime.date.fromisoformat,
-    datetime.time: datetime.time.fromisoformat,
-    decimal.Decimal: decimal.Decimal,
-    uuid.UUID: uuid.UUID,
+# Classes by name, so that only a flow that uses them imports them.
+_FROM_TEXT: dict[str, Any] = {
+    "datetime.datetime": lambda kind, text: kind.fromisoformat(_utc(text)),
+    "datetime.date": lambda kind, text: kind.fromisoformat(text),
+    "datetime.time": lambda kind, text: kind.fromisoformat(text),
+    "decimal.Decimal": lambda kind, text: kind(text),
+    "uuid.UUID": lambda kind, text: kind(text),
+}
+_TO_PLAIN: dict[str, Any] = {
+    "datetime.timedelta": lambda value: value.total_seconds(),
+    "decimal.Decimal": str,
+    "uuid.UUID": str,
 }
 _ARRAYS: dict[Any, Any] = {
     list: list, tuple: tuple, set: set, frozenset: frozenset, Sequence: list, Iterable: list, Set: set,
@@ -190,22 +192,23 @@ def _instance(kind: Any, value: Any) -> Any:
     if typing.is_typeddict(kind):
         return _fields(kind, value)
     try:
-        is_one = isinstance(value, kind) and not (kind is datetime.date and isinstance(value, datetime.datetime))
+        is_one = isinstance(value, kind)
     except TypeError:  # a protocol that only type checkers can check
         return value
-    if is_one:
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if is_one and not (name == "datetime.date" and hasattr(value, "hour")):  # a datetime is a date, but no day
         return value
     if issubclass(kind, enum.Enum):
         return _member(kind, value)
-    if kind in _FROM_TEXT and isinstance(value, (str, int)) and not isinstance(value, bool):
+    if name in _FROM_TEXT and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:
-            return _FROM_TEXT[kind](str(value))
+            return _FROM_TEXT[name](kind, str(value))
         except (ValueError, ArithmeticError):
             raise _not(value, f"a {kind.__name__}") from None
-    if issubclass(kind, pathlib.PurePath) and isinstance(value, (str, int, os.PathLike)):
+    if issubclass(kind, os.PathLike) and isinstance(value, (str, int, os.PathLike)):
         return kind(str(value))
-    if issubclass(kind, datetime.timedelta) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.timedelta(seconds=value)
+    if name == "datetime.timedelta" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return kind(seconds=value)
     if kind is bytes and isinstance(value, str):
         return value.encode()
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
@@ -279,12 +282,12 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=repr)
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, (pathlib.PurePath, decimal.Decimal, uuid.UUID)):
+    if isinstance(value, os.PathLike):
         return str(value)
+    if hasattr(type(value), "isoformat"):
+        return str(value.isoformat())
+    if (write := _TO_PLAIN.get(f"{type(value).__module__}.{type(value).__qualname__}")) is not None:
+        return write(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
     model: Any = value
