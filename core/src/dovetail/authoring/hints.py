@@ -189,12 +189,11 @@ def _item(place: object, hint: Any, value: Any) -> Any:
 
 def _instance(kind: Any, value: Any) -> Any:
     """An instance of a class."""
-    if typing.is_typeddict(kind):
+    if _is_typeddict(kind):
         return _fields(kind, value)
-    try:
-        is_one = isinstance(value, kind)
-    except TypeError:  # a protocol that only type checkers can check
+    if not _is_checkable(kind):
         return value
+    is_one = isinstance(value, kind)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if is_one and not (name == "datetime.date" and hasattr(value, "hour")):  # a datetime is a date, but no day
         return value
@@ -205,21 +204,29 @@ def _instance(kind: Any, value: Any) -> Any:
             return _FROM_TEXT[name](kind, str(value))
         except (ValueError, ArithmeticError):
             raise _not(value, f"a {kind.__name__}") from None
-    if issubclass(kind, os.PathLike) and isinstance(value, (str, int, os.PathLike)):
+    if hasattr(kind, "__fspath__") and isinstance(value, (str, int, os.PathLike)):
         return kind(str(value))
     if name == "datetime.timedelta" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return kind(seconds=value)
-    if kind is bytes and isinstance(value, str):
+    if name == "builtins.bytes" and isinstance(value, str):
         return value.encode()
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+    if hasattr(kind, "__dataclass_fields__") and isinstance(value, Mapping):
         return _fields(kind, value)
-    model: Any = kind
-    if hasattr(model, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
+    if hasattr(kind, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
         try:
-            return model.model_validate(value)
+            return kind.model_validate(value)
         except ValueError as error:
             raise Mismatch(str(error)) from None
     raise _not(value, f"a {kind.__name__}")
+
+
+def _is_typeddict(kind: Any) -> bool:
+    return hasattr(kind, "__required_keys__")
+
+
+def _is_checkable(kind: Any) -> bool:
+    """Whether it can be asked about instances; a protocol for type checkers only can't."""
+    return not getattr(kind, "_is_protocol", False) or getattr(kind, "_is_runtime_protocol", False)
 
 
 def _member(kind: type[enum.Enum], value: Any) -> enum.Enum:
@@ -240,7 +247,7 @@ def _fields(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind, include_extras=True)
     except Exception:  # a hint that only type checkers can resolve
         hints = {}
-    if typing.is_typeddict(kind):
+    if _is_typeddict(kind):
         known, needed = set(kind.__annotations__), set(kind.__required_keys__)
     else:
         fields = [field for field in dataclasses.fields(kind) if field.init]
@@ -252,7 +259,7 @@ def _fields(kind: Any, value: Any) -> Any:
     if lacking := sorted(needed - value.keys()):
         raise Mismatch(f"{kind.__name__} needs {', '.join(lacking)}")
     made = {name: _item(name, hints.get(name, Any), item) for name, item in value.items()}
-    return made if typing.is_typeddict(kind) else kind(**made)
+    return made if _is_typeddict(kind) else kind(**made)
 
 
 def plain(value: Any) -> Any:
@@ -315,7 +322,7 @@ def is_structured(hint: Any) -> bool:
     return (
         kind in _ARRAYS
         or kind in (dict, Mapping)
-        or typing.is_typeddict(kind)
+        or _is_typeddict(kind)
         or dataclasses.is_dataclass(kind)
         or hasattr(kind, "model_validate")
     )
