@@ -69,7 +69,40 @@ def test_what_a_flow_file_imports_loads_this_and_no_more() -> None:
 def test_decorators_and_parameters_load_this_and_no_more() -> None:
     more = {f"dovetail.authoring.{name}" for name in ("current", "decorators", "parameters", "uses")}
     names = "FlowSpec, Parameter, catch, current, resources, retry, step, timeout"
-    assert loaded_by(f"from dovetail import {names}") == AUTHORING | more
+    assert loaded_by(f"from dovetail import {names}") == AUTHORING | more | {"contextvars", "_contextvars"}
+
+
+FUNCTIONS = {
+    "__future__",
+    "_contextvars",
+    "contextvars",
+    "dovetail",
+    "dovetail.authoring",
+    "dovetail.authoring.calling",
+    "dovetail.authoring.declared",
+    "dovetail.authoring.flow_function",
+    "dovetail.authoring.task_function",
+}
+PIPELINE = """
+from dovetail import flow, task
+@task
+def load(n: int, by: int = 2) -> int:
+    return n * by
+@flow
+def pipeline(n: int = 3) -> int:
+    return load(n)
+"""
+
+
+def test_plain_functions_load_this_and_no_more() -> None:
+    assert loaded_by("from dovetail import flow, task") == FUNCTIONS
+    assert loaded_by(PIPELINE) == FUNCTIONS
+    assert loaded_by(PIPELINE + "load(3)") == FUNCTIONS
+
+
+def test_options_and_helpers_load_nothing_heavy() -> None:
+    options = "@task(retries=2, isolation='fork', cpu=1)\ndef store(x): pass\nstore.with_options(cpu=2)\n"
+    assert loaded_by(f"{PIPELINE}{options}from dovetail import allow_failure, retry\n") & HEAVY == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], []], ids=" ".join)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dovetail
-from dovetail import FlowSpec, Parameter, catch, isolation, resources, retry, step, timeout
+from dovetail import FlowSpec, Parameter, catch, flow, isolation, resources, retry, step, task, timeout
 
 print(dovetail.stepp)  # error
 
@@ -40,3 +40,36 @@ class Right(FlowSpec):
 
 Right().start(3)  # error
 retry(times=2)(3)  # error
+
+
+@task
+def fit(scale: float, *, rows: int = 3) -> float:
+    return scale * rows
+
+
+@flow
+def pipeline(path: str) -> float:
+    fit("text")  # error
+    fit(1.0, row=3)  # error
+    print(str.upper(fit(1.0)))  # error
+    fit.submit(1.0).result().upper()  # error
+    fit.map([1.0]).result().upper()  # error
+    fit.with_options(cpus=3)  # error
+    fit.with_options(isolation="forked")  # error
+    return fit(1.0, rows="3")  # error
+
+
+pipeline(3)  # error
+pipeline()  # error
+pipeline.submit("data")  # error
+
+
+@task(retrys=3)  # error
+def wrong() -> None: ...
+
+
+@flow(cpu=3)  # error
+def wrong_flow() -> None: ...
+
+
+flow(3)  # error

@@ -9,19 +9,25 @@ from typing_extensions import assert_type
 
 from dovetail import (
     FlowSpec,
+    FutureList,
     JSONType,
     Parameter,
     StepDecorator,
+    TaskFuture,
+    allow_failure,
     catch,
     compute,
     current,
     environment,
     environment_variables,
+    flow,
     isolation,
     resources,
     retry,
     step,
+    task,
     timeout,
+    unmapped,
 )
 
 
@@ -98,3 +104,70 @@ class Derived(Digits):
     @step
     def start(self) -> None:
         super().start()
+
+
+@retry(times=2)
+@task
+def load(path: str, *, rows: int = 10) -> list[int]:
+    return [len(path)] * rows
+
+
+@task(name="fitted", retries=3, isolation="fork", cache="inputs+code", key=lambda scale: str(scale))
+@timeout(minutes=1)
+def fit(scale: float) -> float:
+    return scale
+
+
+@task
+async def ask(question: str) -> bool:
+    return bool(question)
+
+
+class Model:
+    @task
+    def train(self, rows: list[int]) -> int:
+        return len(rows)
+
+    @staticmethod
+    @task
+    def score(x: float) -> float:
+        return x
+
+
+@flow
+def pipeline(path: str, n: int = 3) -> float:
+    assert_type(load(path, rows=n), list[int])
+    future = load.submit(path)
+    assert_type(future, TaskFuture[list[int]])
+    assert_type(future.result(), list[int])
+    assert_type(load.fn(path), list[int])
+    assert_type(load(path, wait_for=[future]), list[int])
+    assert_type(fit.map([0.1, 0.2], wait_for=[future]), FutureList[float])
+    assert_type(fit.map(future, unmapped(2)).result(), list[float])
+    assert_type(fit.submit(future), TaskFuture[float])
+    assert_type(fit.submit(allow_failure(future)), TaskFuture[float])
+    assert_type(fit.with_options(compute="archive", cpu=8, timeout=5, key="a").submit(2.0), TaskFuture[float])
+    assert_type(ask.submit("?"), TaskFuture[bool])
+    assert_type(ask.map(["?"]).result(), list[bool])
+    assert_type(Model.score(1.0), float)
+    assert_type(Model().train([1]), int)
+    assert_type(Model().train.submit([1]), TaskFuture[int])
+    assert_type(Model.train(Model(), [1]), int)
+    return sum(one.result() for one in fit.map([1, 2]))
+
+
+@flow(name="asking", retries=2, timeout=60)
+async def asking(question: str) -> bool:
+    assert_type(await ask(question), bool)
+    assert_type(await ask.submit(question), bool)
+    return await ask(question=question)
+
+
+assert_type(pipeline("data", n=2), float)
+assert_type(pipeline.with_options(name="other")("data"), float)
+as_function: Callable[[str], float] = pipeline
+main: Callable[[], None] = pipeline.main
+
+
+async def run_it() -> None:
+    assert_type(await asking("?"), bool)

@@ -110,6 +110,39 @@ def test_what_hints_become() -> None:
     json.dumps([p.to_plain() for p in found.values()], allow_nan=False)
 
 
+def test_help_is_what_the_docstring_says() -> None:
+    def google(rate: float, mode: Literal["a", "b"], color: Color, other: int = 1) -> None:
+        """Train.
+
+        Args:
+            rate: Learning rate,
+                of the first epoch.
+            other (int): See: there.
+
+        Returns:
+            mode: Nothing.
+        """
+
+    def sphinx(rate: float, n: int) -> None:
+        """Train.
+
+        :param rate: Learning rate.
+        :param int n: How
+            many.
+        :returns: Nothing.
+        """
+
+    found, _ = described(google)
+    assert {name: p.help for name, p in found.items()} == {
+        "rate": "Learning rate, of the first epoch.",
+        "mode": "one of a, b",
+        "color": "one of red, 2",
+        "other": "See: there.",
+    }
+    found, _ = described(sphinx)
+    assert {name: p.help for name, p in found.items()} == {"rate": "Learning rate.", "n": "How many."}
+
+
 def test_what_is_wrong_with_parameters() -> None:
     def fn(*args: int, _hidden: int = 1, tags: str = "", Rate: int = 1, rate: int = 2, **more: int) -> None: ...
     def defaults(count: int = "three", names: list[int] = "ab") -> None: ...  # type: ignore[assignment]

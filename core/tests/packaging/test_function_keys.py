@@ -153,6 +153,25 @@ def test_a_step_that_calls_a_task_counts_it_by_name(keys_of: Any) -> None:
     assert keys_of(source.replace("load", "fetch")).steps[0].code_key != before.code_key
 
 
+def test_a_task_inside_a_flow_class(keys_of: Any) -> None:
+    source = """
+    class Made(FlowSpec):
+        @staticmethod
+        @task
+        def load(n):
+            return n
+
+        @step
+        def start(self):
+            self.x = self.load(1)
+    """
+    before = keys_of(source)
+    assert before.problems == ()
+    assert keys_of(source.replace("return n", "return n + 1")).steps[0].code_key == before.steps[0].code_key
+    bound = keys_of(source.replace("@staticmethod", ""))
+    assert [(problem.code, problem.line) for problem in bound.problems] == [("task-method", 5)]
+
+
 # ---------------------------------------------------------------- tasks that are met only when they are called
 
 DYNAMIC = """
@@ -252,3 +271,19 @@ def test_both_styles_are_described_in_one_way(dynamic: Any) -> None:
     module, flow = dynamic()
     assert describe_flow(module.pipeline, gated=False).steps == flow.steps
     assert FlowDescription.from_plain(flow.to_plain()) == flow
+
+
+def test_values_of_a_closure_are_compared_as_far_as_they_can_be() -> None:
+    from datetime import date
+
+    from dovetail.packaging.plain_values import exact_text
+
+    endless: list[object] = []
+    endless.append(endless)
+    values: list[object] = [
+        1, 1.0, "1", [1], (1,), {1}, {1: 2}, {1: 3}, [[1], {2}], date(2026, 1, 1), date(2026, 1, 2), object, endless,
+        (lambda: 1),
+    ]  # fmt: skip
+    texts = [exact_text(value) for value in values]
+    assert len(set(texts)) == len(values)
+    assert exact_text({"b": [2], "a": date(2026, 1, 1)}) == exact_text({"b": [2], "a": date(2026, 1, 1)})

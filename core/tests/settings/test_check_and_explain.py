@@ -97,3 +97,17 @@ def test_names_that_plugins_export(project, monkeypatch):
         exported("kubernetes")
     assert isinstance(caught.value, PluginError)
     assert "pip install dovetail-kubernetes" in str(caught.value)
+
+
+def test_a_task_with_a_time_limit_that_nothing_can_keep(project, build):
+    task = replace(build.flow(build.use("timeout", seconds=5)).steps[0], kind="task")
+    inline = replace(task, decorators=(*task.decorators, build.use("isolation", kind="inline")))
+    flow = replace(build.flow(), style="function")
+    assert project.load().check(replace(flow, steps=(task,))) == []  # it has a process of its own then
+    problem = project.load().check(replace(flow, steps=(inline,)))[0]
+    assert problem.code == "timeout-needs-process"
+    assert problem.message == "task 'train' has a time limit, which isolation 'inline' can't enforce"
+
+
+def test_what_a_call_site_says_about_caching_is_known(project, build):
+    assert project.load().check(build.flow(build.use("cache", by="inputs"))) == []

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from dovetail import FlowSpec, step
+from dovetail import FlowSpec, flow, step
 from dovetail.interfaces.errors import UnknownNameError, UsageError
 from dovetail.worker.importing import choose_flow, module_name
 
@@ -46,3 +46,24 @@ def test_choosing() -> None:
     assert choose_flow(module, "Two") is two
     with pytest.raises(UnknownNameError, match="no flow 'Three'"):
         choose_flow(module, "Three")
+
+
+def test_choosing_among_functions() -> None:
+    def pipeline() -> None: ...
+
+    pipeline.__module__ = "made"
+    module = ModuleType("made")
+    module.__dict__["Imported"] = imported = flow(test_names)
+    with pytest.raises(UsageError, match=r"has no flow(.|\n)*marked @flow"):
+        choose_flow(module, None)
+    assert choose_flow(module, "Imported") is imported
+    module.__dict__["pipeline"] = function = flow(pipeline)
+    assert choose_flow(module, None) is function
+    module.__dict__["again"] = function
+    assert choose_flow(module, None) is function
+    module.__dict__["One"] = make_flow("One")
+    with pytest.raises(UsageError, match="several flows: pipeline, One"):
+        choose_flow(module, None)
+    assert choose_flow(module, "pipeline") is function
+    module.__dict__["named"] = named = flow(name="other")(pipeline)
+    assert choose_flow(module, "other") is named

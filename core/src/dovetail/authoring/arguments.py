@@ -54,6 +54,8 @@ def futures_in(value: object) -> list[TaskFuture[Any]]:
     """
     if type(value) in _PLAIN or "dovetail.authoring.futures" not in sys.modules:
         return []  # without that module there is no future
+    if type(value) is dict and _PLAIN.issuperset(map(type, value.values())) and _PLAIN.issuperset(map(type, value)):
+        return []  # as most calls have it
     found: dict[int, TaskFuture[Any]] = {}
     seen: set[int] = set()
     pending: list[Any] = [value]
@@ -62,7 +64,7 @@ def futures_in(value: object) -> list[TaskFuture[Any]]:
         if type(item) in _PLAIN:
             continue
         if _is_future(item) or type(item) is AllowedFailure:
-            future = getattr(item, "future", item)
+            future: Any = getattr(item, "future", item)
             found[id(future)] = future
         elif id(item) not in seen and (parts := _parts(item)):
             seen.add(id(item))

@@ -15,6 +15,7 @@ from dovetail.authoring.reserved import ATTRIBUTES, STEPS
 from dovetail.authoring.source import code_of, display_path, first_paragraph, function_node
 from dovetail.authoring.step_reading import StepReader
 from dovetail.authoring.steps import mark_of
+from dovetail.authoring.task_function import TaskFunction
 from dovetail.authoring.uses import Use, uses_of
 from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
 from dovetail.interfaces.problems import Problem
@@ -260,6 +261,18 @@ def _class_problems(flow_cls: type[FlowSpec]) -> list[Problem]:
                         code="reserved-name",
                         message=f"{base.__name__} defines {name!r}, which every flow has already",
                         fix="Give it another name.",
+                        file=display_path(code.co_filename) if code else shown,
+                        line=code.co_firstlineno if code else 0,
+                    )
+                )
+            if isinstance(value, TaskFunction):
+                code = code_of(value)
+                problems.append(
+                    Problem(
+                        code="task-method",
+                        message=f"task {base.__name__}.{name} would be given the flow itself, which is no value",
+                        fix="Put it at the top level of the module, or @staticmethod above @task, and pass what it "
+                        "needs.",
                         file=display_path(code.co_filename) if code else shown,
                         line=code.co_firstlineno if code else 0,
                     )

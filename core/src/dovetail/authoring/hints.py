@@ -1,8 +1,8 @@
 """Values by type hint: plain JSON data to what a hint says, and back.
 
 Pydantic does it for functions whose module uses pydantic; the rules here are for all others. They are strict where a
-mistake is likely (`True` is no number, `"1"` is no number either unless it is all there is) and read text where JSON
-has nothing else: dates, paths, enumerations.
+mistake is likely (`True` is no number, 2.5 is no whole number), and take text for what JSON has no form for: dates,
+paths, enumerations, and numbers and booleans that are written as text.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _item(place: object, hint: Any, value: Any) -> Any:
         raise Mismatch(f"[{place!r}]: {error}") from None
 
 
-def _instance(kind: type, value: Any) -> Any:
+def _instance(kind: Any, value: Any) -> Any:
     """An instance of a class."""
     if typing.is_typeddict(kind):
         return _fields(kind, value)
@@ -210,9 +210,10 @@ def _instance(kind: type, value: Any) -> Any:
         return value.encode()
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _fields(kind, value)
-    if hasattr(kind, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
+    model: Any = kind
+    if hasattr(model, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
         try:
-            return kind.model_validate(value)
+            return model.model_validate(value)
         except ValueError as error:
             raise Mismatch(str(error)) from None
     raise _not(value, f"a {kind.__name__}")
@@ -286,10 +287,11 @@ def plain(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    model: Any = value
     if hasattr(type(value), "model_dump"):
-        return plain(value.model_dump(mode="json"))
+        return plain(model.model_dump(mode="json"))
     if hasattr(type(value), "__index__"):
-        return int(value)
+        return int(model)
     raise Mismatch(f"a {type(value).__name__} can't be written as JSON")
 
 
@@ -320,7 +322,8 @@ def name_of(hint: Any) -> str:
     """A hint as messages show it."""
     if hint is None or hint is type(None):
         return "null"
-    return str(getattr(hint, "__name__", None) if isinstance(hint, type) else hint).replace("typing.", "")
+    plain_class = isinstance(hint, type) and typing.get_origin(hint) is None  # list[int] is a type in Python 3.10
+    return str(getattr(hint, "__name__", hint) if plain_class else hint).replace("typing.", "")
 
 
 def _utc(text: str) -> str:

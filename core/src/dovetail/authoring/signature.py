@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import sys
 import types
@@ -9,6 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dovetail.authoring.docstrings import parameter_help
 from dovetail.authoring.hints import Mismatch, coerced, is_structured, name_of, plain
 from dovetail.authoring.reserved import OPTIONS
 from dovetail.authoring.source import code_of, display_path
@@ -33,6 +35,7 @@ def read_signature(fn: Callable[..., Any], problems: list[Problem]) -> tuple[Par
     file = display_path(code.co_filename) if code is not None else ""
     line = code.co_firstlineno if code is not None else 0
     described: list[ParameterDescription] = []
+    told = parameter_help(fn.__doc__)
     folded: dict[str, str] = {}
     for name, parameter in _parameters(fn).items():
         problems += [
@@ -67,6 +70,7 @@ def read_signature(fn: Callable[..., Any], problems: list[Problem]) -> tuple[Par
                 is_list=is_list,
                 required=parameter.default is parameter.empty,
                 default=default,
+                help=told.get(name) or _choices(hint),
             )
         )
     return tuple(described)
@@ -208,6 +212,15 @@ def _described(hint: Any, default: Any) -> tuple[ParameterType, bool, bool]:
     if origin is list and _is_scalar(args[0]):
         return SCALARS[args[0]], True, default is None
     return "json", False, True
+
+
+def _choices(hint: Any) -> str:
+    """What an option of a few values can be."""
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    if isinstance(hint, type) and typing.get_origin(hint) is None and issubclass(hint, enum.Enum):
+        return f"one of {', '.join(str(member.value) for member in hint)}"
+    return ""
 
 
 def _is_scalar(hint: Any) -> bool:

@@ -10,7 +10,7 @@ from dovetail.authoring.declared import DeclaredFunction, Generic
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-    from typing import Any, Literal, ParamSpec, TypeVar, overload
+    from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
     from typing_extensions import Self
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R", covariant=True)
+    Q = ParamSpec("Q")
+    S = TypeVar("S")
     T = TypeVar("T")
     Key = str | Callable[..., str]
     Kind = Literal["auto", "fork", "spawn", "thread", "inline"]
@@ -43,6 +45,16 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         super().__init__(fn, name)
         self.key = key
         self._self: tuple[Any, ...] = ()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+
+        @overload
+        def __get__(
+            self: TaskFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+        ) -> TaskFunction[Q, T]: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: with the instance as first argument."""

@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
         return 2 if problems else 0
     check(flow, settings)
-    say(f"{paint(flow.name, 'bold')} is sound: {len(flow.steps)} steps, {len(flow.parameters)} parameters")
+    parts = f"{len(flow.steps)} steps" if flow.style == "class" else f"a body and {len(flow.steps) - 1} tasks"
+    say(f"{paint(flow.name, 'bold')} is sound: {parts}, {len(flow.parameters)} parameters")
     for hazard in flow.fork_hazards:
         say(f"  tasks will run in fresh processes (spawn): {hazard}")
     return 0

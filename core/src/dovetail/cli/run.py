@@ -12,6 +12,9 @@ from dovetail.cli.targets import split_file
 __all__ = ["configure", "run"]
 
 
+_KINDS = {("json", False): "JSON", ("json", True): "text or JSON"}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Everything is read by `run`, since the flow adds options of its own."""
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="FILE [OPTIONS]")
@@ -20,7 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dovetail run", allow_abbrev=False, add_help=False)
     parser.add_argument(
-        "file", nargs="?", metavar="FILE", help="file that holds the flow; FILE:NAME where it has several"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="file that holds the flow, a class or a @flow function; FILE:NAME where it has several",
     )
     add_run_options(parser)
     parser.add_argument(
@@ -80,7 +86,7 @@ def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -
         flow = describe_file(path, name=name or None)
         sys.stdout.write(f"\nparameters of {flow.name}:\n" if flow.parameters else f"\n{flow.name} has no parameters\n")
         for p in flow.parameters:
-            kind = f"list of {p.type}" if p.is_list else p.type
+            kind = f"list of {p.type}" if p.is_list else _KINDS.get((p.type, p.takes_text), p.type)
             default = "required" if p.required else f"default {p.default!r}"
-            sys.stdout.write(f"  {option_of(p.name):22} {p.help or ''} ({kind}, {default})\n")
+            sys.stdout.write(f"  {option_of(p.name):22} {p.help + ' ' if p.help else ''}({kind}, {default})\n")
     return 0

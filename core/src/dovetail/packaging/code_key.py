@@ -31,6 +31,7 @@ from dovetail.packaging.methods import (
     own_decorators,
 )
 from dovetail.packaging.modules import ModuleSource, module_source
+from dovetail.packaging.plain_values import exact_text, plain_text
 from dovetail.packaging.project import Project, project_root
 
 __all__ = ["CodeKeys", "with_code_keys"]
@@ -174,7 +175,7 @@ class _Closure:
         source = module_source(file) if file else None
         statements = source.in_class(found.owner.__qualname__, name) if source is not None else []
         if source is None or not statements:
-            self._put(label, _digest(_plain(found.value)))
+            self._put(label, _digest(plain_text(found.value)))
             return
         reading = source.statements(statements)
         self._put(label, reading.digest)
@@ -227,15 +228,14 @@ class _Closure:
         function: Any = None,
         scope: Mapping[str, Any] | None = None,
     ) -> None:
-        if scope is None:
-            scope = getattr(function_below(function), "__globals__", {})
+        known: Mapping[str, Any] = getattr(function_below(function), "__globals__", {}) if scope is None else scope
         pending = sorted(names)
         while pending:
             name = pending.pop()
             if (file, name) in self._seen:
                 continue
             self._seen.add((file, name))
-            if is_called_by_name(scope.get(name)):
+            if is_called_by_name(known.get(name)):
                 continue
             if source.defines(name):
                 reading = source.reading(name)
@@ -261,7 +261,7 @@ class _Closure:
         elif isinstance(value, type(sys)):
             self._add_module(value)
         else:
-            self._put(name, _digest(_plain(value)))
+            self._put(name, _digest(plain_text(value)))
         return True
 
     def _add_module(self, module: Any) -> None:
@@ -295,7 +295,7 @@ class _Closure:
                 if inner is not None and value is not self._flow_cls:
                     self._add_code(f"{name}.{inner.co_name}", inner, member)
         else:
-            self._put(name, _digest(_pickled(value) if exactly else _plain(value)))
+            self._put(name, _digest(exact_text(value) if exactly else plain_text(value)))
 
     def _add_file(self, file: str) -> None:
         """First-party modules that a file imports, as a whole."""
@@ -328,31 +328,8 @@ def _module_file(name: str) -> str:
     return os.path.abspath(file) if isinstance(file, str) else ""
 
 
-def _plain(value: object) -> str:
-    """A value as text when it is plain data, else only its type: what can't be compared does not count."""
-    if value is None or isinstance(value, (str, bytes, int, float, bool, complex)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__}({','.join(map(_plain, value))})"
-    if isinstance(value, (set, frozenset)):
-        return f"{type(value).__name__}({','.join(sorted(map(_plain, value)))})"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{_plain(key)}:{_plain(item)}" for key, item in value.items()) + "}"
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _pickled(value: object) -> str:
-    """A value as text that differs where the value does, as far as it can be pickled."""
-    import pickle
-
-    try:
-        return f"{_plain(value)} {pickle.dumps(value, 5).hex()}"
-    except Exception:  # whatever the user's classes do
-        return _plain(value)
-
-
 def _options(use: DecoratorUse) -> str:
-    return f"{use.kind} {use.name} {_plain(dict(sorted(use.options.items())))}"
+    return f"{use.kind} {use.name} {plain_text(dict(sorted(use.options.items())))}"
 
 
 def _digest(text: str) -> str:

@@ -43,6 +43,8 @@ def find_method(flow_cls: type, name: str) -> list[FoundMethod]:
         kind = type(value)
         if kind.__module__.partition(".")[0] == "dovetail" and kind.__name__ != "Constant":
             return found
+        if is_called_by_name(getattr(value, "__func__", None)):  # @staticmethod above @task
+            return found
         if kind.__name__ == "Constant":
             found.append(FoundMethod(_written_in(flow_cls, base, name, value.value), value.value, []))
             return found

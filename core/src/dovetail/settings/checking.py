@@ -10,7 +10,7 @@ from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Isolation
 from dovetail.plugins.extensions import DecoratorSpec
 from dovetail.plugins.schema import problems_of
-from dovetail.settings.kinds import KINDS, POLICY_KINDS
+from dovetail.settings.kinds import CALL_KINDS, KINDS, POLICY_KINDS
 from dovetail.settings.merging import given_options
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
     except DovetailError:
         return problems  # The compute backend can't be found, which is told already.
     if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
-        message = f"step {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
+        message = (
+            f"{step.kind} {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
+        )
         fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
         problem = Problem(code="timeout-needs-process", message=message, fix=fix, file=file, line=line)
         problems.append(_at(problem, uses["isolation"]) if "isolation" in uses else problem)
@@ -85,7 +87,7 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
 
 def _check_use(settings: Settings, use: DecoratorUse, file: str) -> list[Problem]:
     """A decorator whose kind nobody knows, or whose options its plugin refuses."""
-    if use.kind in KINDS or use.kind in POLICY_KINDS:
+    if use.kind in KINDS or use.kind in POLICY_KINDS or use.kind in CALL_KINDS:
         return []
     try:
         for kind in ("step-decorator", "flow-decorator"):
