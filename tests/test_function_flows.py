@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from flowproject import FlowProject, Said
 
-IMPORTS = "import asyncio, time\nfrom dovetail import allow_failure, flow, isolation, task, unmapped\n"
+IMPORTS = "import asyncio, time\nfrom dovetail import allow_failure, flow, isolation, recorded, task, unmapped\n"
 
 
 def written(project: FlowProject, flow: str) -> None:
@@ -399,3 +399,48 @@ def shop():
     said = project.fails("run", "flow.py")
     assert "inner" in said.err
     assert "top level" in said.err
+
+
+def test_time_and_chance_are_the_same_when_a_run_goes_on(project: FlowProject) -> None:
+    written(
+        project,
+        """
+@flow
+def shop():
+    drawn = [recorded.now().isoformat(), recorded.random(), recorded.random(), recorded.uuid()]
+    recorded.sleep(0.01)
+    with open("drawn", "a") as file:
+        file.write(repr(drawn) + "\\n")
+    if not os.path.exists("reached"):
+        open("reached", "w").close()
+        time.sleep(60)
+    return drawn
+""",
+    )
+    driving = project.start("run", "flow.py")
+    driving.wait_for("reached")
+    driving.signal(signal.SIGKILL)
+    driving.end()
+    after = project.ok("resume")
+    first, second = (project.folder / "drawn").read_text().splitlines()
+    assert first == second == repr(result(project, after.run))
+    assert len(set(result(project, after.run))) == 4  # type: ignore[call-overload]
+
+
+def test_a_killed_task_that_is_caught_gives_the_error(project: FlowProject) -> None:
+    written(
+        project,
+        """
+@catch
+@task(isolation="fork")
+def dies():
+    os.kill(os.getpid(), 9)
+
+@flow
+def shop():
+    found = dies()
+    return bool(found), found.kind
+""",
+    )
+    said = project.ok("run", "flow.py")
+    assert tuple(result(project, said.run)) == (True, "signal")  # type: ignore[arg-type]
