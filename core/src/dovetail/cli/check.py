@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the flow; exit code 2 when it has problems."""
     from dovetail.cli.output import emit_json, paint, say
     from dovetail.cli.targets import split_file
-    from dovetail.engine.describe import check, describe_file
+    from dovetail.engine.describe import check, describe_file, spawn_note
     from dovetail.planning.validate import validate
     from dovetail.settings import Settings
 
@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> int:
         return 2 if problems else 0
     check(flow, settings)
     say(f"{paint(flow.name, 'bold')} is sound: {len(flow.steps)} steps, {len(flow.parameters)} parameters")
-    for hazard in flow.fork_hazards:
-        say(f"  tasks will run in fresh processes (spawn): {hazard}")
+    if note := spawn_note(flow, settings):
+        say(f"  {note}")
     return 0
