@@ -268,7 +268,7 @@ class ErrorReport:
     """Qualified names of the exception's classes, its own first; what `retry(on=)` matches."""
     kind: str = "exception"
     """`exception`, `exit`, `signal`, `timeout`, `memory`, `lost` (the worker's host process died), `start`
-    (it could not begin) or `cancelled`."""
+    (it could not begin), `store` (the data store failed while what the step left was saved) or `cancelled`."""
 
     def __str__(self) -> str:
         """In one line, with the plain name of the class: `ValueError: bad`."""
