@@ -311,7 +311,7 @@ class Exit:
     out_of_memory: bool = False
     """Whether a cgroup's counter of memory kills rose."""
     last_memory: int | None = None
-    """Resident bytes when last looked at."""
+    """Resident bytes before the end: by the kernel, when last looked at, or at their peak where a signal ended it."""
 
 
 @dataclass(slots=True, kw_only=True)
