@@ -185,6 +185,16 @@ def test_a_changed_parameter_counts_for_who_reads_it(failed: FlowProject) -> Non
     assert failed.run(said.run).parameters == {"rate": 2, "size": 5}
 
 
+def test_the_value_of_a_parameter_is_no_run(failed: FlowProject) -> None:
+    """Wherever the option stands, and whether or not a run is named."""
+    said = failed.ok("resume", "--size", "5")
+    assert failed.run(said.run).parameters == {"rate": 1, "size": 5}
+    first = [run.id for run in failed.client().runs()][-1]
+    said = failed.ok("resume", "--rate=3", "--size", "6", "flow.py", first, "--from", "end")
+    assert failed.run(said.run).parameters == {"rate": 3, "size": 6}
+    assert failed.run(said.run).origin == first
+
+
 def test_a_changed_default_of_a_parameter_does_not_count(failed: FlowProject) -> None:
     """The value is pinned in the run."""
     failed.change("rate = Parameter(default=1)", "rate = Parameter(default=7)")
