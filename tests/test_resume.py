@@ -110,7 +110,7 @@ def why(project: FlowProject, said: Said) -> dict[str, str]:
     reasons = {event.path: event.data["message"].removeprefix("runs: ") for event in notes}
     for reason in set(reasons.values()):
         assert f"runs: {reason}\n" in said.err
-    return {path: reason for path, reason in reasons.items() if reason != "it had not finished"}
+    return {path: reason for path, reason in reasons.items() if reason not in ("it had not finished", "it had failed")}
 
 
 # -- what runs again --------------------------------------------------------------------------------------------------
@@ -120,6 +120,7 @@ def test_only_what_failed(failed: FlowProject) -> None:
     said = resumed(failed)
     assert set(said.ran) == {"end"}
     assert failed.data(said.run).answer == 40
+    assert "end runs: it had failed\n" in said.err
     assert why(failed, said) == {}
 
 
