@@ -106,6 +106,14 @@ def test_a_name_that_is_not_right(plain: FlowProject, words: list[str], code: in
     assert all(part in text for part in parts), text
 
 
+def test_the_options_that_there_are(plain: FlowProject) -> None:
+    lines = plain.ok("run", "flow.py", "--help").out.splitlines()
+    assert lines[-2:] == [
+        f"  {'--rate':22} how fast (float, default 0.5)",
+        f"  {'--number':22} (int, default 1)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
