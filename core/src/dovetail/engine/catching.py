@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dovetail.artifacts.caught import CaughtError
 from dovetail.artifacts.outputs import OutputWriter
 from dovetail.artifacts.packing import RESULT
-from dovetail.artifacts.records import pack_body
+from dovetail.artifacts.record_packing import pack_body
 from dovetail.interfaces.tasks import Next, TaskOutcome
 
 if TYPE_CHECKING:
