@@ -106,6 +106,14 @@ def test_a_name_that_is_not_right(plain: FlowProject, words: list[str], code: in
     assert all(part in text for part in parts), text
 
 
+def test_the_options_that_there_are(plain: FlowProject) -> None:
+    lines = plain.ok("run", "flow.py", "--help").out.splitlines()
+    assert lines[-2:] == [
+        f"  {'--rate':22} how fast (float, default 0.5)",
+        f"  {'--number':22} (int, default 1)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -372,10 +380,18 @@ def told(said: Said, *parts: str) -> None:
 
 def test_a_disk_that_an_artifact_fills(project: FlowProject, disk: Disk) -> None:
     project.write(PLAIN.replace("self.size = ", "self.huge = os.urandom(4_000_000)\n        self.size = "))
-    said = project.fails("run", "flow.py", code=1)  # a step can't store its value, so the run fails
+    said = project.fails("run", "flow.py", code=4)  # a step can't store its value, so the run fails
     told(said, "train failed:", "no space is left", str(project.home), "Free some space", "dovetail resume")
     disk.change("size=30m")
     assert set(project.ok("resume").ran) == {"train", "end"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
+def test_a_disk_that_the_steps_own_code_finds_full(project: FlowProject) -> None:
+    """It is the step that fails then, not the store."""
+    own = "os.write(os.open('/dev/full', os.O_WRONLY), b'x')"
+    project.write(PLAIN.replace("self.size = ", f"{own}\n        self.size = "))
+    told(project.fails("run", "flow.py", code=1), "train failed:", "OSError: [Errno 28]")
 
 
 WIDE = """

@@ -62,6 +62,13 @@ def dovetail_run_finished(outcome):
 def dovetail_route_step(kind, step):
     return "acme-box" if kind == "datastore" and step.name == "start" else None
 """
+DECORATOR = """
+from dovetail.plugins import StepDecoratorSpec
+
+@hookimpl
+def dovetail_step_decorators():
+    return [StepDecoratorSpec(name="loudly", factory="acme.decorators:loudly")]
+"""
 VALUES = """
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
 
@@ -95,13 +102,17 @@ def project(tmp_path: Path) -> Path:
 
 
 def dovetail(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return python(project, "-m", "dovetail", *words)
+
+
+def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("DOVETAIL")}
     env |= {
         "PYTHONPATH": str(project / "site"),
         "XDG_CACHE_HOME": str(project / "cache"),
         "ACME_NOTES": str(project / "notes.txt"),
     }
-    command = [sys.executable, "-m", "dovetail", *words]
+    command = [sys.executable, *words]
     return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -135,3 +146,18 @@ def test_blocked_by_the_project(project: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "before start" not in run.stdout + run.stderr
     assert not (project / "notes.txt").exists()
+
+
+def test_a_decorator_of_a_plugin_follows_the_rules(project: Path) -> None:
+    """Also where a flow file is imported by nobody who has read the settings."""
+    with (project / "site" / "acme" / "plugin.py").open("a") as file:
+        file.write(DECORATOR)
+    (project / "site" / "acme" / "decorators.py").write_text("def loudly(step): return step\n")
+    program = "from dovetail import loudly; print(loudly.__module__)"
+    found = python(project, "-c", program)
+    assert found.stdout == "acme.decorators\n", found.stderr
+    with (project / "dovetail.toml").open("a") as file:
+        file.write("[plugins]\nblock = ['acme']\n")
+    refused = python(project, "-c", program)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "cannot import name 'loudly'" in refused.stderr

@@ -30,5 +30,5 @@ def test_a_name_that_is_not_there() -> None:
 
 
 def test_a_decorator_of_a_plugin_that_is_not_installed() -> None:
-    with pytest.raises(ImportError, match="Run: pip install dovetail-kubernetes"):
+    with pytest.raises(ImportError, match="pip install dovetail-kubernetes"):
         getattr(dovetail, "kubernetes")  # noqa: B009

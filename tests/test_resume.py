@@ -110,7 +110,7 @@ def why(project: FlowProject, said: Said) -> dict[str, str]:
     reasons = {event.path: event.data["message"].removeprefix("runs: ") for event in notes}
     for reason in set(reasons.values()):
         assert f"runs: {reason}\n" in said.err
-    return {path: reason for path, reason in reasons.items() if reason != "it had not finished"}
+    return {path: reason for path, reason in reasons.items() if reason not in ("it had not finished", "it had failed")}
 
 
 # -- what runs again --------------------------------------------------------------------------------------------------
@@ -120,6 +120,7 @@ def test_only_what_failed(failed: FlowProject) -> None:
     said = resumed(failed)
     assert set(said.ran) == {"end"}
     assert failed.data(said.run).answer == 40
+    assert "end runs: it had failed\n" in said.err
     assert why(failed, said) == {}
 
 
@@ -183,6 +184,16 @@ def test_a_changed_parameter_counts_for_who_reads_it(failed: FlowProject) -> Non
     said = resumed(failed, "--rate", "2", run=said.run)
     assert set(said.ran) == {"price", *EACH, "gather", "join", "end"}
     assert failed.run(said.run).parameters == {"rate": 2, "size": 5}
+
+
+def test_the_value_of_a_parameter_is_no_run(failed: FlowProject) -> None:
+    """Wherever the option stands, and whether or not a run is named."""
+    said = failed.ok("resume", "--size", "5")
+    assert failed.run(said.run).parameters == {"rate": 1, "size": 5}
+    first = [run.id for run in failed.client().runs()][-1]
+    said = failed.ok("resume", "--rate=3", "--size", "6", "flow.py", first, "--from", "end")
+    assert failed.run(said.run).parameters == {"rate": 3, "size": 6}
+    assert failed.run(said.run).origin == first
 
 
 def test_a_changed_default_of_a_parameter_does_not_count(failed: FlowProject) -> None:

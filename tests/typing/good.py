@@ -32,7 +32,7 @@ from dovetail import (
 
 
 @retry
-@environment_variables(MODE="fast")
+@environment_variables(MODE="fast", vars={"WITH-DASH": "1"})
 class Digits(FlowSpec):
     rate = Parameter(default=0.1, help="learning rate")
     depth: int = Parameter(default=3)
@@ -42,6 +42,7 @@ class Digits(FlowSpec):
     grid = Parameter(type=list[float], default=[0.1])
     limit = Parameter(type=int, default=None)
     options = Parameter(type=JSONType, default={"a": 1})
+    listed = Parameter(type=JSONType, default="[1]")
     NAMES = ("a", "b")
 
     @step
@@ -54,6 +55,7 @@ class Digits(FlowSpec):
         assert_type(self.grid, list[float])
         assert_type(self.limit, "int | None")
         assert_type(self.options, Any)
+        assert_type(self.listed, Any)
         first: str = self.NAMES[0]
         self.items = [first, 2]
         self.next(self.train, foreach="items", on_error="collect")

@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from dovetail.authoring import recorded
     from dovetail.authoring.arguments import allow_failure
     from dovetail.authoring.current import current
     from dovetail.authoring.decorators import (
@@ -91,6 +92,7 @@ __all__ = [
     "get_namespace",
     "isolation",
     "namespace",
+    "recorded",
     "resources",
     "retry",
     "step",
@@ -126,6 +128,7 @@ _HOMES = {
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
+    "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
     "step": "dovetail.authoring.steps",

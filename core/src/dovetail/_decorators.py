@@ -12,27 +12,20 @@ def plugin_decorator(name: str) -> Any:
 
     Raises:
         AttributeError: Nothing has the name.
-        ImportError: A plugin that is not installed, or can't be used, has it; the message says how to get it.
+        ImportError: A plugin has it that is not installed, blocked or can't be used; the message says what to do.
     """
-    from dovetail.interfaces.errors import PluginError, PluginNotFoundError
-    from dovetail.plugins.known import install_command
-    from dovetail.plugins.registry import registry
+    from dovetail.interfaces.errors import PluginError
+    from dovetail.settings.exported import exported
 
-    plugins = registry()
     try:
-        for kind in ("step-decorator", "flow-decorator"):
-            spec = plugins.find(kind, name)
-            if spec is not None:
-                return plugins.load(spec)
-    except PluginNotFoundError:
-        pass
+        return exported(name)
     except PluginError as error:
+        if isinstance(error, ImportError):
+            raise
         raise ImportError(str(error)) from error
-    command = install_command(name)
-    if command is not None:
-        raise ImportError(f"dovetail has no {name!r}: it comes with a plugin that is not installed. Run: {command}")
-    import dovetail
-    from dovetail.authoring.suggest import did_you_mean
+    except AttributeError as error:
+        import dovetail
+        from dovetail.authoring.suggest import did_you_mean
 
-    hint = did_you_mean(name, dovetail.__all__)
-    raise AttributeError(f"module 'dovetail' has no attribute {name!r}." + (f" {hint}" if hint else ""))
+        hint = did_you_mean(name, dovetail.__all__)
+        raise AttributeError(f"{error}." + (f" {hint}" if hint else "")) from None

@@ -11,7 +11,7 @@ import pytest
 
 from dovetail.artifacts.manifest import open_store
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.datastore import DataStore, DataStoreCapability
 from dovetail.interfaces.tasks import Next

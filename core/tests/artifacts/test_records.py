@@ -19,7 +19,8 @@ from dovetail.artifacts.framing import HEADER_SIZE
 from dovetail.artifacts.layout import commit_key, fence_key, segment_key
 from dovetail.artifacts.manifest import open_store
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import CommitRecord, join_record, pack_body, pack_head, unpack_record
+from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
+from dovetail.artifacts.records import CommitRecord, unpack_record
 from dovetail.artifacts.segments import (
     SegmentWriter,
     find_record,
@@ -501,7 +502,7 @@ WRITER = """
 import sys
 from dovetail.artifacts.fences import claim_fence
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.local.store import LocalStore

@@ -16,6 +16,7 @@ class Train(FlowSpec):
     note = Parameter(default=None)
     maybe = Parameter(required=False)
     options = Parameter(type=JSONType, default={"a": 1})
+    limits = Parameter(type=JSONType, default='{"b": 2}')
     EPOCHS = 3
     _private = 7
 
@@ -72,6 +73,7 @@ def test_the_last_call_of_next_is_kept() -> None:
 def test_parameters_have_defaults_and_can_be_set() -> None:
     flow = Train()
     assert (flow.rate, flow.note, flow.maybe, flow.options) == (0.5, None, None, {"a": 1})
+    assert flow.limits == {"b": 2}
     flow.rate = 0.1
     assert flow.rate == 0.1
     assert Train().rate == 0.5

@@ -92,7 +92,7 @@ def test_runs_as_json_and_filtered(seed: Seed, shell: Shell) -> None:
 
 def test_runs_that_can_not_be_listed(seed: Seed, shell: Shell) -> None:
     assert shell("runs") == ""
-    assert "No runs yet" in shell.err
+    assert shell.err == "No runs yet.\n"
     assert shell.json("runs") == []
     trained(seed)
     assert shell("runs", "--tag", "nope") == ""
@@ -102,6 +102,22 @@ def test_runs_that_can_not_be_listed(seed: Seed, shell: Shell) -> None:
     shell("runs", "--since", "yesterday", code=2)
     assert "is no time" in shell.err
     shell("runs", "--limit", "-1", code=2)
+
+
+def test_runs_whose_index_is_lost(seed: Seed, shell: Shell) -> None:
+    trained(seed)
+    assert shell("runs", "--tag", "nope") == ""
+    assert "metadata-rebuild" not in shell.err
+    seed.provider.close()
+    for file in seed.home.glob("metadata.db*"):
+        file.unlink()
+    assert shell("runs") == ""
+    assert "No runs yet." in shell.err
+    assert f"{seed.store.url} holds runs that are not listed: dovetail metadata-rebuild" in shell.err
+    assert shell.json("runs") == []
+    assert shell.err == ""
+    shell("metadata-rebuild")
+    assert "TrainFlow" in shell("runs")
 
 
 def test_a_missing_home_stays_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:

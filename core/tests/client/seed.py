@@ -13,7 +13,7 @@ from dovetail.artifacts.fences import claim_fence
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import RunManifest, open_store, put_manifest
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
 from dovetail.artifacts.reports import AttemptReport, RunEnd, put_end, put_report
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.store import ArtifactStore

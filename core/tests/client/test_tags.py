@@ -76,6 +76,22 @@ def test_the_pattern_holds_for_tags_that_come_later(
     assert found.user_tags == {"fine"}
 
 
+def test_a_required_tag_stays(seed: Seed, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOVETAIL__TAGS__REQUIRED", "nightly,team:")
+    found = client.run(trained(seed, tags=["nightly", "team:a", "other"]).id)
+    with pytest.raises(UsageError, match=r"must keep a tag nightly, team:\.\.\.: it is required") as caught:
+        found.remove_tags(["nightly", "team:a", "other"])
+    assert "tag replace" in str(caught.value.hint)
+    assert found.user_tags == {"nightly", "team:a", "other"}
+    found.replace_tags(["team:a", "other"], ["team:b"])
+    found.add_tag("team:c")
+    found.remove_tag("team:b")
+    assert found.user_tags == {"nightly", "team:c"}
+    bare = client.run(trained(seed, tags=["other"]).id)
+    bare.remove_tag("other")  # it had none of them before
+    assert bare.user_tags == set()
+
+
 def test_system_tags_stay(seed: Seed, client: Client) -> None:
     run = client.run(trained(seed).id)
     with pytest.raises(UsageError, match="is a system tag"):

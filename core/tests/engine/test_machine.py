@@ -56,7 +56,7 @@ def attempt(machine: RunMachine, retry: RetryPolicy | None = None, now: float = 
     assert item is not None
     if isinstance(item, Attempt):
         return item
-    call: Any = SimpleNamespace(path=item.path, policy=Policy(retry=retry or RetryPolicy(, is_called=False)))
+    call: Any = SimpleNamespace(path=item.path, policy=Policy(retry=retry or RetryPolicy()), is_called=False)
     return Attempt(item, call)
 
 

@@ -44,6 +44,11 @@ DEATHS = """
             sys.exit(3)
 
         @step
+        def kills_itself(self):
+            ballast = b"x" * 60_000_000
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        @step
         def stuck(self):
             print("stuck", os.getpid())
             sys.stdout.write("no newline")
@@ -132,6 +137,20 @@ def test_kill_9_from_outside(drive: Drive) -> None:
     assert driver.output("stuck").endswith("no newline")
     assert driver.wait_for(Exited, worker).unstarted == ()
     assert driver.run("start").outcome.error is None
+
+
+@pytest.mark.parametrize("isolation", [Isolation.FORK, Isolation.SPAWN])
+@pytest.mark.parametrize("tasks", [1, 0], ids=["alone", "reused"])
+def test_a_short_life_has_its_memory_told(drive: Drive, isolation: Isolation, tasks: int) -> None:
+    """Also of a process that ended before anybody had looked at its size."""
+    driver = drive(DEATHS)
+    driver.begin()
+    worker = driver.group.start(isolation, tasks=tasks)
+    driver.group._sampled = float("inf")
+    driver.assign("kills_itself", worker=worker)
+    ended = driver.wait_for(Ended, worker)
+    assert ended.exit.signal == signal.SIGKILL
+    assert ended.exit.last_memory > 60_000_000
 
 
 def test_only_the_task_that_began_dies_with_a_reused_worker(drive: Drive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,6 +15,7 @@ from dovetail.interfaces.datastore import (
     ObjectInfo,
     SupportsCopy,
     SupportsPresign,
+    SupportsStage,
 )
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
@@ -230,6 +232,69 @@ def test_streams_map_errors():
         wrapped.get("torn").read()
     buffer = bytearray(3)
     assert wrapped.get("k").readinto(buffer) == 3
+
+
+class Staging(Store):
+    """A store that can stage; what a stage does takes from the same script."""
+
+    capabilities = DataStoreCapability.STAGE
+
+    @contextmanager
+    def stage(self):
+        self._next("stage")
+        yield self
+        self._next("leave")
+
+    def write(self, body):
+        self._next("write", bytes(body))
+
+    def write_at(self, offset, body):
+        self._next("write_at", offset, bytes(body))
+
+    def commit(self, key, *, metadata=None):
+        self._next("commit", key, metadata)
+        return info(key)
+
+
+def staging(*script):
+    store = Staging(script)
+    return guard(store, SPEC, instance="archive", policy=GuardPolicy(sleep=lambda _: None)), store
+
+
+def write_staged(wrapped):
+    with wrapped.stage() as staged:
+        staged.write(b"ab")
+        staged.write_at(0, b"c")
+        return staged.commit("k", metadata={"a": "b"})
+
+
+def test_a_staged_object_is_written_through_the_guard():
+    throttled = ThrottledError("slow")
+    wrapped, store = staging(None, throttled, None, BackendTimeoutError("late"), None, throttled)
+    assert isinstance(wrapped, SupportsStage)
+    assert write_staged(wrapped) == info("k")
+    writes, commit = ("write", b"ab"), ("commit", "k", {"a": "b"})
+    at = ("write_at", 0, b"c")
+    assert store.calls == [("stage",), writes, writes, at, at, commit, commit, ("leave",)]
+    assert stats_of(wrapped)["commit"].retries == 1
+
+
+@pytest.mark.parametrize(
+    ("works", "operation"), [(0, "stage"), (1, "write"), (2, "write_at"), (3, r"commit\('k'\)"), (4, "stage")]
+)
+def test_errors_of_staging_are_mapped(works, operation):
+    wrapped, _ = staging(*[None] * works, ConnectionResetError("gone"))
+    with pytest.raises(BackendError, match=rf"'archive' \(fake\): {operation} failed: ConnectionResetError: gone"):
+        write_staged(wrapped)
+
+
+def test_an_error_beside_a_staged_object_stays_as_it_is():
+    wrapped, _ = staging()
+    with pytest.raises(ZeroDivisionError), wrapped.stage():
+        raise ZeroDivisionError
+    wrapped, _ = staging(None, None, None, AlreadyExistsError("k is there"))
+    with pytest.raises(AlreadyExistsError, match="k is there"):
+        write_staged(wrapped)
 
 
 def test_get_many_reads_through_the_guard():

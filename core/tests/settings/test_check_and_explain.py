@@ -58,6 +58,23 @@ def test_wrong_options_and_isolation(project, build):
     assert codes(project.load().check(flow)) == ["timeout-needs-process"]
 
 
+@pytest.mark.parametrize("how", ["decorator", "--with", "--set"])
+def test_fork_where_the_import_forbids_it(project, build, how):
+    """The decorator, `--with` and `--set` are refused alike; what chooses for itself is not."""
+    flow = build.flow(build.use("isolation", kind="fork", source="f.py:8")) if how == "decorator" else build.flow()
+    with_ = ("isolation:kind=fork",) if how == "--with" else ()
+    settings = project.load(*(("train.isolation.kind=fork",) if how == "--set" else ()), with_=with_)
+    assert settings.check(flow) == []
+    hazards = ("thread 'ticker' was started at import", "CUDA was used at import")
+    problems = settings.check(replace(flow, fork_hazards=hazards))
+    assert codes(problems) == ["unsafe-fork"] * (2 if how == "--with" else 1)
+    assert "step 'train'" in problems[0].message
+    assert "; ".join(hazards) in problems[0].message
+    assert "'spawn'" in problems[0].fix
+    assert (problems[0].file, problems[0].line) == ("f.py", 8 if how == "decorator" else 10)
+    assert project.load(with_=("isolation:kind=auto",)).check(replace(build.flow(), fork_hazards=hazards)) == []
+
+
 def test_with_that_means_nothing_is_a_problem(project, build):
     assert "Did you mean 'retry'?" in str(project.load(with_=("retri",)).check(build.flow())[0])
 

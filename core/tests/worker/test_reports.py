@@ -9,9 +9,15 @@ import pytest
 
 from dovetail.artifacts.serializers.pickled import PickleSerializer
 from dovetail.authoring.flowspec import FlowSpec
-from dovetail.interfaces.errors import UnpicklableError, UsageError
+from dovetail.interfaces.errors import (
+    BackendTimeoutError,
+    StoreFullError,
+    StoreReadOnlyError,
+    UnpicklableError,
+    UsageError,
+)
 from dovetail.interfaces.tasks import ErrorReport
-from dovetail.worker.reports import report_exception
+from dovetail.worker.reports import kind_of_ours, report_exception
 
 
 class OwnError(LookupError):
@@ -126,3 +132,18 @@ def test_deep_recursion() -> None:
         report = report_exception(error)
     assert report.type == "RecursionError"
     assert "repeated" in report.traceback
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (StoreFullError("no room"), "store"),
+        (StoreReadOnlyError("read-only"), "store"),
+        (BackendTimeoutError("no answer"), "store"),
+        (UnpicklableError("a lock"), "start"),
+        (UsageError("no transition"), "start"),
+        (OSError(28, "the user's own"), "start"),
+    ],
+)
+def test_what_is_the_stores_fault(error: Exception, kind: str) -> None:
+    assert kind_of_ours(error, "start") == kind

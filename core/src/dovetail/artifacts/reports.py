@@ -24,7 +24,17 @@ from dovetail.interfaces.tasks import ErrorReport, Exit
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["AttemptReport", "RunEnd", "put_end", "put_inbox", "put_report", "read_end", "read_inbox", "read_reports"]
+__all__ = [
+    "AttemptReport",
+    "RunEnd",
+    "put_end",
+    "put_inbox",
+    "put_report",
+    "read_end",
+    "read_inbox",
+    "read_reports",
+    "reported_paths",
+]
 
 REPORT_VERSION = 1
 
@@ -105,6 +115,13 @@ def read_reports(store: DataStore, run: str, path: str | None = None) -> Iterato
         keys.sort(key=lambda key: int(key[len(prefix) :]))
     for key in keys:
         yield AttemptReport.from_plain(read_json(store.get(key).read(), key))
+
+
+def reported_paths(store: DataStore, run: str) -> Iterator[str]:
+    """Paths of the tasks of a run that have a report, one for each; none is read."""
+    prefix = f"{run_prefix(run)}attempts/"
+    for info in store.scan(prefix):
+        yield info.key[len(prefix) :].rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from dovetail.authoring.bytecode_machine import UNKNOWN, BytecodeReading, Machine, stack_effect
+from dovetail.authoring.bytecode_machine import BytecodeReading, Machine, stack_effect
+from dovetail.authoring.bytecode_values import UNKNOWN
 
 __all__ = ["BytecodeReading", "read_bytecode"]
 

@@ -5,61 +5,15 @@ from __future__ import annotations
 import dis
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from dovetail.authoring.reading import DYNAMIC_NEXT, Unreadable, jsonable_key, make_transition
+from dovetail.authoring.bytecode_next import read_next
+from dovetail.authoring.bytecode_values import NULL, SELF, UNKNOWN, Attribute, Constant, Global, Keywords, Map
+from dovetail.authoring.reading import DYNAMIC_NEXT, Unreadable
 from dovetail.interfaces.flow import Transition
 
-__all__ = ["UNKNOWN", "BytecodeReading", "Machine", "stack_effect"]
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """One of a kind: the instance, what is not known, what newer interpreters push next to a callable."""
-
-    name: str
-
-
-UNKNOWN, SELF, NULL = _Mark("unknown"), _Mark("self"), _Mark("null")
-
-
-@dataclass(frozen=True)
-class _Attribute:
-    """An attribute of something."""
-
-    owner: Any
-    name: str
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """A value that is known. True is not 1 here."""
-
-    value: Any
-    kind: type
-
-
-@dataclass(frozen=True)
-class _Global:
-    """A global or builtin."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class _Keywords:
-    """Names of the keyword arguments of the call that follows (3.11, 3.12)."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Map:
-    """A dict display: pairs of what is known."""
-
-    pairs: tuple[tuple[Any, Any], ...]
+__all__ = ["BytecodeReading", "Machine", "stack_effect"]
 
 
 class BytecodeReading:
@@ -132,14 +86,14 @@ class Machine:
     _load_fast_borrow_load_fast_borrow = _load_fast_load_fast
 
     def _load_const(self, instruction: dis.Instruction) -> None:
-        self._stack.append(_Constant(instruction.argval, type(instruction.argval)))
+        self._stack.append(Constant(instruction.argval, type(instruction.argval)))
 
     _load_small_int = _load_const_immortal = _load_const_mortal = _load_const
 
     def _load_global(self, instruction: dis.Instruction) -> None:
         # From 3.11 on the lowest bit of the argument asks for a NULL next to the callable.
         pushes_null = stack_effect(instruction) == 2
-        found = _Global(str(instruction.argval))
+        found = Global(str(instruction.argval))
         self._stack += ([found, NULL] if _NULL_ABOVE else [NULL, found]) if pushes_null else [found]
 
     _load_name = _load_global
@@ -147,7 +101,7 @@ class Machine:
     def _load_attr(self, instruction: dis.Instruction) -> None:
         (owner,) = self._pop(1)
         name = str(instruction.argval)
-        found = _Attribute(owner, name)
+        found = Attribute(owner, name)
         if stack_effect(instruction) == 1:  # as a method, from 3.12 on
             self._stack += [found, SELF]
         else:
@@ -155,11 +109,11 @@ class Machine:
 
     def _load_method(self, instruction: dis.Instruction) -> None:
         (owner,) = self._pop(1)
-        self._stack += [_Attribute(owner, str(instruction.argval)), SELF]
+        self._stack += [Attribute(owner, str(instruction.argval)), SELF]
 
     def _load_super_attr(self, instruction: dis.Instruction) -> None:
         self._pop(3)
-        found = _Attribute(SELF, str(instruction.argval))
+        found = Attribute(SELF, str(instruction.argval))
         self._stack += [found, SELF] if stack_effect(instruction) == -1 else [found]
 
     def _push_null(self, instruction: dis.Instruction) -> None:
@@ -192,20 +146,20 @@ class Machine:
 
     def _build_map(self, instruction: dis.Instruction) -> None:
         items = self._pop(2 * int(instruction.arg or 0))
-        self._stack.append(_Map(tuple(zip(items[::2], items[1::2], strict=True))))
+        self._stack.append(Map(tuple(zip(items[::2], items[1::2], strict=True))))
 
     def _build_const_key_map(self, instruction: dis.Instruction) -> None:
         (keys,) = self._pop(1)
         values = self._pop(int(instruction.arg or 0))
-        known = keys.value if isinstance(keys, _Constant) else [None] * len(values)
-        pairs = zip([_Constant(key, type(key)) for key in known], values, strict=False)
-        self._stack.append(_Map(tuple(pairs)))
+        known = keys.value if isinstance(keys, Constant) else [None] * len(values)
+        pairs = zip([Constant(key, type(key)) for key in known], values, strict=False)
+        self._stack.append(Map(tuple(pairs)))
 
     def _map_add(self, instruction: dis.Instruction) -> None:
         key, value = self._pop(2)
         depth = int(instruction.arg or 1)
-        if depth <= len(self._stack) and isinstance(known := self._stack[-depth], _Map):
-            self._stack[-depth] = _Map((*known.pairs, (key, value)))
+        if depth <= len(self._stack) and isinstance(known := self._stack[-depth], Map):
+            self._stack[-depth] = Map((*known.pairs, (key, value)))
 
     def _dict_update(self, instruction: dis.Instruction) -> None:
         self._pop(1)
@@ -234,14 +188,14 @@ class Machine:
 
     def _kw_names(self, instruction: dis.Instruction) -> None:
         names = self._code.co_consts[int(instruction.arg or 0)]
-        self._stack.append(_Keywords(names))
+        self._stack.append(Keywords(names))
 
     def _precall(self, instruction: dis.Instruction) -> None:
         pass
 
     def _call(self, instruction: dis.Instruction) -> None:
         keywords: tuple[str, ...] = ()
-        if self._stack and isinstance(self._stack[-1], _Keywords):
+        if self._stack and isinstance(self._stack[-1], Keywords):
             keywords = self._stack.pop().names
         self._called(self._pop(int(instruction.arg or 0)), keywords, slots=2)
 
@@ -261,89 +215,32 @@ class Machine:
 
     def _call_function_ex(self, instruction: dis.Instruction) -> None:
         taken = self._pop(1 - stack_effect(instruction))
-        if any(isinstance(item, _Attribute) and _is_next(item) for item in taken):
+        if any(isinstance(item, Attribute) and _is_next(item) for item in taken):
             self._unreadable(*DYNAMIC_NEXT)
         self._stack.append(UNKNOWN)
 
     def _called(self, arguments: list[Any], keywords: tuple[str, ...], *, slots: int) -> None:
         below = self._pop(slots)
-        function = next((item for item in below if isinstance(item, (_Attribute, _Global))), UNKNOWN)
+        function = next((item for item in below if isinstance(item, (Attribute, Global))), UNKNOWN)
         result: Any = UNKNOWN
-        if isinstance(function, _Attribute) and _is_next(function):
+        if isinstance(function, Attribute) and _is_next(function):
             split = len(arguments) - len(keywords)
             self._next(arguments[:split], dict(zip(keywords, arguments[split:], strict=True)))
-        elif isinstance(function, _Attribute) and (function.owner is SELF or SELF in arguments[:1]):
+        elif isinstance(function, Attribute) and (function.owner is SELF or SELF in arguments[:1]):
             self.reading.steps.append(function.name)
-        elif isinstance(function, _Global) and function.name == "getattr" and len(arguments) == 2:
+        elif isinstance(function, Global) and function.name == "getattr" and len(arguments) == 2:
             owner, name = arguments
-            if owner is SELF and isinstance(name, _Constant) and isinstance(name.value, str):
-                result = _Attribute(SELF, name.value)
-        elif isinstance(function, _Global) and function.name == "super":
+            if owner is SELF and isinstance(name, Constant) and isinstance(name.value, str):
+                result = Attribute(SELF, name.value)
+        elif isinstance(function, Global) and function.name == "super":
             result = SELF
         self._stack.append(result)
 
     def _next(self, targets: list[Any], keywords: dict[str, Any]) -> None:
         try:
-            self.reading.steps.append(self._transition(targets, keywords))
+            self.reading.steps.append(read_next(targets, keywords, self._resolve, self._line))
         except Unreadable as wrong:
             self.reading.unreadable.append((wrong, self._line))
-
-    def _transition(self, targets: list[Any], keywords: dict[str, Any]) -> Transition:
-        for name in keywords.keys() - {"foreach", "condition", "on_error"}:
-            raise Unreadable(
-                "unknown-argument",
-                f"self.next has no argument {name!r}",
-                "It takes steps and foreach=, condition= or on_error=.",
-            )
-        maps = [target for target in targets if isinstance(target, _Map)]
-        foreach = keywords.get("foreach")
-        condition = keywords.get("condition")
-        if condition is not None and not (isinstance(condition, _Constant) and isinstance(condition.value, str)):
-            raise Unreadable(
-                "dynamic-condition",
-                "condition= of self.next is not the name of an artifact",
-                'Set an artifact and name it: self.kind = ...; self.next({...}, condition="kind").',
-            )
-        on_error = keywords.get("on_error", _Constant("fail", str))
-        if not isinstance(on_error, _Constant) or on_error.value not in ("fail", "collect"):
-            raise Unreadable("unknown-on-error", "on_error= is neither 'fail' nor 'collect'", "Write one of the two.")
-        is_foreach = foreach is not None and not (isinstance(foreach, _Constant) and foreach.value is None)
-        named = isinstance(foreach, _Constant) and isinstance(foreach.value, str)
-        return make_transition(
-            targets=[self._target(target) for target in targets if not isinstance(target, _Map)],
-            cases=[(self._key(key), self._target(value)) for key, value in maps[0].pairs] if maps else None,
-            foreach=(is_foreach, foreach.value if named and foreach is not None else None),
-            condition=condition.value if condition is not None else None,
-            on_error=on_error.value,
-            line=self._line,
-        )
-
-    def _target(self, value: Any) -> str:
-        if isinstance(value, _Attribute) and value.owner is SELF:
-            return value.name
-        raise Unreadable(
-            "dynamic-target",
-            "self.next: which step follows can't be read from the code",
-            "Name the step, as in self.next(self.end); to choose at run time use condition=.",
-        )
-
-    def _key(self, key: Any) -> Any:
-        try:
-            if isinstance(key, _Constant):
-                return jsonable_key(key.value)
-            if isinstance(key, _Global):
-                return jsonable_key(self._resolve(key.name, False))
-            if isinstance(key, _Attribute):
-                if key.owner is SELF:
-                    return jsonable_key(self._resolve(key.name, True))
-                return jsonable_key(self._resolve(_dotted(key), False))
-        except (KeyError, ValueError):
-            pass
-        raise Unreadable(
-            "dynamic-cases",
-            "a case of self.next is not a text, number, bool or None that the code tells",
-            'Write the key out, as in self.next({"a": self.x, "b": self.y}, condition="kind").',
-        )
 
     def _unreadable(self, code: str, message: str, fix: str) -> None:
         self.reading.unreadable.append((Unreadable(code, message, fix), self._line))
@@ -356,7 +253,7 @@ _NULL_ABOVE = sys.version_info >= (3, 13)
 """Whether the NULL of a call is pushed above the callable, or (3.11, 3.12) below it."""
 
 
-def _is_next(value: _Attribute) -> bool:
+def _is_next(value: Attribute) -> bool:
     return value.owner is SELF and value.name == "next"
 
 
@@ -375,11 +272,3 @@ def _line_of(instruction: dis.Instruction) -> int | None:
         return int(line)
     starts = instruction.starts_line
     return starts if isinstance(starts, int) and not isinstance(starts, bool) else None
-
-
-def _dotted(value: Any) -> str:
-    if isinstance(value, _Global):
-        return value.name
-    if isinstance(value, _Attribute):
-        return f"{_dotted(value.owner)}.{value.name}"
-    raise KeyError(value)

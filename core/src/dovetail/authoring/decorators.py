@@ -176,9 +176,21 @@ def resources(
 
 
 @collected
-def environment_variables(vars: Mapping[str, str] | None = None, /, **variables: str) -> StepDecorator:
-    """Environment variables of a task, as a mapping or by name."""
-    return _variables({**(vars or {}), **variables}, depth=4)
+def environment_variables(vars: Mapping[str, str] | None = None, **variables: str) -> StepDecorator:
+    """Environment variables of a task, as a mapping or by name.
+
+    Args:
+        vars: Variables as a mapping; Metaflow's name for it.
+        variables: Variables by name.
+    """
+    if vars is None or hasattr(vars, "keys"):
+        return _variables({**(vars or {}), **variables}, depth=4)
+    made = _variables(variables, depth=4)
+    made.wrong(
+        f"@environment_variables: vars={vars!r} is not a mapping",
+        'As in vars={"NAME": "value"}; a variable of the name vars is given as {"vars": "value"}.',
+    )
+    return made
 
 
 @collected

@@ -178,6 +178,8 @@ def _check_default(
     """The default as JSON-able data of the parameter's type."""
     if default is None:
         return None
+    if parameter.type is JSONType and isinstance(default, str):
+        return _parsed(name, default, parameter, problems)
     values = list(default) if is_list and isinstance(default, (list, tuple)) else [default]
     if callable(default) or (is_list and not isinstance(default, (list, tuple))):
         fits = False
@@ -200,6 +202,23 @@ def _check_default(
         )
         return None
     return values if is_list else values[0]
+
+
+def _parsed(name: str, text: str, parameter: Any, problems: list[Problem]) -> Any:
+    """A text default of a JSON parameter, read as the command line would read it."""
+    from json import loads
+
+    try:
+        return loads(text)
+    except ValueError as error:
+        _wrong(
+            problems,
+            parameter,
+            "parameter-default",
+            f"parameter {name!r} is json, but its default {text!r} is not JSON: {error}",
+            "A text default is read as JSON: put quotes inside it for text, or give a list or dict.",
+        )
+        return None
 
 
 def _is_json(value: Any) -> bool:

@@ -17,7 +17,8 @@ __all__ = ["MISSING", "JSONType", "Parameter", "ParameterAttribute"]
 
 
 class JSONType:
-    """`Parameter(type=JSONType)`: any JSON value, given as JSON text on the command line."""
+    """`Parameter(type=JSONType)`: any JSON value, given as JSON text on the command line and, as in Metaflow, in a
+    text default."""
 
 
 class _Missing:
@@ -92,6 +93,10 @@ class ParameterAttribute:
 
     def _by_hand(self, owner: Any) -> Any:
         """The value on an instance that no run made."""
+        if self.type is JSONType and isinstance(self.default, str):
+            from json import loads
+
+            return loads(self.default)
         if self.default is not MISSING:
             return self.default
         if self.required is False:

@@ -59,6 +59,8 @@ class RunProgress(RunListener):
         self._drawn = ""
         self._begun = time.monotonic()
         self._reasons: dict[tuple[str, str], int] = {}
+        self._notes: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
         self._partial: dict[tuple[str, str], bytes] = {}
         self._gone: list[IO[str]] = []
         self.run = ""
@@ -87,6 +89,10 @@ class RunProgress(RunListener):
         elif state.committed:
             step.done += 1
             step.cached += state is TaskState.CACHED
+        if state is TaskState.WAITING and error is not None and error.kind == "lost":
+            self._lost[path] = self._lost.get(path, 0) + 1
+            if self._lost[path] > 1:  # the same attempt again; counted at the end
+                return
         each = step.expected <= EACH_LIMIT
         if error is not None or each:
             mark, colour = _MARKS[state]
@@ -120,7 +126,10 @@ class RunProgress(RunListener):
             self._print(output.path, output.stream, lines)
 
     def note(self, message: str) -> None:
-        self._say(f"  {paint('·', 'dim', stream=sys.stderr)} {message}")
+        """Said once; how often it came is said at the end."""
+        count = self._notes[message] = self._notes.get(message, 0) + 1
+        if count == 1:
+            self._say(f"  {paint('·', 'dim', stream=sys.stderr)} {message}")
 
     def tick(self) -> None:
         self._draw()
@@ -132,6 +141,13 @@ class RunProgress(RunListener):
         for (step, reason), count in self._reasons.items():
             if count > REASONS_EACH:
                 self.note(f"{count - REASONS_EACH} more of {step} ran: {reason}")
+        for message, count in list(self._notes.items()):
+            if count > 1:
+                self.note(f"{count} times: {message}")
+        again = {path: count for path, count in self._lost.items() if count > 1}
+        if again:
+            who = next(iter(again)) if len(again) == 1 else f"{len(again)} tasks"
+            self.note(f"{who} began again {sum(again.values())} times, since the process was lost")
         took = human_duration(time.monotonic() - self._begun)
         cached = sum(step.cached for step in self._steps.values())
         done = sum(step.done for step in self._steps.values())

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the flow; exit code 2 when it has problems."""
     from dovetail.cli.output import emit_json, paint, say
     from dovetail.cli.targets import split_file
-    from dovetail.engine.describe import check, describe_file
+    from dovetail.engine.describe import check, describe_file, spawn_note
     from dovetail.planning.validate import validate
     from dovetail.settings import Settings
 
@@ -31,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
     check(flow, settings)
     parts = f"{len(flow.steps)} steps" if flow.style == "class" else f"a body and {len(flow.steps) - 1} tasks"
     say(f"{paint(flow.name, 'bold')} is sound: {parts}, {len(flow.parameters)} parameters")
-    for hazard in flow.fork_hazards:
-        say(f"  tasks will run in fresh processes (spawn): {hazard}")
+    if note := spawn_note(flow, settings):
+        say(f"  {note}")
     return 0

@@ -21,11 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dovetail resume",
+        usage="dovetail resume [FILE|FLOW] [RUN] [OPTIONS] [--PARAMETER VALUE ...]",
         allow_abbrev=False,
-        description="Without RUN: the newest run that has not succeeded, of the flow or file if one is named.",
-    )
-    parser.add_argument(
-        "targets", nargs="*", metavar="[FILE|FLOW] [RUN]", help="the flow or its file, the run's id or its beginning"
+        description="RUN is the run's id or its beginning; without it: the newest run that has not succeeded, of the "
+        "flow or file if one is named. Parameters are those of the run, but for those that are given.",
     )
     parser.add_argument(
         "--from",
@@ -52,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     file: Path | None = None
     run_id: str | None = None
     flow: str | None = None
-    for target in options.targets:
+    targets, argv = _split(rest)
+    for target in targets:
         path, name = split_file(target)
         if path.endswith(".py") and file is None:
             from dovetail.engine.session import find_flow_file
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         run=run_id,
         flow=flow,
         file=file,
-        argv=rest,
+        argv=argv,
         rerun=frozenset(options.rerun),
         ignore_code=frozenset(ignored),
         tags=tuple(options.tag),
@@ -88,6 +88,18 @@ def run(args: argparse.Namespace) -> int:
         run_id_file=options.run_id_file,
     )
     return exit_code(resume_run(settings_from(options), request, RunProgress(quiet=options.quiet)))
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What names the run, and the options of the flow's parameters: what follows one of these is its value."""
+    targets: list[str] = []
+    argv: list[str] = []
+    awaits_value = False
+    for word in words:
+        is_option = word.startswith("--")
+        (argv if is_option or awaits_value else targets).append(word)
+        awaits_value = is_option and "=" not in word
+    return targets, argv
 
 
 def _may_be_run_id(text: str) -> bool:

@@ -88,5 +88,6 @@ def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -
         for p in flow.parameters:
             kind = f"list of {p.type}" if p.is_list else _KINDS.get((p.type, p.takes_text), p.type)
             default = "required" if p.required else f"default {p.default!r}"
-            sys.stdout.write(f"  {option_of(p.name):22} {p.help + ' ' if p.help else ''}({kind}, {default})\n")
+            about = f"{p.help} ({kind}, {default})" if p.help else f"({kind}, {default})"
+            sys.stdout.write(f"  {option_of(p.name):22} {about}\n")
     return 0

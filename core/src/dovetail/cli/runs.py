@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
 from dovetail.cli.targets import add_common, add_target, open_client, parse_since, qualify
-from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.errors import DovetailError, UsageError
 from dovetail.interfaces.states import RunState
 
 if TYPE_CHECKING:
     import argparse
 
+    from dovetail.client.client import Client
     from dovetail.client.run import Run
 
 SUMMARY = "list runs, newest first"
@@ -62,7 +63,21 @@ def run(args: argparse.Namespace) -> int:
             _table(runs)
         else:
             output.warn("No run fits." if flow or args.tag or args.state or args.user or args.since else "No runs yet.")
+            if url := _unlisted(client):
+                output.warn(f"{url} holds runs that are not listed: dovetail metadata-rebuild lists them again.")
     return 0
+
+
+def _unlisted(client: Client) -> str:
+    """URL of the data store where it has runs and the index has none, as when the index was lost; else empty."""
+    connection = client._connection
+    if connection.empty or next(iter(client.runs(limit=1)), None) is not None:
+        return ""
+    try:
+        _, store = connection.default_store()
+        return store.url if next(iter(store.scan("runs/")), None) is not None else ""
+    except DovetailError:  # nothing was ever stored, or nobody can say
+        return ""
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -323,7 +323,7 @@ def _show_task(task: Task, *, as_json: bool) -> None:
 
 
 def _exit_text(exit: Exit) -> str:
-    """How a process ended: `code 1`, `SIGKILL, possibly out of memory, 1.2 GiB when last looked at`."""
+    """How a process ended: `code 1`, `SIGKILL, possibly out of memory, 1.2 GiB in use`."""
     if exit.signal is None:
         return "" if exit.code is None else f"code {exit.code}"
     import signal
@@ -337,7 +337,7 @@ def _exit_text(exit: Exit) -> str:
     elif parts[0] == "SIGKILL":
         parts.append("possibly out of memory")
     if exit.last_memory is not None:
-        parts.append(f"{output.human_size(exit.last_memory)} when last looked at")
+        parts.append(f"{output.human_size(exit.last_memory)} in use")
     return ", ".join(parts)
 
 

@@ -23,6 +23,9 @@ __all__ = ["RestoredRun", "restore_run", "run_ids"]
 WRITER = "metadata-rebuild"
 """Who wrote the events. They are the same however often a journal is made anew."""
 
+HELD_SECONDS = 0.02
+"""How long a driver holds events back, to write them in groups."""
+
 
 @dataclass(slots=True, kw_only=True)
 class RestoredRun:
@@ -89,13 +92,10 @@ def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
         reports.setdefault(report.path, []).append(report)
     for step, count in _expected(flow, records, reports).items():
         journal.add(EventKind.EXPECTED, step=step, count=count)
-    begun: list[tuple[float, str]] = [(record.started, path) for path, record in records.items()]
-    begun += [
-        (min(report.started or report.finished for report in found), path)
-        for path, found in reports.items()
-        if path not in records
-    ]
-    for _, path in sorted(begun):
+    # Where two came at the same time, the records tell in what order they were written.
+    paths = list({**records, **reports})
+    paths.sort(key=lambda path: _first_told(records.get(path), reports.get(path, [])))
+    for path in paths:
         journal.task(path, records.get(path), reports.get(path, []), ended=ended is not None)
     state = RunState.RUNNING.value
     if ended is not None:
@@ -111,9 +111,19 @@ def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
         fence=fence,
         events=journal.events,
         inbox=read_inbox(store, run),
-        tasks=len(begun),
+        tasks=len(paths),
         problems=problems,
     )
+
+
+def _first_told(record: CommitRecord | None, reports: list[AttemptReport]) -> float:
+    """When a task first came into its journal, which is its place in every listing: at the end of its first attempt,
+    or while that ran if it took longer than events were held back."""
+    ends = [(report.finished, report.started) for report in reports]
+    if record is not None:
+        ends.append((record.finished, record.started))
+    finished, started = min(ends, key=lambda end: end[0])
+    return finished if started is None else min(finished, started + HELD_SECONDS)
 
 
 def _why(error: Mapping[str, Any] | None, reason: str) -> dict[str, Any]:

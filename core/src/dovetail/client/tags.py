@@ -37,11 +37,26 @@ def change_tags(run: RunRow, remove: str | Iterable[str], add: str | Iterable[st
     for tag in removing:
         if tag in run.system_tags:
             raise UsageError(f"{tag!r} is a system tag of run {run.pathspec}", hint="Only user tags can be removed.")
-    misfits = run._connection.settings.core.tags.misfits(adding)
+    rules = run._connection.settings.core.tags
+    misfits = rules.misfits(adding)
     if misfits:
         raise UsageError("; ".join(misfits), hint="The settings have it at tags.pattern: dovetail config show.")
+    if removing and rules.required:
+        now = {*_present(run)}
+        left = (now - {*removing}) | {*adding}
+        taken = [wanted for wanted in rules.missing(left) if wanted not in rules.missing(now)]
+        if taken:
+            raise UsageError(
+                f"run {run.pathspec} must keep a tag {', '.join(taken)}: it is required",
+                hint="Replace it in one step: dovetail tag replace RUN OLD NEW. The settings have it at tags.required.",
+            )
     if adding or removing:
         run._connection.append(run.id, EventKind.TAG, add=adding, remove=removing)
+    return _present(run)
+
+
+def _present(run: RunRow) -> list[str]:
+    """The user tags that are on record."""
     rows = run._connection.provider.query(Query(kind="runs", run=run.id, limit=1), columns=("tags",)).rows
     if not rows:
         raise unknown("run", run.id, [], hint="It was deleted.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from dovetail.artifacts.caught import CaughtError
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import pack_body
+from dovetail.artifacts.packing import RESULT
+from dovetail.artifacts.record_packing import pack_body
 from dovetail.interfaces.tasks import Next, TaskOutcome
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ class CaughtOutcomes:
         call = attempt.call
         assert call.policy.catch is not None
         writer = OutputWriter(self._artifacts)
-        if call.policy.catch.var is not None:
-            writer.add(call.policy.catch.var, CaughtError.from_report(error))
+        name = RESULT if attempt.task.is_called else call.policy.catch.var
+        if name is not None:
+            writer.add(name, CaughtError.from_report(error))
         outputs = writer.finish()
-        transitions = self._steps[call.step].transitions
+        transitions = () if attempt.task.is_called else self._steps[call.step].transitions
         taken = Next(targets=transitions[0].targets if transitions else ())
+        arguments = call.inputs.arguments
         now = time.time()
         began = now if started is None else started
         return TaskOutcome(
@@ -44,7 +47,15 @@ class CaughtOutcomes:
             started=began,
             finished=now,
             caught=error,
-            body=pack_body(outputs, reads={}, next=taken, caught=error, started=began, finished=now),
+            body=pack_body(
+                outputs,
+                reads={},
+                next=taken,
+                caught=error,
+                started=began,
+                finished=now,
+                arguments=b"" if arguments is None else arguments.table,
+            ),
             values=outputs.values,
             outputs=outputs.table,
             outputs_digest=outputs.digest,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dovetail.artifacts.packing import FOREACH_OUTPUT, RESULT, table_to_refs
-from dovetail.artifacts.records import join_record, pack_head
+from dovetail.artifacts.record_packing import join_record, pack_head
 from dovetail.artifacts.scopes import ScopeReader, pack_layer, scope_digest
 from dovetail.interfaces.artifacts import RecordPlace
 from dovetail.interfaces.tasks import Next, Scope

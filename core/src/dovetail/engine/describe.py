@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dovetail.interfaces.errors import ValidationError
+from dovetail.interfaces.tasks import Isolation
 from dovetail.interfaces.workers import Described, Failed, Output
+from dovetail.planning.graph import Graph
 from dovetail.planning.validate import validate
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Settings
 
-__all__ = ["FlowImportError", "check", "describe_file", "wait_described"]
+__all__ = ["FlowImportError", "check", "describe_file", "spawn_note", "wait_described"]
 
 
 class FlowImportError(ValidationError):
@@ -82,6 +84,20 @@ def check(flow: FlowDescription, settings: Settings) -> None:
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ValidationError(f"{flow.name} can't run, it has {count}:", problems=problems)
+
+
+def spawn_note(flow: FlowDescription, settings: Settings) -> str | None:
+    """What to tell of a flow whose tasks can't be forked, which `auto` falls back from; None when they can."""
+    if not flow.fork_hazards:
+        return None
+    note = f"tasks run in fresh processes (spawn): {'; '.join(flow.fork_hazards)}"
+    graph = Graph(flow)
+    for step in flow.steps:
+        options = settings.step_options(step, flow)
+        # A fresh process imports the flow again: dear where a foreach starts one for each item.
+        if graph.depth(step.name) and options.isolation is Isolation.AUTO and options.reuse == 1:
+            return f'{note}. @isolation(reuse="auto") lets the items of a foreach share them'
+    return note
 
 
 def describe_file(file: str, *, name: str | None = None, settings: Settings | None = None) -> FlowDescription:

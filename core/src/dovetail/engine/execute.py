@@ -22,7 +22,7 @@ from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
-from dovetail.engine.describe import wait_described
+from dovetail.engine.describe import spawn_note, wait_described
 from dovetail.engine.driver import Driver
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
@@ -171,8 +171,8 @@ def execute(
             terminal=session.terminal,
         )
         listener.run_started(manifest, continued=continued)
-        for hazard in plan.flow.fork_hazards:
-            books.note(f"tasks run in fresh processes (spawn): {hazard}", level="info")
+        if note := spawn_note(plan.flow, session.settings):
+            books.note(note, level="info")
         for name in hooks.left_out:
             books.note(f"left out of the steps' processes: {name}", level="info")
         try:

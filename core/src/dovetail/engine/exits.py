@@ -20,7 +20,7 @@ def report_exit(exit: Exit | None) -> ErrorReport:
             name = signal.Signals(exit.signal).name
         except ValueError:
             name = f"signal {exit.signal}"
-        seen = "" if exit.last_memory is None else f" ({exit.last_memory // _MIB} MiB when last seen)"
+        seen = "" if exit.last_memory is None else f" ({exit.last_memory // _MIB} MiB in use)"
         if exit.out_of_memory:
             return ErrorReport(type="", message=f"out of memory: killed by the kernel{seen}", kind="memory")
         if name == "SIGKILL":

@@ -66,6 +66,7 @@ class Recorded:
         run: This run.
         own: Records of this run, when it is continued.
         origins: Records of each origin run, the newest run first.
+        failed: Paths that failed in the newest origin, so that the reason can say it.
         rerun: Steps that must run whatever is recorded (`--from`).
         ignore_code: Steps whose code may differ; empty string in it: any step.
         open_sequence: Opens a foreach sequence, for the digest of an item.
@@ -75,6 +76,7 @@ class Recorded:
     run: str
     own: Iterable[CommitRecord] = ()
     origins: Iterable[Iterable[CommitRecord]] = ()
+    failed: Iterable[str] = ()
     rerun: frozenset[str] = frozenset()
     ignore_code: frozenset[str] = frozenset()
     open_sequence: Callable[[ArtifactRef], SequenceReader]
@@ -87,6 +89,7 @@ class Recorded:
         for records in self.origins:
             for record in records:
                 self._origins.setdefault(record.path, []).append(record)
+        self._failed = frozenset(self.failed)
         self._scopes: dict[Scope, ScopeReader] = {}
         self._sequences: dict[bytes, SequenceReader] = {}
 
@@ -113,7 +116,8 @@ class Recorded:
             return Reuse(own)
         candidates = self._origins.get(call.path)
         if not candidates:
-            return Reuse(None, "it had not finished" if self._origins else "")
+            reason = "it had failed" if call.path in self._failed else "it had not finished"
+            return Reuse(None, reason if self._origins else "")
         if call.step in self.rerun:
             return Reuse(None, "asked for by --from")
         reason = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.records import CommitRecord
+from dovetail.artifacts.reports import reported_paths
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.describe import check
@@ -117,6 +118,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             run=manifest.run,
             own=read_records(store, origin, problems=damaged) if continued else (),
             origins=_origin_records(store, before, damaged),
+            failed=() if before is None else reported_paths(store, before.run),
             rerun=frozenset(manifest.info.get("from", ())),
             ignore_code=frozenset("" if step == "*" else step for step in manifest.info.get("ignore_code", ())),
             open_sequence=artifacts.open_sequence,

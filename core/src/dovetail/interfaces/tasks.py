@@ -283,7 +283,7 @@ class ErrorReport:
     """Qualified names of the exception's classes, its own first; what `retry(on=)` matches."""
     kind: str = "exception"
     """`exception`, `exit`, `signal`, `timeout`, `memory`, `lost` (the worker's host process died), `start`
-    (it could not begin) or `cancelled`."""
+    (it could not begin), `store` (the data store failed while what the step left was saved) or `cancelled`."""
 
     def __str__(self) -> str:
         """In one line, with the plain name of the class: `ValueError: bad`."""
@@ -326,7 +326,7 @@ class Exit:
     out_of_memory: bool = False
     """Whether a cgroup's counter of memory kills rose."""
     last_memory: int | None = None
-    """Resident bytes when last looked at."""
+    """Resident bytes before the end: by the kernel, when last looked at, or at their peak where a signal ended it."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -345,7 +345,7 @@ class Worker:
                 code=code if code >= 0 else None,
                 signal=-code if code < 0 else None,
                 out_of_memory=out_of_memory,
-                last_memory=self.last_memory,
+                last_memory=self._memory_at(ending),
             )
             if self.mode == Mode.ONE:
                 usage = Usage(cpu=ending.cpu, memory=ending.memory)
@@ -359,6 +359,13 @@ class Worker:
                 unstarted.append(path)
         self._tasks.clear()
         self._tell(Exited(self.number, tuple(unstarted)))
+
+    def _memory_at(self, ending: Ending) -> int | None:
+        """Memory to name with an end. One that lived for less than a look at it has the kernel's peak alone."""
+        if ending.code >= 0:
+            return self.last_memory
+        looks = (ending.memory, self.last_memory)  # an attempt's own peak, where it had the process to itself
+        return next(filter(None, looks if self.mode == Mode.ONE else reversed(looks)), None)
 
 
 def _outcome_of(path: str, attempt: int, error: ErrorReport) -> TaskOutcome:

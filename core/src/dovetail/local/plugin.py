@@ -52,7 +52,7 @@ def dovetail_compute_backends() -> Iterable[ComputeBackendSpec]:
             name="local",
             factory="dovetail.local.compute:LocalCompute",
             summary="processes of this machine",
-            capabilities=("live-logs", "direct"),
+            capabilities=("array", "live-logs", "reattach", "direct"),
             guard=False,
         )
     ]

@@ -23,6 +23,7 @@ from dovetail.interfaces.errors import (
 )
 from dovetail.plugins.descriptors import BackendSpec
 from dovetail.plugins.guarded import ABILITIES, RESUMES, RETRIES, interface_of
+from dovetail.plugins.guarded_results import GUARDED_RESULTS, GuardedReader
 
 __all__ = ["GuardPolicy", "OperationStats", "guard", "open_guarded", "stats_of"]
 
@@ -151,6 +152,16 @@ class _Guard:
         kind = BackendTimeoutError if isinstance(error, TimeoutError) else BackendError
         return kind(self.redact(text))
 
+    def once(self, operation: str, function: Callable[..., Any], *args: Any) -> Any:
+        """A step of a call that was counted already: errors are mapped, nothing is retried."""
+        try:
+            return function(*args)
+        except Exception as error:
+            mapped = self.mapped(operation, "", error)
+            if mapped is error:
+                raise
+            raise mapped from self.harmless(error)
+
     def harmless(self, error: Exception) -> Exception | None:
         """The cause to show; None when its text holds a secret."""
         text = f"{error!r} {error}"
@@ -180,36 +191,6 @@ class _Guard:
             else:
                 last, retry = place(item), 0
                 yield item
-
-
-class _Reader:
-    """What a call returned and is read from later (the bytes of an object, a watch), with errors mapped. Not retried:
-    its reader has some already."""
-
-    def __init__(self, inner: Any, state: _Guard) -> None:
-        self._inner = inner
-        self._state = state
-
-    def read(self, *args: Any) -> Any:
-        return self._mapped(self._inner.read, *args)
-
-    def readinto(self, buffer: Any) -> Any:
-        return self._mapped(self._inner.readinto, buffer)
-
-    def close(self) -> None:
-        self._mapped(self._inner.close)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def _mapped(self, function: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return function(*args)
-        except Exception as error:
-            mapped = self._state.mapped("read", "", error)
-            if mapped is error:
-                raise
-            raise mapped from self._state.harmless(error)
 
 
 def _retryable(error: DovetailError, mode: str) -> bool:
@@ -337,8 +318,9 @@ def _passed_method(kind: str, name: str) -> Callable[..., Any]:
         if resume is None:
             result = state.call(name, subject, mode, lambda: inner(*args, **kwargs))
             if (kind, name) == ("datastore", "get"):
-                result.stream = _Reader(result.stream, state)
-            return _Reader(result, state) if (kind, name) == ("compute", "watch") else result
+                result.stream = GuardedReader(result.stream, state)
+            later = GUARDED_RESULTS.get((kind, name))
+            return result if later is None else later(result, state)
         argument, place = resume
 
         def start(last: Any) -> Iterator[Any]:

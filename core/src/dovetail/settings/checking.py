@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dovetail.interfaces.errors import DovetailError, SettingsError
@@ -16,6 +17,7 @@ from dovetail.settings.merging import given_options
 if TYPE_CHECKING:
     from dovetail.interfaces.flow import DecoratorUse, FlowDescription, StepDescription
     from dovetail.settings.resolve import Settings
+    from dovetail.settings.steps import StepOptions
 
 __all__ = ["check_flow"]
 
@@ -75,14 +77,23 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
         return problems
     except DovetailError:
         return problems  # The compute backend can't be found, which is told already.
+    for problem in _check_isolation(step, options, flow):
+        problem = replace(problem, file=file, line=line)
+        problems.append(_at(problem, uses["isolation"]) if "isolation" in uses else problem)
+    return problems
+
+
+def _check_isolation(step: StepDescription, options: StepOptions, flow: FlowDescription) -> Iterable[Problem]:
     if options.timeout is not None and options.isolation in (Isolation.THREAD, Isolation.INLINE):
         message = (
             f"{step.kind} {step.name!r} has a time limit, which isolation {str(options.isolation)!r} can't enforce"
         )
         fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
-        problem = Problem(code="timeout-needs-process", message=message, fix=fix, file=file, line=line)
-        problems.append(_at(problem, uses["isolation"]) if "isolation" in uses else problem)
-    return problems
+        yield Problem(code="timeout-needs-process", message=message, fix=fix)
+    if options.isolation is Isolation.FORK and flow.fork_hazards:
+        message = f"step {step.name!r} asks for isolation 'fork', which is not safe: {'; '.join(flow.fork_hazards)}"
+        fix = "Choose isolation 'auto' or 'spawn', or move what was found from the module's top into the steps."
+        yield Problem(code="unsafe-fork", message=message, fix=fix)
 
 
 def _check_use(settings: Settings, use: DecoratorUse, file: str) -> list[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,12 +31,16 @@ class TagSettings:
 
     def problems(self, tags: tuple[str, ...]) -> list[str]:
         """What is wrong with a run's tags; the defaults count as given by the caller already."""
-        wrong = []
-        for wanted in self.required:
-            if wanted not in tags and not (wanted.endswith(":") and any(tag.startswith(wanted) for tag in tags)):
-                shown = f"{wanted}..." if wanted.endswith(":") else wanted
-                wrong.append(f"a tag {shown} is required: add --tag {shown}")
+        wrong = [f"a tag {shown} is required: add --tag {shown}" for shown in self.missing(tags)]
         return wrong + self.misfits(tags)
+
+    def missing(self, tags: Collection[str]) -> list[str]:
+        """What is required and not among the tags; `team:...` for a key."""
+        return [
+            f"{wanted}..." if wanted.endswith(":") else wanted
+            for wanted in self.required
+            if wanted not in tags and not (wanted.endswith(":") and any(tag.startswith(wanted) for tag in tags))
+        ]
 
     def misfits(self, tags: Iterable[str]) -> list[str]:
         """What the pattern has against tags, whenever they are added."""

@@ -97,7 +97,7 @@ class Declarations:
 class _Call:
     """One call on its way."""
 
-    __slots__ = ("arguments", "given", "kept", "number", "path", "reply", "task")
+    __slots__ = ("after", "arguments", "given", "keep", "kept", "number", "path", "reply", "task")
 
     def __init__(
         self,
@@ -107,7 +107,9 @@ class _Call:
         path: str,
         given: Mapping[str, Any],
         arguments: Arguments,
+        after: tuple[str, ...],
         reply: Reply,
+        keep: bool,
     ) -> None:
         self.task = task
         self.kept = kept
@@ -115,7 +117,9 @@ class _Call:
         self.path = path
         self.given = given
         self.arguments = arguments
+        self.after = after
         self.reply = reply
+        self.keep = keep
 
 
 class Calls:
@@ -154,7 +158,8 @@ class Calls:
         if kept.isolation == "driver":
             return self.submit(task, given, wait_for=wait_for, key=key).result()
         waited, given = self._wait_for_inputs(given, wait_for)
-        made = self._begin(task, kept, given, waited, key)
+        made = self._prepare(task, kept, given, waited, key)
+        self._tell(made)
         return self._run_here(made, asked=self._asks or kept.asks)
 
     async def call_async(
@@ -175,7 +180,8 @@ class Calls:
         waited, given = self._wait_for_inputs(given, wait_for)
         self._executor.channel().read_always()
         loop = asyncio.get_running_loop()
-        made = self._begin(task, kept, given, waited, key, reply=_AsyncReply(loop))
+        made = self._prepare(task, kept, given, waited, key, reply=_AsyncReply(loop))
+        self._tell(made)
         return await self._run_async(made, asked=self._asks or kept.asks)
 
     def submit(
@@ -202,8 +208,9 @@ class Calls:
                 if kept.isolation == "driver":
                     self._send_to_driver(future, task, kept, ready, waited, key, index)
                 elif kept.isolation == "inline" and (self._asks or kept.asks):
-                    made = self._begin(task, kept, ready, waited, key, index=index)
+                    made = self._prepare(task, kept, ready, waited, key, index=index)
                     future.path = made.path
+                    self._tell(made)
                     future.succeed(self._run_here(made, asked=True))
                 else:
                     self._run_beside(future, task, kept, ready, waited, key, index)
@@ -251,7 +258,7 @@ class Calls:
         ready = {name: resolved(value, _result) for name, value in given.items()}
         return tuple(dict.fromkeys(one.path for one in (*inputs, *wait_for) if one.path)), ready
 
-    def _begin(
+    def _prepare(
         self,
         task: TaskFunction[..., Any],
         kept: Kept,
@@ -263,30 +270,36 @@ class Calls:
         reply: Reply | None = None,
         keep: bool = False,
     ) -> _Call:
-        """Tell the driver of a call."""
-        channel = self._executor.channel()
+        """A call, its path and identity known; the driver is not told yet.
+
+        Args:
+            keep: Another process will run it, so its arguments are stored.
+        """
         writer = ArgumentWriter(self._executor.artifacts(kept.datastore), keep=keep)
         for name, value in given.items():
             writer.add(name, value)
         arguments = writer.finish(key)
         path = self._path(task.name, arguments.digest, index)
-        number = channel.number()
-        reply = reply or Reply()
-        channel.expect(number, reply)
-        asks = keep or self._asks or kept.asks
+        return _Call(
+            task, kept, self._executor.channel().number(), path, given, arguments, after, reply or Reply(), keep
+        )
+
+    def _tell(self, call: _Call) -> None:
+        """Tell the driver of a call. From now on it may be answered, on the thread that reads."""
+        channel = self._executor.channel()
+        channel.expect(call.number, call.reply)
         channel.send(
             Kind.CALL,
             self._seq,
-            number,
-            kept.slot,
-            path,
-            arguments.table,
-            arguments.digest,
-            after,
-            not keep,
-            asks,
+            call.number,
+            call.kept.slot,
+            call.path,
+            call.arguments.table,
+            call.arguments.digest,
+            call.after,
+            not call.keep,
+            call.keep or self._asks or call.kept.asks,
         )
-        return _Call(task, kept, number, path, given, arguments, reply)
 
     def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:
         known = (name, digest)
@@ -450,8 +463,9 @@ class Calls:
                 future.ref = ref
                 future.succeed(value)
 
-        made = self._begin(task, kept, given, after, key, index=index, reply=Reply(answered))
+        made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
         future.path = made.path
+        self._tell(made)
         if not asked:
             run(1, True)
 
@@ -476,8 +490,9 @@ class Calls:
             assert ref is not None
             future.succeed_later(ref, lambda: self._load(ref))
 
-        made = self._begin(task, kept, given, after, key, index=index, reply=Reply(ended), keep=True)
+        made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(ended), keep=True)
         future.path = made.path
+        self._tell(made)
 
     def _load(self, ref: ArtifactRef) -> Any:
         return self._executor.artifacts().load(ref, name=RESULT)

@@ -17,7 +17,7 @@ from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
 from dovetail.worker.binding import TaskBinding
 from dovetail.worker.callers import LateCalls
 from dovetail.worker.leaving import Leaving
-from dovetail.worker.reports import report_exception
+from dovetail.worker.reports import kind_of_ours, report_exception
 from dovetail.worker.stores import RunStores
 from dovetail.worker.transitions import StepTransitions
 from dovetail.worker.usage import ProcessUsage, ThreadUsage
@@ -193,7 +193,7 @@ class Executor:
         try:
             outcome, code = self._attempt(task, started, thread)
         except BaseException as error:  # not the step's fault, or no memory is left
-            report = report_exception(error)
+            report = report_exception(error, kind=kind_of_ours(error))
             outcome = TaskOutcome(
                 path=task.path, attempt=task.attempt, started=started, finished=time.time(), error=report
             )
@@ -247,7 +247,8 @@ class Executor:
             current._clear()
         if self.post_mortem:
             debug(failure)
-        report = report_exception(failure)
+        # Once the step has returned, what fails is storing what it left.
+        report = report_exception(failure, kind=kind_of_ours(failure) if finished else "exception")
         finished = finished or time.time()
         caught = self._catch(task, template.catch, step, leaving, report, started, finished)
         if caught is not None:
@@ -306,7 +307,7 @@ class Executor:
         try:
             save(self.flow_cls, self.description, self.artifacts())
         except BaseException as error:
-            return report_exception(error, kind="start")
+            return report_exception(error, kind=kind_of_ours(error, "start"))
         return None
 
 

@@ -35,10 +35,18 @@ def failure_of(report: ErrorReport, path: str) -> TaskFailedError:
     works; its message and the traceback are those of the task.
     """
     base = next((found for name in report.bases if (found := _class(name)) is not None), None)
-    cls = _combined(base) if base is not None else TaskFailedError
-    error = TaskFailedError.__new__(cls)
-    TaskFailedError.__init__(error, path, report)
+    error = TaskFailedError(path, report) if base is None else _made(base, path, report)
     remembered(error, path)
+    return error
+
+
+def _made(base: type[BaseException], path: str, report: ErrorReport) -> TaskFailedError:
+    try:
+        cls: Any = type(base.__name__, (TaskFailedError, base), {"__module__": base.__module__})
+        error: TaskFailedError = cls.__new__(cls)
+        TaskFailedError.__init__(error, path, report)
+    except Exception:  # layouts that can't be combined, or a constructor with needs of its own
+        return TaskFailedError(path, report)
     return error
 
 
@@ -48,10 +56,3 @@ def _class(name: str) -> type[BaseException] | None:
     found: Any = getattr(sys.modules.get(module or "builtins"), last, None)
     usable = isinstance(found, type) and issubclass(found, BaseException) and found not in (BaseException, Exception)
     return found if usable else None
-
-
-def _combined(base: type[BaseException]) -> type[TaskFailedError]:
-    try:
-        return type(base.__name__, (TaskFailedError, base), {"__module__": base.__module__})
-    except TypeError:  # layouts that can't be combined
-        return TaskFailedError

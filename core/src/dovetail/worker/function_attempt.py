@@ -11,7 +11,7 @@ from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.binding import TaskBinding
 from dovetail.worker.callers import LateCalls
 from dovetail.worker.functions import caught, find_task, given_arguments, leave_value, run_function
-from dovetail.worker.reports import report_exception
+from dovetail.worker.reports import kind_of_ours, report_exception
 
 if TYPE_CHECKING:
     from dovetail.worker.assignments import Task
@@ -75,7 +75,8 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             arguments=task.arguments or b"",
         )
         return outcome, 0
-    report = report_exception(failure)
+    # Once the function has returned, what fails is storing what it left.
+    report = report_exception(failure, kind=kind_of_ours(failure) if result else "exception")
     outcome = TaskOutcome(path=task.path, attempt=task.attempt, started=started, finished=time.time(), error=report)
     code = failure.code if isinstance(failure, SystemExit) else 1
     return outcome, code if isinstance(code, int) else 1

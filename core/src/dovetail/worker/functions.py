@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.artifacts.arguments import read_arguments
 from dovetail.artifacts.outputs import OutputWriter
 from dovetail.artifacts.packing import RESULT
-from dovetail.artifacts.records import pack_body
+from dovetail.artifacts.record_packing import pack_body
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.tasks import ErrorReport, TaskOutcome
 from dovetail.worker.reports import report_exception

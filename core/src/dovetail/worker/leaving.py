@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.identity import digest_of
 from dovetail.artifacts.outputs import OutputWriter
-from dovetail.artifacts.records import pack_body
+from dovetail.artifacts.record_packing import pack_body
 from dovetail.authoring.binding import state
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, Next, TaskOutcome

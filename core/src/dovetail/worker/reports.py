@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from dovetail.interfaces.errors import BackendError, StoreError, UnpicklableError
 from dovetail.interfaces.tasks import ErrorReport
 
 if TYPE_CHECKING:
     from traceback import TracebackException
 
-__all__ = ["qualified_name", "report_exception"]
+__all__ = ["kind_of_ours", "qualified_name", "report_exception"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FUTURES = os.path.join(os.sep, "concurrent", "futures", "")
@@ -34,6 +35,15 @@ def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorR
         bases=bases,
         kind=kind,
     )
+
+
+def kind_of_ours(error: BaseException, otherwise: str = "exception") -> str:
+    """Kind of a report of what was raised outside of the user's code: `store` where the data store is at fault.
+
+    A value that can't be pickled is the user's own.
+    """
+    at_fault = isinstance(error, (StoreError, BackendError)) and not isinstance(error, UnpicklableError)
+    return "store" if at_fault else otherwise
 
 
 def qualified_name(cls: type) -> str:

@@ -21,7 +21,7 @@ from dovetail.artifacts.layout import MARKER
 from dovetail.artifacts.manifest import RunManifest, put_manifest
 from dovetail.artifacts.outputs import OutputWriter
 from dovetail.artifacts.packing import ref_to_plain
-from dovetail.artifacts.records import join_record, pack_body, pack_head
+from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
 from dovetail.artifacts.reports import AttemptReport, RunEnd, put_end, put_inbox, put_report
 from dovetail.artifacts.segments import SegmentWriter, put_commit
 from dovetail.artifacts.store import ArtifactStore
