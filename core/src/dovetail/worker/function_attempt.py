@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
+from dovetail.authoring.signature import coerce_arguments
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.binding import TaskBinding
 from dovetail.worker.callers import LateCalls
@@ -85,11 +86,9 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
 def _function(executor: Executor, task: Task) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """(the user's function, its arguments)."""
     if task.arguments is None:
-        from dovetail.authoring.signature import coerce_arguments
-
         flow: Any = executor.flow_cls
         binding = TaskBinding(task, executor.artifacts)
-        given = coerce_arguments(flow.fn, {name: binding.load(name) for name in executor.facts.parameters})
+        given = {name: binding.load(name) for name in executor.facts.parameters}
         args, kwargs = flow.unbind(coerce_arguments(flow.fn, given))
         return flow.fn, args, kwargs
     called = find_task(task.template.code_module, task.template.code_name)
