@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections.abc import Iterator
 
 __all__ = ["exchange", "locked", "publish"]
@@ -14,7 +14,7 @@ _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 )
 """What file systems without hard links answer (exFAT and some network and FUSE file systems)."""
-_LOCK = threading.Lock()
+_LOCK = allocate_lock()
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
