@@ -40,6 +40,7 @@ class Wide(FlowSpec):
 @pytest.mark.parametrize("isolation", ["kind=auto", "reuse=auto"])
 def test_every_item_is_there_once(project: FlowProject, isolation: str) -> None:
     project.write(FLOW)
+    project.patience = 120 + WIDTH // 20
     (project.folder / "wrong").touch()
     failed = project.fails("run", "flow.py", "--with", f"isolation:{isolation}")
     paths = [f"square[{index}]" for index in range(WIDTH)]

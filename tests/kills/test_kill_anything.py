@@ -1,7 +1,7 @@
 """Kill -9 of the driver, the warm parent or a worker at random points: nothing committed is lost, and it goes on.
 
-DOVETAIL_KILLS sets how many kills (soak: 200), DOVETAIL_SEED the seed; both are printed. A run
-that ends before its moment does not count.
+DOVETAIL_KILLS sets how many kills (soak: 200), DOVETAIL_SEED the seed; both are printed. A run that ends before
+its moment does not count.
 """
 
 from __future__ import annotations
