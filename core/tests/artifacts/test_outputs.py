@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -297,7 +298,7 @@ def test_the_index_shows_plain_values_as_they_are(artifacts: ArtifactStore) -> N
     assert encode_index(done.table) == done.index
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=9),
