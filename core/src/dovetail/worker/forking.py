@@ -147,7 +147,7 @@ class Forker:
     def _be_child(self, mode: int, tasks: int, nonce: bytes, control: int, out: int, err: int) -> NoReturn:
         try:
             self._become_child(out, err)
-            connection = Connection(AF_UNIX, SOCK_STREAM, 0, control)
+            connection: Any = Connection(AF_UNIX, SOCK_STREAM, 0, control)
             assert self._executor is not None
             code = serve(connection, self._executor, mode, tasks, nonce, inbox=self._child_inbox)
         except (BrokenPipeError, ConnectionResetError):  # the driver is gone, and this process will be
