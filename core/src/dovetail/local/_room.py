@@ -43,7 +43,7 @@ def _first_file(root: str, folder: str) -> str | None:
 
 def _swap(place: str, temporary: TemporaryFiles) -> bool:
     aside = temporary.create_folder()
-    own = f"{aside}/{OWN}"
+    own, linked = f"{aside}/{OWN}", 0
     try:
         os.link(place, own)
         linked = os.stat(own).st_ino
