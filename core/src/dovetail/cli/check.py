@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the flow; exit code 2 when it has problems."""
-    from dovetail.cli.output import emit_json, paint, say
+    from dovetail.cli.output import counted, emit_json, paint, say
     from dovetail.cli.targets import split_file
     from dovetail.engine.describe import check, describe_file, spawn_note
     from dovetail.planning.validate import validate
@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
         return 2 if problems else 0
     check(flow, settings)
-    say(f"{paint(flow.name, 'bold')} is sound: {len(flow.steps)} steps, {len(flow.parameters)} parameters")
+    say(
+        f"{paint(flow.name, 'bold')} is sound: {counted(len(flow.steps), 'step')}, {counted(len(flow.parameters), 'parameter')}"
+    )
     if note := spawn_note(flow, settings):
         say(f"  {note}")
     return 0
