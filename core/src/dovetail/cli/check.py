@@ -29,9 +29,8 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
         return 2 if problems else 0
     check(flow, settings)
-    say(
-        f"{paint(flow.name, 'bold')} is sound: {counted(len(flow.steps), 'step')}, {counted(len(flow.parameters), 'parameter')}"
-    )
+    steps, parameters = counted(len(flow.steps), "step"), counted(len(flow.parameters), "parameter")
+    say(f"{paint(flow.name, 'bold')} is sound: {steps}, {parameters}")
     if note := spawn_note(flow, settings):
         say(f"  {note}")
     return 0
