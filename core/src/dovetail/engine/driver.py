@@ -140,8 +140,9 @@ class Driver:
 
         All that was committed is kill-durable; the caller makes it power-durable and tells the final state.
         """
-        gc.freeze()  # what was imported stays
-        gc.enable()
+        if not gc.isenabled():
+            gc.freeze()  # what was imported stays
+            gc.enable()
         self._open_new_groups()
         with self._signals(), self._selector:
             self._fill()

@@ -95,8 +95,18 @@ def new_manifest(
     *,
     tags: Sequence[str],
     origin: str | None = None,
+    saved: Mapping[str, Any] | None = None,
 ) -> RunManifest:
-    """What a new run pins."""
+    """What a new run pins.
+
+    Args:
+        session: The opened backends.
+        plan: Every choice of the run.
+        values: Values of parameters that are still to be saved.
+        tags: User tags.
+        origin: Run that this one resumes.
+        saved: Further parameters, as plain references.
+    """
     import socket
 
     user, flow = username(), plan.flow
@@ -107,7 +117,7 @@ def new_manifest(
         created=time.time(),
         user=user,
         description=flow.to_plain(),
-        parameters={name: ref_to_plain(artifacts.save(value)) for name, value in values.items()},
+        parameters={**(saved or {}), **{name: ref_to_plain(artifacts.save(value)) for name, value in values.items()}},
         tags=tuple(sorted(tags)),
         system_tags=(f"python:{sys.version_info[0]}.{sys.version_info[1]}", f"user:{user}"),
         code={**plan.code, **_code_package(artifacts, flow)},

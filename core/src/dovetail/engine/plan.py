@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dovetail.engine.step_plans import StepPlans
+from dovetail.engine.step_plans import NO_FILE, StepPlans
 from dovetail.interfaces.errors import ValidationError
 
 if TYPE_CHECKING:
     from dovetail.engine.calls import StepPlan
     from dovetail.engine.session import Session
+    from dovetail.engine.step_plans import Here
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import WorkerGroup
 
@@ -36,7 +37,9 @@ class RunPlan:
     """Distributions that the choices come from, by name."""
 
 
-def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None) -> RunPlan:
+def plan_run(
+    session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None, here: Here = "nothing"
+) -> RunPlan:
     """Resolve every choice of a run.
 
     Args:
@@ -44,6 +47,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         flow: What was described; valid.
         first: The group that described it: it runs the tasks of the flow-level compute and environment.
         debug: Step that runs inline with the terminal attached, `*` for all.
+        here: What the only process of the first group runs itself, see `StepPlans`.
 
     Raises:
         ValidationError: A choice can't be met; all that can't, at once.
@@ -52,11 +56,12 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         raise ValidationError(
             f"--debug={debug}: {flow.name} has no such step", hint=f"Steps: {', '.join(flow.by_name)}"
         )
-    plans = StepPlans(session, flow, first, debug)
+    plans = StepPlans(session, flow, first, debug, here=here)
     run_store = plans.take_store(session.settings.select("datastore", None, flow))
     steps = {step.name: plans.plan(step) for step in flow.steps}
-    if plans.problems:
-        raise ValidationError(f"{flow.name} can't run:", problems=plans.problems)
+    problems, plans.problems = [one for one in plans.problems if one.code != NO_FILE], []
+    if problems:
+        raise ValidationError(f"{flow.name} can't run:", problems=problems)
     # A constant that is too large to be inline is stored by the first worker, in the run's own data store.
     constants = {name: {**ref, "object": run_store} if "object" in ref else ref for name, ref in flow.constants.items()}
     return RunPlan(

@@ -32,6 +32,8 @@ class FlowSource:
     """Name of the class, where the file has several."""
     hash_seed: str = "0"
     """PYTHONHASHSEED of every process that runs user code: sets iterate alike in all of them."""
+    refusal: str = ""
+    """Why no other process can import the flow; empty when it can."""
 
 
 def find_flow_file(text: str) -> Path:

@@ -150,6 +150,32 @@ class Executor:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
         return self._threads
 
+    # -- functions ------------------------------------------------------------------------------------------------
+
+    def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """(the user's function that an attempt runs, its arguments)."""
+        from dovetail.authoring.signature import coerce_arguments
+        from dovetail.worker.functions import find_task, given_arguments
+
+        function: Any
+        if task.arguments is None:
+            function = self.flow_cls
+            binding = TaskBinding(task, self.artifacts)
+            loaded = {name: binding.load(name) for name in self.facts.parameters}
+            given = coerce_arguments(function.fn, loaded)
+        else:
+            function = find_task(task.template.code_module, task.template.code_name)
+            given = given_arguments(task.arguments, self.artifacts())
+        args, kwargs = function.unbind(given)
+        return function.fn, args, kwargs
+
+    def returned(self, value: Any) -> None:
+        """Told what a function returned, once it can be stored."""
+
+    def raised(self, error: BaseException) -> bool:
+        """Told what a function raised. Whether to wait for what it submitted."""
+        return True
+
     # -- before a fork --------------------------------------------------------------------------------------------
 
     def share_with_children(self) -> None:
