@@ -114,7 +114,9 @@ class CallerGroup(WorkerGroup):
             if data and self._worker is not None:
                 self._worker.on_data(Source.CONTROL, data)
         late = self._late
-        if late is not None and (late in ready or ((wake := late.next_wake()) is not None and wake <= time.monotonic())):
+        if late is not None and (
+            late in ready or ((wake := late.next_wake()) is not None and wake <= time.monotonic())
+        ):
             self._events += late.read()
         if self._given_up is not None and self._given_up <= time.monotonic() and self._worker is not None:
             worker, self._worker, self._given_up = self._worker, None, None
