@@ -178,7 +178,7 @@ class _Executor(Executor):
 
     def use(self, stores: Mapping[str, Any]) -> None:
         """Take values from stores that are open."""
-        self._stores = stores
+        self._stores = stores  # type: ignore[assignment]
         self._artifacts.clear()
 
     def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:

@@ -167,7 +167,7 @@ def _add_note(error: BaseException, note: str) -> None:
 
 def _cut(error: BaseException, flow: FlowFunction[..., Any]) -> BaseException:
     """An exception of the body, whose traceback begins in the body."""
-    code = flow.fn.__code__  # type: ignore[attr-defined]
+    code = flow.fn.__code__
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code is not code:
         trace = trace.tb_next
@@ -186,6 +186,8 @@ def _described(flow: FlowFunction[..., Any]) -> FlowDescription:
     if known is not None and known[0] == said:
         return known[1]
     description = replace(describe_flow(flow, gated=False), fork_hazards=())
+    if not os.path.isfile(description.file):  # what comes from standard input calls itself <stdin>
+        description = replace(description, file="")
     _descriptions[flow] = said, description
     return description
 

@@ -31,7 +31,7 @@ from dovetail.worker.wire import Kind, pack, unpacker
 
 if TYPE_CHECKING:
     from dovetail.interfaces.tasks import ErrorReport
-    from dovetail.interfaces.workers import Output, WorkerGroup
+    from dovetail.interfaces.workers import Output
 
 __all__ = ["CONTROL", "LiveDriver", "main"]
 
