@@ -161,8 +161,9 @@ def _way_on(flow: FlowFunction[..., Any], run: str) -> str:
 
 
 def _add_note(error: BaseException, note: str) -> None:
-    if hasattr(error, "add_note"):  # since Python 3.11
-        error.add_note(note)
+    add_note = getattr(error, "add_note", None)  # since Python 3.11
+    if add_note is not None:
+        add_note(note)
 
 
 def _cut(error: BaseException, flow: FlowFunction[..., Any]) -> BaseException:
