@@ -4,6 +4,7 @@
 #   make demo       run examples/digits, the handwritten-digit flow
 #   make test       the tests, on the Python of .venv
 #   make test-all   the tests on every installed Python from 3.10 to 3.13
+#   make soak       the tests that take an amount with large ones, for about an hour; narrow with SOAK_PARTS
 #   make check      lint, formatting and types
 #   make bench      measure side by side with Metaflow and Prefect; narrow with BENCH_CASES and BENCH_REPS
 #   make dist       a wheel of every package, into dist/
@@ -26,7 +27,7 @@ BIN := .venv/bin
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all check bench dist docs setup clean
+.PHONY: demo test test-all soak check bench dist docs setup clean
 
 setup: .venv/.synced
 
@@ -57,6 +58,9 @@ test-all: setup
 	done; \
 	echo "== ran on:$$ran; failed on:$${failed:- none}"; \
 	test -z "$$failed"
+
+soak: setup
+	@$(BIN)/python scripts/soak.py
 
 # All of them, also when one finds something.
 check: setup

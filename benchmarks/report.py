@@ -70,7 +70,7 @@ def machine() -> str:
 
 
 def write_report(records: Records, file: Path) -> None:
-    """The comparison, then every case of every system in full."""
+    """The comparison, then every case of every system in full; what `make soak` recorded stays."""
     lines = [
         "# Measured",
         "",
@@ -95,7 +95,8 @@ def write_report(records: Records, file: Path) -> None:
         f"|---|---|---|{'---|' * len(DETAILS)}---|---|",
         *_details(records),
     ]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _, heading, soak = (file.read_text(encoding="utf-8") if file.exists() else "").partition("## Last full soak")
+    file.write_text("\n".join([*lines, "", heading + soak]).rstrip() + "\n", encoding="utf-8")
 
 
 def _row(case: Case, records: Records) -> str:

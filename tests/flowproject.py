@@ -107,6 +107,8 @@ class FlowProject:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
+        self.patience = 120
+        """Seconds until a command line hangs."""
         self._counts = folder / "counts.txt"
         self._drivings: list[Driving] = []
         (folder / "pyproject.toml").write_text("")
@@ -135,7 +137,7 @@ class FlowProject:
             env=self._environment(env),
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=self.patience,
             check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr, self.counted())

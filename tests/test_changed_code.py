@@ -46,7 +46,10 @@ def dovetail(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def write(folder: Path, *, doc: str = "Begin.", added: int = 1, last: str = "pass", factor: int = 2) -> None:
     (folder / "pyproject.toml").write_text("")
     (folder / "flow.py").write_text(FLOW.format(doc=doc, added=added, last=last))
-    (folder / "tools.py").write_text(TOOLS.format(factor=factor))
+    tools = folder / "tools.py"
+    tools.write_text(TOOLS.format(factor=factor))
+    # Python takes bytecode for that of a text of the same size, written within the same second.
+    os.utime(tools, (factor * 1000, factor * 1000))
 
 
 @pytest.fixture
@@ -75,3 +78,14 @@ def test_a_changed_module_of_the_project_counts_for_every_step_of_the_file(faile
     assert done.returncode == 0, printed
     assert "y is 6" in printed
     assert "reused" not in printed.replace("0 of them reused", "")
+
+
+def test_an_edit_of_the_same_size_within_the_same_second(failed: Path) -> None:
+    flow = failed / "flow.py"
+    before = flow.stat()
+    write(failed, added=8, last="raise ValueError('not now')")
+    os.utime(flow, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert flow.stat().st_size == before.st_size
+    done = dovetail(failed, "resume", "flow.py")
+    assert done.returncode == 1
+    assert "y is 18" in done.stdout + done.stderr

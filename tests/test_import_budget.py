@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +125,31 @@ def test_a_flow_class_is_defined_without_loading_the_machinery() -> None:
         "        pass\n"
     )
     assert loaded & HEAVY == set()
+
+
+def test_a_forked_worker_has_loaded_no_threading(tmp_path: Path) -> None:
+    """It costs each child of the warm parent hundreds of page copies: its locks are renewed after a fork."""
+    flow = tmp_path / "flow.py"
+    flow.write_text(
+        "import sys\n"
+        "from dovetail import FlowSpec, step\n"
+        "class Modules(FlowSpec):\n"
+        "    @step\n"
+        "    def start(self):\n"
+        "        self.xs = [1, 2]\n"
+        "        self.next(self.look, foreach='xs')\n"
+        "    @step\n"
+        "    def look(self):\n"
+        "        print('loaded', *sorted(sys.modules))\n"
+        "        self.next(self.end)\n"
+        "    @step\n"
+        "    def end(self, inputs):\n"
+        "        pass\n"
+    )
+    command = [sys.executable, "-m", "dovetail", "run", str(flow), "--with", "isolation:kind=fork"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in (done.stdout + done.stderr).splitlines() if " loaded " in line]
+    assert len(told) == 2
+    for line in told:
+        assert not {"threading", "asyncio", "sqlite3", "pluggy"} & set(line.split())

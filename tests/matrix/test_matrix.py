@@ -6,9 +6,12 @@ come to is worked out by an interpreter of the graph that shares no code with th
 
 from __future__ import annotations
 
+import os
+import random
 from collections import Counter
 
 import pytest
+from amounts import amount
 from flowmatrix.bodies import BODIES
 from flowmatrix.checkers import Checker, CliChecker, ClientChecker, SeenTask
 from flowmatrix.generate import Case, cases
@@ -72,7 +75,12 @@ def test_isolation_in_other_ways(case: Case, context: str, performances: Perform
     check(case, context, performances, client)
 
 
-@_pairs([Case(random_graph(seed), ROAMING) for seed in (1, 5, 6, 14, 16, 17, 28, 41)], "thread")
+SHAPES = [1, 5, 6, 14, 16, 17, 28, 41]
+SHAPES += random.Random(int(os.environ.get("DOVETAIL_SEED", "0"))).sample(range(100, 1 << 32), amount("SHAPES", 8) - 8)
+"""Seeds of shapes: some that have everything in them, and as many more as DOVETAIL_SHAPES says (soak: 200)."""
+
+
+@_pairs([Case(random_graph(seed), ROAMING) for seed in SHAPES], "thread")
 def test_random_shape(case: Case, context: str, performances: Performances, client: Client) -> None:
     """Sequences, branches, foreaches, switches and loops inside each other, as a generator came up with them."""
     check(case, context, performances, client)

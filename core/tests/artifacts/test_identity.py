@@ -8,6 +8,7 @@ import sys
 
 import msgpack
 import pytest
+from amounts import examples
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +45,6 @@ def test_one_frame(size: int) -> None:
     assert value_digest("x", b"", [frame_leaves(frame)]) == expected
 
 
-@settings(deadline=None)
 @given(st.text(), st.binary(), st.lists(st.binary(max_size=300), max_size=5))
 def test_any_frames(serializer: str, header: bytes, frames: list[bytes]) -> None:
     assert digest_of(SerializedValue(serializer, header, frames, "t")) == by_the_book(serializer, header, frames)
@@ -69,7 +69,7 @@ def test_shape_of_a_buffer_does_not_count() -> None:
     assert frame_leaves(memoryview(numbers)) == frame_leaves(numbers.tobytes())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.dictionaries(st.text(min_size=1), st.binary(min_size=32, max_size=32)))
 def test_outputs_digest_ignores_order(digests: dict[str, bytes]) -> None:
     turned = dict(reversed(list(digests.items())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +117,7 @@ CHUNKS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(CHUNKS, st.booleans())
 def test_any_chunks(chunks: list[tuple[int, int, bytes, str]], appends: bool) -> None:
     store = MemoryStore()

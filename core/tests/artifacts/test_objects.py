@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,7 +126,7 @@ def test_an_object_that_was_cut_short_is_written_again(artifacts: ArtifactStore,
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.binary(max_size=200), st.lists(st.integers(0, 3 * PAGE), max_size=6))
 def test_layout(header: bytes, sizes: list[int]) -> None:
     frames = [bytes([i + 1]) * size for i, size in enumerate(sizes)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -422,7 +423,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 @given(st.lists(STEP, max_size=14), st.booleans())
 def test_any_history_of_drivers_and_agents(steps: list[Any], appends: bool) -> None:
     """Of every call the record counts that the rules name, whatever zombies, agents and torn tails did."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,7 +128,7 @@ def test_streamed_and_held_have_one_identity(
     assert item.place.offset >= PAGE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.none() | st.integers() | st.text(max_size=40) | st.binary(max_size=40), max_size=60))
 def test_any_items(items: list[Any]) -> None:
     from dovetail.testing.memory_store import MemoryStore

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,7 +66,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 @given(VALUES)
 def test_round_trip(value: Any) -> None:
     written = REGISTRY.serialize(value)
@@ -73,7 +74,7 @@ def test_round_trip(value: Any) -> None:
     assert REGISTRY.for_value(value).id == written.serializer
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(VALUES)
 def test_writing_again_gives_the_same_bytes(value: Any) -> None:
     first, second = REGISTRY.serialize(value), REGISTRY.serialize(value)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import hypothesis.strategies as st
+from amounts import examples
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -289,5 +290,5 @@ class MetadataMachine(RuleBasedStateMachine):
 
 TestMetadata = MetadataMachine.TestCase
 TestMetadata.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(80), stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
+from amounts import examples
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -150,5 +151,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -6,6 +6,7 @@ import ast
 import keyword
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,7 +128,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(expressions, expressions)
 def test_the_digest_is_equal_exactly_where_the_tree_is(one: ast.expr, two: ast.expr) -> None:
     same = ast.dump(one) == ast.dump(two)

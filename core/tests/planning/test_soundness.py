@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,7 +130,7 @@ def structured(draw: st.DrawFn) -> tuple[FlowDescription, dict[str, int]]:
     return flow, builder.depths
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(structured(), st.randoms(use_true_random=False))
 def test_structured_flows_are_valid_and_run(made: tuple[FlowDescription, dict[str, int]], rng: random.Random) -> None:
     flow, depths = made
@@ -170,7 +171,7 @@ def arbitrary(draw: st.DrawFn) -> FlowDescription:
     return FlowDescription(name="F", module="f", file="", steps=tuple(steps), start="start", end="end")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(arbitrary(), st.randoms(use_true_random=False))
 def test_whatever_passes_for_valid_runs(flow: FlowDescription, rng: random.Random) -> None:
     Graph(flow).render()

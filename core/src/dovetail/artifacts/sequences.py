@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SequenceReader"]
 
+_AHEAD = 16
+"""Pieces of the index, 1 MiB in all."""
+
 
 class _Frames:
     """The two frames of a sequence, read by range."""
@@ -168,6 +171,11 @@ class SequenceReader(Sequence[Any]):
         for number in range(-(-self._length // ITEMS_PER_LEAF)):
             found += [entry[5] for entry in ENTRY.iter_unpack(self._leaf(number))]
         return found
+
+    def read_ahead(self) -> None:
+        """Read the beginning of the index, which those that are forked from this process then need not read."""
+        for number in range(min(_AHEAD, -(-self._length // ITEMS_PER_LEAF))):
+            self._leaf(number)
 
     def _entry(self, index: int) -> tuple[int, int, int, int, int, bytes]:
         at = index + self._length if index < 0 else index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -84,7 +84,7 @@ class ArtifactStore:
         self._stores = stores
         self._safe = safe
         self._sequences: OrderedDict[bytes, SequenceReader] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def store(self, uuid: str) -> DataStore:
         """The data store with a uuid.

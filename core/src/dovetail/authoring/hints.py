@@ -8,14 +8,10 @@ paths, enumerations, and numbers and booleans that are written as text.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import decimal
 import enum
 import os
-import pathlib
 import types
 import typing
-import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -23,12 +19,18 @@ __all__ = ["Mismatch", "coerced", "is_structured", "name_of", "plain"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_FROM_TEXT: dict[Any, Any] = {
-    datetime.datetime: lambda text: datetime.datetime.fromisoformat(_utc(text)),
-    datetime.date: datetime.date.fromisoformat,
-    datetime.time: datetime.time.fromisoformat,
-    decimal.Decimal: decimal.Decimal,
-    uuid.UUID: uuid.UUID,
+# Classes by name, so that only a flow that uses them imports them.
+_FROM_TEXT: dict[str, Any] = {
+    "datetime.datetime": lambda kind, text: kind.fromisoformat(_utc(text)),
+    "datetime.date": lambda kind, text: kind.fromisoformat(text),
+    "datetime.time": lambda kind, text: kind.fromisoformat(text),
+    "decimal.Decimal": lambda kind, text: kind(text),
+    "uuid.UUID": lambda kind, text: kind(text),
+}
+_TO_PLAIN: dict[str, Any] = {
+    "datetime.timedelta": lambda value: value.total_seconds(),
+    "decimal.Decimal": str,
+    "uuid.UUID": str,
 }
 _ARRAYS: dict[Any, Any] = {
     list: list, tuple: tuple, set: set, frozenset: frozenset, Sequence: list, Iterable: list, Set: set,
@@ -187,36 +189,44 @@ def _item(place: object, hint: Any, value: Any) -> Any:
 
 def _instance(kind: Any, value: Any) -> Any:
     """An instance of a class."""
-    if typing.is_typeddict(kind):
+    if _is_typeddict(kind):
         return _fields(kind, value)
-    try:
-        is_one = isinstance(value, kind) and not (kind is datetime.date and isinstance(value, datetime.datetime))
-    except TypeError:  # a protocol that only type checkers can check
+    if not _is_checkable(kind):
         return value
-    if is_one:
+    is_one = isinstance(value, kind)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if is_one and not (name == "datetime.date" and hasattr(value, "hour")):  # a datetime is a date, but no day
         return value
     if issubclass(kind, enum.Enum):
         return _member(kind, value)
-    if kind in _FROM_TEXT and isinstance(value, (str, int)) and not isinstance(value, bool):
+    if name in _FROM_TEXT and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:
-            return _FROM_TEXT[kind](str(value))
+            return _FROM_TEXT[name](kind, str(value))
         except (ValueError, ArithmeticError):
             raise _not(value, f"a {kind.__name__}") from None
-    if issubclass(kind, pathlib.PurePath) and isinstance(value, (str, int, os.PathLike)):
+    if hasattr(kind, "__fspath__") and isinstance(value, (str, int, os.PathLike)):
         return kind(str(value))
-    if issubclass(kind, datetime.timedelta) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.timedelta(seconds=value)
-    if kind is bytes and isinstance(value, str):
+    if name == "datetime.timedelta" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return kind(seconds=value)
+    if name == "builtins.bytes" and isinstance(value, str):
         return value.encode()
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+    if hasattr(kind, "__dataclass_fields__") and isinstance(value, Mapping):
         return _fields(kind, value)
-    model: Any = kind
-    if hasattr(model, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
+    if hasattr(kind, "model_validate"):  # a pydantic model in a module that has nothing else of pydantic
         try:
-            return model.model_validate(value)
+            return kind.model_validate(value)
         except ValueError as error:
             raise Mismatch(str(error)) from None
     raise _not(value, f"a {kind.__name__}")
+
+
+def _is_typeddict(kind: Any) -> bool:
+    return hasattr(kind, "__required_keys__")
+
+
+def _is_checkable(kind: Any) -> bool:
+    """Whether it can be asked about instances; a protocol for type checkers only can't."""
+    return not getattr(kind, "_is_protocol", False) or getattr(kind, "_is_runtime_protocol", False)
 
 
 def _member(kind: type[enum.Enum], value: Any) -> enum.Enum:
@@ -237,7 +247,7 @@ def _fields(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind, include_extras=True)
     except Exception:  # a hint that only type checkers can resolve
         hints = {}
-    if typing.is_typeddict(kind):
+    if _is_typeddict(kind):
         known, needed = set(kind.__annotations__), set(kind.__required_keys__)
     else:
         fields = [field for field in dataclasses.fields(kind) if field.init]
@@ -249,7 +259,7 @@ def _fields(kind: Any, value: Any) -> Any:
     if lacking := sorted(needed - value.keys()):
         raise Mismatch(f"{kind.__name__} needs {', '.join(lacking)}")
     made = {name: _item(name, hints.get(name, Any), item) for name, item in value.items()}
-    return made if typing.is_typeddict(kind) else kind(**made)
+    return made if _is_typeddict(kind) else kind(**made)
 
 
 def plain(value: Any) -> Any:
@@ -279,12 +289,12 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=repr)
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, (pathlib.PurePath, decimal.Decimal, uuid.UUID)):
+    if isinstance(value, os.PathLike):
         return str(value)
+    if hasattr(type(value), "isoformat"):
+        return str(value.isoformat())
+    if (write := _TO_PLAIN.get(f"{type(value).__module__}.{type(value).__qualname__}")) is not None:
+        return write(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
     model: Any = value
@@ -312,7 +322,7 @@ def is_structured(hint: Any) -> bool:
     return (
         kind in _ARRAYS
         or kind in (dict, Mapping)
-        or typing.is_typeddict(kind)
+        or _is_typeddict(kind)
         or dataclasses.is_dataclass(kind)
         or hasattr(kind, "model_validate")
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dovetail.artifacts.fences import claim_fence, newest_fence
-from dovetail.interfaces.errors import StaleFenceError, UsageError
+from dovetail.interfaces.errors import DovetailError, StaleFenceError, UsageError
 from dovetail.plugins.holder import current_holder
 
 if TYPE_CHECKING:
@@ -73,5 +74,7 @@ class Ownership:
             raise StaleFenceError(f"a newer driver owns run {self._run}")
 
     def release(self) -> None:
-        """Give the lease back."""
-        self._provider.release(self._lease)
+        """Give the lease back. One that can't be (the disk is full) ends with this process: that is no reason to hide
+        what ended the run."""
+        with suppress(DovetailError):
+            self._provider.release(self._lease)

@@ -107,6 +107,8 @@ def coerce(parameter: ParameterDescription, value: Any) -> Any:
     Raises:
         ValueError: It is none, in words.
     """
+    if value is None and parameter.nullable:
+        return None
     if parameter.is_list:
         if not isinstance(value, list | tuple):
             raise ValueError(f"{value!r} is not a list")
@@ -129,13 +131,20 @@ _NOUNS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "
 
 
 def _parse(parameter: ParameterDescription, texts: list[str]) -> Any:
+    if parameter.nullable and parameter.type not in ("str", "json") and [text.lower() for text in texts] == ["null"]:
+        return None
     if parameter.is_list:
         if len(texts) == 1 and texts[0].lstrip().startswith("["):
             return coerce(parameter, _json(texts[0]))
         return [_parse_one(parameter.type, text) for text in texts]
     if len(texts) > 1:
         raise ValueError(f"given {len(texts)} times, but it takes one value")
-    return _parse_one(parameter.type, texts[0])
+    try:
+        return _parse_one(parameter.type, texts[0])
+    except ValueError:
+        if parameter.type == "json" and parameter.takes_text:
+            return texts[0]
+        raise
 
 
 def _parse_one(kind: str, text: str) -> Any:

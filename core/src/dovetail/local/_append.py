@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -56,7 +56,7 @@ class _Appender:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.lock = threading.Lock()
+        self.lock = allocate_lock()
 
 
 class Appenders:
@@ -68,7 +68,7 @@ class Appenders:
         """
         self._create = create
         self._open: OrderedDict[str, _Appender] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def append(self, path: str, buffers: Sequence[Buffer]) -> int:
         """Write at the end; the file's size after it. When it fails the file is as before.

@@ -154,8 +154,9 @@ def _write_rows(
         connection.executemany(
             "INSERT INTO text VALUES (?, ?, ?)", [(numbers.number, n, text) for n, text in numbers.added]
         )
+    first = numbers.number << 32 | places
     for sql, rows in statements:
-        connection.execute(sql, (numbers.number << 32 | places, numbers.base * GRAIN, rows))
+        connection.execute(sql, {"first": first, "base": numbers.base * GRAIN, "rows": rows})
     _count(connection, numbers.steps, changes)
     if changes.add_tags or changes.remove_tags:
         _change_tags(connection, numbers.number, changes)

@@ -66,6 +66,11 @@ class Database:
             while self._readers:
                 self._readers.pop().close()
 
+    def __del__(self) -> None:
+        # A client may be dropped unclosed. Python 3.13 warns of connections that nobody closed.
+        if hasattr(self, "_turns"):
+            self.close()
+
     @contextlib.contextmanager
     def write(self, *, power_durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction that may write, undone when the block raises.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -39,6 +39,8 @@ def sync_files(files: Iterable[Callable[[], int]]) -> None:
         for opener in pending:
             _sync_one(opener)
         return
+    import threading
+
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -77,7 +79,7 @@ class FolderSyncer:
     def __init__(self, root: str) -> None:
         self._root = root
         self._open: OrderedDict[str, int] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def sync(self, paths: Iterable[str]) -> None:
         """Make the names of these files durable."""

@@ -16,8 +16,8 @@ from dovetail.local import _temporary
 from dovetail.local._append import write_all
 from dovetail.local._keys import OWN
 from dovetail.local._metadata_of import read_metadata, remove_metadata, write_attributes, write_beside
-from dovetail.local._publish import publish
-from dovetail.local._room import give_back, make_room
+from dovetail.local._publish import locked, publish
+from dovetail.local._room import make_room
 from dovetail.local._temporary import GONE, LOCK, NEAR, TemporaryFiles
 
 __all__ = ["StoreFiles"]
@@ -165,7 +165,11 @@ class StoreFiles:
                         raise
                     self._make_folders(folder)
                     continue
-                if error.errno not in _DIRECTORY_TAKEN or not os.path.isdir(path):
+                if error.errno not in _DIRECTORY_TAKEN:
+                    raise
+                if not os.path.isdir(path):
+                    if error.errno == errno.EISDIR or (error.errno == errno.EEXIST and not os.path.lexists(path)):
+                        continue  # what was in the way is gone
                     raise
             own = f"{path}/{OWN}"
             try:
@@ -224,8 +228,9 @@ class StoreFiles:
 
     def remove(self, path: str, not_modified_since: float | None) -> None:
         """Unlink the object at `path`, and folders that are empty then."""
-        for _ in range(_TRIES):
-            place = path
+        if not os.path.lexists(path):
+            return
+        with locked(self._lock):  # so that what is an object here becomes no folder before it is unlinked
             try:
                 place, status = self.locate(path)
                 if not_modified_since is None:
@@ -234,27 +239,19 @@ class StoreFiles:
                     return
             except (FileNotFoundError, NotADirectoryError):
                 return
-            except OSError:
-                if not os.path.isdir(place):
-                    raise
-                continue  # the object became a folder just now, and is in it
             remove_metadata(self.root, status.st_ino)
             self._prune(os.path.dirname(place))
-            return
 
     def _remove_old(self, place: str, not_modified_since: float) -> bool:
         """Take the name away first and look at the time then: a refresh in between was either seen or failed."""
         folder, name = os.path.split(place)
         aside = f"{folder}/{GONE}{os.urandom(_RANDOM // 2).hex()}{name}"
         os.rename(place, aside)
-        if os.path.isdir(aside):
-            give_back(aside, place)
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
         if os.stat(aside).st_mtime <= not_modified_since:
             _unlink(aside)
             return True
         try:
-            publish(aside, place, lock=self._lock)
+            publish(aside, place, lock=None)
         except FileExistsError:
             _unlink(aside)  # written again meanwhile
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections.abc import Iterator
 
 __all__ = ["exchange", "locked", "publish"]
@@ -14,13 +14,13 @@ _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 )
 """What file systems without hard links answer (exFAT and some network and FUSE file systems)."""
-_LOCK = threading.Lock()
+_LOCK = allocate_lock()
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
 
-def publish(temporary: str, path: str, *, lock: str) -> None:
+def publish(temporary: str, path: str, *, lock: str | None) -> None:
     """Move `temporary` to `path` unless that exists, atomically.
 
     Both lie in one file system. `temporary` is gone when this returns, and still there when it raises.
@@ -28,7 +28,8 @@ def publish(temporary: str, path: str, *, lock: str) -> None:
     Args:
         temporary: A finished file.
         path: The name that it gets.
-        lock: A file that may be created to keep writers apart where nothing better exists.
+        lock: A file that may be created to keep writers apart where nothing better exists; None when the caller
+            holds that lock.
 
     Raises:
         FileExistsError: `path` exists; nothing was changed.
@@ -49,7 +50,7 @@ def publish(temporary: str, path: str, *, lock: str) -> None:
         return
     if _rename(temporary, path, _RENAME_NOREPLACE):
         return
-    with locked(lock):
+    with locked(lock) if lock else contextlib.nullcontext():
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         os.rename(temporary, path)

@@ -13,7 +13,7 @@ from dovetail.local._keys import OWN
 from dovetail.local._publish import exchange, locked
 from dovetail.local._temporary import LOCK, TemporaryFiles
 
-__all__ = ["give_back", "make_room"]
+__all__ = ["make_room"]
 
 
 def make_room(root: str, folder: str, temporary: TemporaryFiles) -> None:
@@ -22,7 +22,7 @@ def make_room(root: str, folder: str, temporary: TemporaryFiles) -> None:
     Raises:
         PreconditionError: The file system can't swap two names.
     """
-    with locked(f"{root}/{LOCK}"):  # of two at once, one would swap the other's folder away
+    with locked(f"{root}/{LOCK}"):  # of two at once, one would swap the other's folder away; deletions wait too
         place = _first_file(root, folder)
         if place is None or _swap(place, temporary):
             return
@@ -43,49 +43,26 @@ def _first_file(root: str, folder: str) -> str | None:
 
 def _swap(place: str, temporary: TemporaryFiles) -> bool:
     aside = temporary.create_folder()
-    own = f"{aside}/{OWN}"
-    linked = 0
+    own, linked = f"{aside}/{OWN}", 0
     try:
         os.link(place, own)
         linked = os.stat(own).st_ino
         swapped = exchange(aside, place)
-    except FileNotFoundError:
+    except (AttributeError, PermissionError):  # no hard links here
+        swapped = False
+    except FileNotFoundError:  # overwritten at this very moment: the caller tries again
         _remove(aside)
-        return True  # the object is gone, and nothing is in the way
-    except (AttributeError, PermissionError):  # no hard links here, or the object became a folder
-        swapped, linked = False, -1
+        return True
     if not swapped:
         _remove(aside)
-        return os.path.isdir(place)
-    if os.path.isdir(aside):
-        # The object was deleted and its name became a folder since we looked: give that back.
-        exchange(aside, place)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(own)
-        give_back(aside, place)
-        return True
+        return False
     if os.stat(aside).st_ino != linked:
         # It was overwritten between link and swap: the later one counts, unless it was changed once more.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        exchange(aside, f"{place}/{OWN}")
+        if os.stat(aside).st_ino != linked:
             exchange(aside, f"{place}/{OWN}")
-            if os.stat(aside).st_ino != linked:
-                exchange(aside, f"{place}/{OWN}")
     os.unlink(aside)
     return True
-
-
-def give_back(folder: str, place: str) -> None:
-    """Put a folder that was moved by mistake back to its place, into the one that may be there by now."""
-    try:
-        os.rename(folder, place)
-    except FileNotFoundError:
-        return
-    except OSError:
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                os.rename(f"{folder}/{name}", f"{place}/{name}")
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
 
 
 def _remove(aside: str) -> None:

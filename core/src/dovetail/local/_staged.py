@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ class StagedFile:
         self._fd = fd
         self._path = path
         self._end = 0
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def write(self, body: Buffer) -> None:
         """Add bytes at the end."""

@@ -23,8 +23,8 @@ def task_statements(tasks: Mapping[str, Mapping[str, Any]], numbers: RunNumbers)
     """Statements that create or update rows, each with a JSON text of them all.
 
     Rows that name the same columns share a statement, and their values are one parameter: the interpreter's lock is
-    given back once for all of them, not once a row. The other parameters are ?1, the row id of the first task where
-    it is new (the others follow in order), and ?2, the run's base in grains.
+    given back once for all of them, not once a row. That parameter is `rows`; the others are `first`, the row id of
+    the first task where it is new (the others follow in order), and `base`, that of the run in grains.
 
     Args:
         tasks: Path → columns to set.
@@ -79,7 +79,7 @@ def _upsert(names: tuple[str, ...]) -> str:
     for at, name in enumerate(names, 3):
         value = f"json_extract(value, '$[{at}]')"
         if name in _TIMES:
-            value = f"CASE json_type(value, '$[{at}]') WHEN 'integer' THEN {value} - ?2 ELSE {value} END"
+            value = f"CASE json_type(value, '$[{at}]') WHEN 'integer' THEN {value} - :base ELSE {value} END"
         values.append(value)
     inserted = "".join(f", {name}" for name in names)
     extracted = "".join(f", {value}" for value in values)
@@ -87,6 +87,6 @@ def _upsert(names: tuple[str, ...]) -> str:
     conflict = f"DO UPDATE SET {updated}" if updated else "DO NOTHING"
     return (
         f"INSERT INTO task (id, step, path{inserted}) "
-        "SELECT ?1 + json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
-        f"{extracted} FROM json_each(?3) WHERE ?2 NOT NULL ON CONFLICT (step, path) {conflict}"
+        "SELECT :first + json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
+        f"{extracted} FROM json_each(:rows) WHERE :base NOT NULL ON CONFLICT (step, path) {conflict}"
     )

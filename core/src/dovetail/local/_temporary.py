@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 
 __all__ = ["ASIDE_AGE", "GONE", "LOCK", "NEAR", "TemporaryFiles"]
 
@@ -28,7 +28,7 @@ class TemporaryFiles:
     def __init__(self, root: str) -> None:
         self._folder = f"{root}/{FOLDER}"
         self._sweep = True
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def create_folder(self) -> str:
         """A new, empty folder."""

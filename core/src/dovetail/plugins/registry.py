@@ -7,7 +7,7 @@ nor pluggy.
 
 from __future__ import annotations
 
-from threading import RLock
+from _thread import RLock  # not `threading`, see `dovetail.worker.forking.preload`
 from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.interfaces.errors import PluginConflictError, PluginError, PluginLoadError, PluginNotFoundError

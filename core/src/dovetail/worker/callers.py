@@ -23,6 +23,12 @@ class LateCalls:
 
     __slots__ = ("_calls", "_executor", "_path", "_task")
 
+    if TYPE_CHECKING:  # what `__getattr__` finds
+        call: Any
+        call_async: Any
+        submit: Any
+        room: Any
+
     def __init__(self, executor: Executor, task: Task, path: str) -> None:
         self._executor = executor
         self._task = task

@@ -11,7 +11,7 @@ from dovetail.authoring.binding import bind, instance
 from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.authoring.describe import step_methods
-from dovetail.interfaces.artifacts import ArtifactRef, ObjectPlace
+from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
 from dovetail.worker.binding import TaskBinding
@@ -185,8 +185,8 @@ class Executor:
     def share_sequence(self, ref: ArtifactRef) -> None:
         """Open the sequence of a foreach for the children that will each read an item of it."""
         try:
-            if isinstance(ref.place, ObjectPlace) and self._stores.is_open(ref.place.store):
-                self.artifacts().open_sequence(ref)
+            if isinstance(ref.place, InlinePlace) or self._stores.is_open(ref.place.store):
+                self.artifacts().open_sequence(ref).read_ahead()
         except (DovetailError, OSError):  # the children will say it
             return
 

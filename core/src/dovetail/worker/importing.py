@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.interfaces.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
     from dovetail.authoring.flow_function import FlowFunction
     from dovetail.authoring.flowspec import FlowSpec
@@ -57,12 +57,24 @@ def _set_path(launch: Launch, root: str) -> None:
 
 
 def _import(name: str, file: str) -> ModuleType:
+    import importlib.machinery
     import importlib.util
+
+    class Loader(importlib.machinery.SourceFileLoader):
+        """Compiles what the file says now, as Python does with the file that it is given.
+
+        Bytecode is known by the second and the size of its source: after a quick edit it may be that of the text
+        before, and its results would be kept under the key of the new one.
+        """
+
+        def get_code(self, fullname: str) -> CodeType:
+            return self.source_to_code(self.get_data(self.path), self.path)
 
     package = name.rpartition(".")[0]
     if package:
         importlib.import_module(package)
-    spec = importlib.util.spec_from_file_location(name, file)
+    loader = Loader(name, file) if file.endswith(tuple(importlib.machinery.SOURCE_SUFFIXES)) else None
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is not a Python file", hint="A flow lives in a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)

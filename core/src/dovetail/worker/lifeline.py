@@ -24,12 +24,13 @@ __all__ = ["bind", "open_end", "tie"]
 _KILL = 9
 
 
-def tie(read_end: int, group: int) -> int | None:
+def tie(read_end: int, group: int, *, parent: int = 0) -> int | None:
     """Die with the writer of a pipe.
 
     Args:
         read_end: Read end of the starter's pipe, inherited; not closed.
         group: Process group that dies; 0: this process alone.
+        parent: Process that forked this one and is the only writer, if that is so; it saves a look at the pipe.
 
     Returns:
         A descriptor that must stay open, or None.
@@ -39,9 +40,7 @@ def tie(read_end: int, group: int) -> int | None:
         _watch(read_end)
         return None
     bind(own, group)
-    poll = select.poll()
-    poll.register(own, select.POLLIN)
-    if poll.poll(0):  # the writer died before the kernel was asked
+    if os.getppid() != parent if parent else _has_ended(own):  # the writer died before the kernel was asked
         os._exit(1)
     return own
 
@@ -66,6 +65,12 @@ def bind(own: int, group: int) -> None:
     fcntl.fcntl(own, fcntl.F_SETOWN, -group if group else os.getpid())
     fcntl.fcntl(own, fcntl.F_SETSIG, _KILL)
     fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+
+
+def _has_ended(own: int) -> bool:
+    poll = select.poll()
+    poll.register(own, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _watch(read_end: int) -> None:

@@ -28,8 +28,6 @@ from dovetail.worker.wire import Mode
 
 __all__ = ["rehearse"]
 
-_TIMES = 10  # CPython adapts code after eight calls
-
 
 class _Rehearsal(FlowSpec):
     @step
@@ -42,8 +40,8 @@ class _Rehearsal(FlowSpec):
         pass
 
 
-def rehearse() -> None:
-    """Serve assignments in this process, over a socket to itself."""
+def rehearse(times: int) -> None:
+    """Serve so many assignments in this process, over a socket to itself."""
     description = FlowDescription(
         name="_Rehearsal",
         module=__name__,
@@ -60,7 +58,7 @@ def rehearse() -> None:
     sequence, length = OutputWriter(executor.artifacts()).write_sequence([1])
     frame = ForeachFrame(Sequenced(ref=sequence, length=length, step="start", var=""), 0)
     message = b"".join(AssignmentWriter().write(1, Assignment(_call(frame), 1, True)))
-    for _ in range(_TIMES):
+    for _ in range(times):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.sendall(message)
