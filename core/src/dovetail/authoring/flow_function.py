@@ -8,7 +8,7 @@ from dovetail.authoring.declared import DeclaredFunction, Generic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, ParamSpec, TypeVar, overload
 
     from typing_extensions import Self
@@ -38,6 +38,16 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
         given = self.shape.bind(*args, **kwargs)
         found: Any = run_flow(self, given)
         return found  # type: ignore[no-any-return]
+
+    def unbind(self, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, validated and made what the hints say.
+
+        Raises:
+            ValidationError: With everything that is wrong.
+        """
+        from dovetail.authoring.signature import coerce_arguments
+
+        return self.shape.unbind(coerce_arguments(self.fn, given))
 
     def main(self, argv: Sequence[str] | None = None) -> None:
         """Run Dovetail's command line on this flow; does not return.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.tasks import ErrorReport
 from dovetail.interfaces.workers import Answer
+from dovetail.runner._printing import Printed, printing
 from dovetail.worker.channel import Channel
 from dovetail.worker.child import Inbox
 from dovetail.worker.execute import Executor
@@ -37,7 +38,8 @@ class Body:
         connection: To the driver, which has been sent a request.
         flow: A class or function.
         description: The flow as plain data.
-        given: Arguments of a function flow, as the caller gave them.
+        given: Arguments of a function flow, as its hints have them.
+        to_save: Those of them that only this process can store.
         call: Calls the body of a function flow.
         stores: Opened data stores; None: the worker opens what the run pins.
     """
@@ -49,6 +51,7 @@ class Body:
         description: FlowDescription,
         given: Mapping[str, Any],
         *,
+        to_save: Mapping[str, Any],
         call: Callable[..., Any] | None = None,
         stores: Mapping[str, Any] | None = None,
     ) -> None:
@@ -56,6 +59,7 @@ class Body:
         self._flow = flow
         self._description = description
         self._given = given
+        self._to_save = to_save
         self._call = call
         self._stores = stores
         self._inbox = _Inbox(self)
@@ -73,9 +77,16 @@ class Body:
         """Make every attempt that the driver assigns; returns when the run has ended, or the driver is gone."""
         while self._inbox.wait():
             task = self._inbox.queue.popleft()
-            assert self._executor is not None
+            executor = self._executor
+            assert executor is not None
             self._channel.send(Kind.STARTED, os.getpid(), task.seq)
-            outcome, _ = self._executor.run(task, thread=True)
+            executor.printed = Printed(partial(self._channel.tell, Kind.OUTPUT, task.seq))
+            printing.begin()
+            try:
+                outcome, _ = executor.run(task, thread=True)
+            finally:
+                printing.end()
+                executor.printed.finish()
             if self._interrupted:
                 raise KeyboardInterrupt
             if not self._channel.is_over:
@@ -123,7 +134,7 @@ class Body:
         elif kind == Kind.STORES:
             self._save_parameters(*message[1:])
         elif kind == Kind.SHOW:
-            show(message[1], message[2])
+            printing.show(message[1], message[2])
         elif kind == Kind.CANCEL:
             self._channel.abandon()
         elif kind in (Kind.RUN_ENDED, Kind.REFUSED):
@@ -151,11 +162,7 @@ class Body:
 
         facts = RunFacts(run="", flow=self._description.name, stores=stores, home=home)
         artifacts = ArtifactStore(RunStores(facts) if self._stores is None else self._stores, default=uuid)
-        refs = {
-            parameter.name: ref_to_plain(artifacts.save(self._given[parameter.name]))
-            for parameter in self._description.parameters
-            if parameter.name in self._given
-        }
+        refs = {name: ref_to_plain(artifacts.save(value)) for name, value in self._to_save.items()}
         self._channel.send(Kind.PARAMETERS, refs)
 
 
@@ -182,7 +189,7 @@ class _Executor(Executor):
         self._artifacts.clear()
 
     def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        args, kwargs = self.flow_cls.unbind(self._given)  # type: ignore[attr-defined]
+        args, kwargs = self.flow_cls.shape.unbind(self._given)  # type: ignore[attr-defined]
         return self.call or self.flow_cls.fn, args, kwargs  # type: ignore[attr-defined]
 
     def returned(self, value: Any) -> None:
@@ -287,13 +294,3 @@ class _Channel(Channel):
         self._of_body.finish()
         self.abandon()
         raise RunOver
-
-
-def show(stream: str, text: str) -> None:
-    """Print something on one of this process's streams."""
-    target = sys.stdout if stream == "stdout" else sys.stderr
-    try:
-        target.write(text)
-        target.flush()
-    except (OSError, ValueError, AttributeError):  # closed, or there is none
-        return

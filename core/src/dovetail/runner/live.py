@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dovetail.authoring.calling import caller
+from dovetail.authoring.signature import coerce_arguments
 from dovetail.interfaces import errors
 from dovetail.interfaces.errors import DovetailError, RunFailedError
 from dovetail.interfaces.tasks import ErrorReport
-from dovetail.runner._body import Body, RunOver, show
+from dovetail.runner._arguments import split_arguments
+from dovetail.runner._body import Body, RunOver
 from dovetail.runner._driver_process import drivers
+from dovetail.runner._printing import printing
 from dovetail.worker.describing import describe_flow
 from dovetail.worker.wire import Kind, pack
 
@@ -39,12 +42,13 @@ def run_flow(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
 
     Args:
         flow: The flow.
-        given: Name of a parameter → value, defaults filled in.
+        given: Name of a parameter → value, defaults filled in; made what the hints say, as from a command line.
 
     Returns:
         What the body returned, the object itself; of a coroutine function a coroutine that gives it.
 
     Raises:
+        ValidationError: Arguments are not what the hints say.
         RunFailedError: The run failed, and not by what the body raised.
         StoreError: What came of the body can't be kept.
         Exception: Whatever the body raised when its last attempt failed.
@@ -53,6 +57,7 @@ def run_flow(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
     if inside is not None:
         task: Any = flow
         return inside.call_async(task, given) if flow.is_async else inside.call(task, given)
+    given = coerce_arguments(flow.fn, given)
     if flow.is_async:
         return _run_async(flow, given)
     return _run(flow, given, None)
@@ -92,8 +97,9 @@ def _run(flow: FlowFunction[..., Any], given: Mapping[str, Any], call: Callable[
     usable = False
     try:
         description = _described(flow)
-        driver.connection.sendall(pack((Kind.REQUEST, _request(flow, description))))
-        body = Body(driver.connection, flow, description, given, call=call)
+        plain, others = split_arguments(flow.fn, given)
+        driver.connection.sendall(pack((Kind.REQUEST, _request(flow, description, plain, others))))
+        body = Body(driver.connection, flow, description, given, to_save=others, call=call)
         begun = time.monotonic()
         body.on_begin = lambda: _tell(f"{flow.name} runs as {body.run}")
         try:
@@ -193,7 +199,9 @@ def _described(flow: FlowFunction[..., Any]) -> FlowDescription:
     return description
 
 
-def _request(flow: FlowFunction[..., Any], description: FlowDescription) -> dict[str, Any]:
+def _request(
+    flow: FlowFunction[..., Any], description: FlowDescription, plain: Mapping[str, Any], others: Mapping[str, Any]
+) -> dict[str, Any]:
     name, refusal = flow.name, ""
     if not description.file:
         refusal = f"{flow.name} is in no file"
@@ -205,6 +213,8 @@ def _request(flow: FlowFunction[..., Any], description: FlowDescription) -> dict
         "flow": description.to_plain(),
         "name": name,
         "refusal": refusal,
+        "parameters": plain,
+        "saved": list(others),
         "cwd": os.getcwd(),
         "env": dict(os.environ),
     }
@@ -221,4 +231,4 @@ def _tell(line: str) -> None:
     except ValueError:  # closed
         is_terminal = False
     if is_terminal and os.environ.get(QUIET) != "1":
-        show("stderr", line + "\n")
+        printing.show("stderr", line + "\n")

@@ -60,10 +60,16 @@ class _KeptSession(Session):
 
 
 class _Listener(RunListener):
-    """Counts tasks, and has the caller print what their processes print."""
+    """Counts tasks, and has the caller print what their processes print.
 
-    def __init__(self, live: LiveDriver) -> None:
+    Args:
+        live: Tells the caller.
+        here: Path of the body that the caller runs, which prints by itself.
+    """
+
+    def __init__(self, live: LiveDriver, here: str) -> None:
         self._live = live
+        self._here = here
         self._rest: dict[tuple[str, str], bytes] = {}
         self.tasks = 0
 
@@ -75,6 +81,8 @@ class _Listener(RunListener):
                 self._show(path, stream, [rest])
 
     def output(self, output: Output) -> None:
+        if output.path == self._here:
+            return
         *lines, rest = (self._rest.pop((output.path, output.stream), b"") + output.data).split(b"\n")
         if rest:
             self._rest[output.path, output.stream] = rest
@@ -144,7 +152,7 @@ class LiveDriver:
             source = FlowSource(file=file, name=request["name"], refusal=request["refusal"])
             session = _KeptSession(settings, source, kept)
             try:
-                return self._drive(session, flow, run)
+                return self._drive(session, flow, request, run)
             finally:
                 self._group = None
                 session.close()
@@ -160,21 +168,23 @@ class LiveDriver:
             message = str(error) if error.hint is None else str(error).removesuffix(f"\n  {error.hint}")
             return Kind.REFUSED, type(error).__name__, message, error.hint, "".join(run)
 
-    def _drive(self, session: Session, flow: FlowDescription, run: list[str]) -> tuple[object, ...]:
+    def _drive(
+        self, session: Session, flow: FlowDescription, request: Mapping[str, Any], run: list[str]
+    ) -> tuple[object, ...]:
         check(flow, session.settings)
         late = LateGroup(session.begin_import, first=LATE)
         group = self._group = CallerGroup(
             self._connection, late, interrupted=lambda: signal.raise_signal(signal.SIGINT)
         )
-        listener = _Listener(self)
+        listener = _Listener(self, flow.start)
         try:
             plan = plan_run(session, flow, group, debug=None, here="steps")
             manifest = new_manifest(
                 session,
                 plan,
-                {},
+                request["parameters"],
                 tags=resolve_tags(session.settings.core, ()),
-                saved=self._parameters(session, plan) if flow.parameters else None,
+                saved=self._parameters(session, plan) if request["saved"] else None,
             )
             run.append(manifest.run)
             result = execute(session, manifest, plan, listener=listener)

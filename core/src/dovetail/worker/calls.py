@@ -143,6 +143,11 @@ class Calls:
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._unfinished: Unfinished | None = None
 
+    @property
+    def printed(self) -> Any:
+        """Takes what the task prints, where nobody reads it from a pipe."""
+        return self._executor.printed
+
     # -- what tasks ask for ---------------------------------------------------------------------------------------
 
     def call(

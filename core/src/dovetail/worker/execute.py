@@ -87,6 +87,8 @@ class Executor:
             if step.name in methods
         }
         self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
+        self.printed: Any = None
+        """Takes what the process prints, where nobody reads it from a pipe."""
         self.current_facts = facts_to_plain(facts)
         """What `current` tells of the run."""
         self._stores = RunStores(facts)
@@ -154,15 +156,13 @@ class Executor:
 
     def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """(the user's function that an attempt runs, its arguments)."""
-        from dovetail.authoring.signature import coerce_arguments
         from dovetail.worker.functions import find_task, given_arguments
 
         function: Any
         if task.arguments is None:
             function = self.flow_cls
             binding = TaskBinding(task, self.artifacts)
-            loaded = {name: binding.load(name) for name in self.facts.parameters}
-            given = coerce_arguments(function.fn, loaded)
+            given = {name: binding.load(name) for name in self.facts.parameters}
         else:
             function = find_task(task.template.code_module, task.template.code_name)
             given = given_arguments(task.arguments, self.artifacts())
