@@ -12,7 +12,6 @@ from dovetail.interfaces.errors import ValidationError
 if TYPE_CHECKING:
     from dovetail.engine.calls import StepPlan
     from dovetail.engine.session import Session
-    from dovetail.engine.step_plans import Here
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import WorkerGroup
 
@@ -37,9 +36,7 @@ class RunPlan:
     """Distributions that the choices come from, by name."""
 
 
-def plan_run(
-    session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None, here: Here = "nothing"
-) -> RunPlan:
+def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None) -> RunPlan:
     """Resolve every choice of a run.
 
     Args:
@@ -47,7 +44,6 @@ def plan_run(
         flow: What was described; valid.
         first: The group that described it: it runs the tasks of the flow-level compute and environment.
         debug: Step that runs inline with the terminal attached, `*` for all.
-        here: What the only process of the first group runs itself, see `StepPlans`.
 
     Raises:
         ValidationError: A choice can't be met; all that can't, at once.
@@ -56,7 +52,7 @@ def plan_run(
         raise ValidationError(
             f"--debug={debug}: {flow.name} has no such step", hint=f"Steps: {', '.join(flow.by_name)}"
         )
-    plans = StepPlans(session, flow, first, debug, here=here)
+    plans = StepPlans(session, flow, first, debug)
     run_store = plans.take_store(session.settings.select("datastore", None, flow))
     steps = {step.name: plans.plan(step) for step in flow.steps}
     problems, plans.problems = [one for one in plans.problems if one.code != NO_FILE], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,14 +69,26 @@ class ResumeRequest:
     """File that gets the run id once the run is registered."""
 
 
-def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
+def resume_run(
+    settings: Settings,
+    request: ResumeRequest,
+    listener: RunListener,
+    *,
+    session_of: Callable[[Settings, FlowSource], Session] = Session,
+) -> RunResult:
     """Resume a run and drive it to its end.
+
+    Args:
+        settings: The resolved layers.
+        request: What the user asks for.
+        listener: Told what happens here.
+        session_of: Makes the session, for a flow that was imported otherwise.
 
     Raises:
         UsageError: There is no such run, or it is being driven.
         ValidationError: The flow as it is now has problems; nothing was started.
     """
-    opened = Session(settings, FlowSource(file=request.file or Path()))
+    opened = session_of(settings, FlowSource(file=request.file or Path()))
     provider = opened.metadata()
     origin, state = _find(provider, opened.datastore(), request)
     store = _store_of(provider, opened, origin)
@@ -92,7 +104,7 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             f"run {origin} was started from {file}, which is not there",
             hint=f"Name the file: dovetail resume {file.name} {origin}",
         )
-    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
+    session = session_of(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
     session.adopt(opened)
     try:
         flow, group = describe_source(session, listener)

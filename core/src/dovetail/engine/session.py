@@ -14,6 +14,7 @@ from dovetail.interfaces.errors import UnsupportedOperationError, UsageError
 from dovetail.interfaces.workers import Launch, SupportsDirectWorkers, WorkerGroup
 
 if TYPE_CHECKING:
+    from dovetail.engine.step_plans import Here
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.flow import FlowDescription, StepDescription
     from dovetail.interfaces.metadata import MetadataProvider
@@ -75,6 +76,8 @@ class Session:
         self.source = source
         self.terminal = terminal
         """Whether inline tasks get the terminal."""
+        self.here: Here = "nothing"
+        """What the process that calls the flow runs itself, see `StepPlans`."""
         self._post_mortem = post_mortem
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []

@@ -55,27 +55,18 @@ class StepPlans:
         flow: What was described.
         first: The group that described it: it runs the tasks of the flow-level compute and environment.
         debug: Step that runs inline with the terminal attached, `*` for all.
-        here: What the caller's process runs, where that is in the first group.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        flow: FlowDescription,
-        first: WorkerGroup,
-        debug: str | None,
-        *,
-        here: Here = "nothing",
-    ) -> None:
+    def __init__(self, session: Session, flow: FlowDescription, first: WorkerGroup, debug: str | None) -> None:
         self._session = session
         self._flow = flow
         self._first = first
         self._debug = debug
-        self._of_caller: Here = here
+        self._of_caller = session.here
         self._flow_level = session.settings.select("compute", None, None)
         self._locked: dict[str, LockedEnvironment] = {}
         self._chosen: set[tuple[str, str]] = set()
-        self.groups: dict[str, WorkerGroup] = {} if here == "nothing" else {CALLER: first}
+        self.groups: dict[str, WorkerGroup] = {} if session.here == "nothing" else {CALLER: first}
         """Name → workers that run tasks of one compute instance and environment."""
         self.launches: dict[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]] = {}
         """Name of a group → how it is opened again."""

@@ -50,6 +50,7 @@ class _KeptSession(Session):
 
     def __init__(self, settings: Settings, source: FlowSource, kept: dict[tuple[str, str], Any]) -> None:
         super().__init__(settings, source)
+        self.here = "steps"
         self._opened = kept
 
     def close(self) -> None:
@@ -178,7 +179,7 @@ class LiveDriver:
         )
         listener = _Listener(self, flow.start)
         try:
-            plan = plan_run(session, flow, group, debug=None, here="steps")
+            plan = plan_run(session, flow, group, debug=None)
             manifest = new_manifest(
                 session,
                 plan,
