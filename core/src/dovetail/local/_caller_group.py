@@ -113,6 +113,8 @@ class CallerGroup(WorkerGroup):
             data = self._link.drain(Source.CONTROL)
             if data and self._worker is not None:
                 self._worker.on_data(Source.CONTROL, data)
+                if self._given_up is not None and self._worker.has_left:
+                    self._given_up = 0.0
         late = self._late
         if late is not None and (
             late in ready or ((wake := late.next_wake()) is not None and wake <= time.monotonic())
@@ -143,17 +145,21 @@ class CallerGroup(WorkerGroup):
 class _CallerWorker(Worker):
     """The caller's process; beside what every worker sends, it may want the run to end."""
 
-    __slots__ = ("_on_interrupt",)
+    __slots__ = ("_on_interrupt", "has_left")
 
     def __init__(
         self, nexts: dict[bytes, Next], tell: Callable[[WorkerEvent], None], on_interrupt: Callable[[], None]
     ) -> None:
         super().__init__(CALLER, Mode.TERMINAL, Isolation.INLINE, b"", nexts, tell)
         self._on_interrupt = on_interrupt
+        self.has_left = False
+        """Whether it left the body as it was asked to; what came of the body says nothing then."""
 
     def _on_message(self, message: list[Any]) -> None:
         if message[0] == Kind.INTERRUPT:
             self._on_interrupt()
+        elif message[0] == Kind.DONE and self.killed:
+            self.has_left = True
         else:
             super()._on_message(message)
 

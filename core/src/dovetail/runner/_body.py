@@ -89,8 +89,8 @@ class Body:
                 executor.printed.finish()
             if self._interrupted:
                 raise KeyboardInterrupt
-            if not self._channel.is_over:
-                self._channel.send(*outcome_to_plain(task.seq, 0, outcome))
+            if self.end is None:
+                self._channel.tell(*outcome_to_plain(task.seq, 0, outcome))
 
     def interrupt(self) -> None:
         """The user does not want it to go on."""
