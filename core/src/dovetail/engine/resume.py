@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dovetail.engine.plan import RunPlan
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.metadata import MetadataProvider
+    from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Settings
 
 __all__ = ["ResumeRequest", "resume_run"]
@@ -69,14 +70,27 @@ class ResumeRequest:
     """File that gets the run id once the run is registered."""
 
 
-def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
+def resume_run(
+    settings: Settings,
+    request: ResumeRequest,
+    listener: RunListener,
+    *,
+    beside: Mapping[str, WorkerGroup] | None = None,
+) -> RunResult:
     """Resume a run and drive it to its end.
+
+    Args:
+        settings: The resolved layers.
+        request: Which run, and what shall differ.
+        listener: Told what happens here.
+        beside: See `Session.beside`.
 
     Raises:
         UsageError: There is no such run, or it is being driven.
         ValidationError: The flow as it is now has problems; nothing was started.
     """
     opened = Session(settings, FlowSource(file=request.file or Path()))
+    opened.beside.update(beside or {})
     provider = opened.metadata()
     origin, state = _find(provider, opened.datastore(), request)
     store = _store_of(provider, opened, origin)
@@ -118,7 +132,9 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         else:
             before = manifest
             tags = sorted({*manifest.tags, *request.tags})
-            manifest = new_manifest(session, plan, values, tags=tags, origin=origin, saved=passed_on)
+            manifest = new_manifest(
+                session, plan, values, tags=tags, origin=origin, saved=passed_on, parent=manifest.info.get("parent")
+            )
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
         damaged: list[str] = []

@@ -76,6 +76,8 @@ class Session:
         self.terminal = terminal
         """Whether inline tasks get the terminal."""
         self._post_mortem = post_mortem
+        self.beside: dict[str, WorkerGroup] = {}
+        """Groups that run nothing and are listened to, such as whoever waits for the run; closed by who made them."""
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []
         self._first: WorkerGroup | None = None
@@ -92,6 +94,7 @@ class Session:
 
     def adopt(self, other: Session) -> None:
         """Take over what another session of the same settings has opened."""
+        self.beside.update(other.beside)
         self._opened.update(other._opened)
         other._opened.clear()
 
