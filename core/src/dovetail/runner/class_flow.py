@@ -44,10 +44,11 @@ def run_flow(flow: type[FlowSpec], /, **parameters: Any) -> Run:
         ValidationError: The flow can't run, or not with these parameters.
         RunFailedError: The run failed or was cancelled.
     """
-    if not (isinstance(flow, type) and issubclass(flow, FlowSpec)):
-        name = getattr(flow, "name", None) or repr(flow)
+    asked: Any = flow
+    if not (isinstance(asked, type) and issubclass(asked, FlowSpec)):
+        name = getattr(asked, "name", None) or repr(asked)
         raise UsageError(
-            f"run_flow runs classes that derive from FlowSpec, not {flow!r}",
+            f"run_flow runs classes that derive from FlowSpec, not {asked!r}",
             hint=f"A function that is marked @flow is called: {name}(...).",
         )
     given = _plain_parameters(flow, parameters)
@@ -86,7 +87,7 @@ def _client_run(run: str, home: str) -> Run:
 
 
 def _file_of(flow: type[FlowSpec]) -> str:
-    file = getattr(sys.modules.get(flow.__module__), "__file__", None)
+    file: str | None = getattr(sys.modules.get(flow.__module__), "__file__", None)
     if not file or not os.path.isfile(file) or "<locals>" in flow.__qualname__:
         where = "is defined inside a function" if "<locals>" in flow.__qualname__ else "is in no file"
         raise UsageError(
@@ -117,7 +118,7 @@ _tasks: WeakKeyDictionary[type[FlowSpec], TaskFunction[..., str]] = WeakKeyDicti
 
 def _task_of(flow: type[FlowSpec]) -> TaskFunction[..., str]:
     """The task that stands for a class flow; its code is that of the steps."""
-    task = _tasks.get(flow)
+    task: TaskFunction[..., str] | None = _tasks.get(flow)
     if task is None:
 
         def run_class_flow(parameters: dict[str, Any]) -> str:
