@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flowproject import FlowProject, Said
+from flowproject import FlowProject, Said, until
 
 from dovetail import flow, task
 from dovetail.client import Client
@@ -252,6 +252,187 @@ def shop():
     assert sum(said.ran.values()) == 1
     (run,) = project.runs()
     assert next(task for task in run.tasks() if task.path == "shop").attempt == 2
+
+
+def test_a_time_limit_gives_the_body_a_process_that_it_can_end(project: FlowProject) -> None:
+    flow = """
+@flow(timeout=30)
+def shop(n: float, more: object = None):
+    assert os.getpid() != int(os.environ["CALLER"])
+    time.sleep(n)
+    return more.add(n)
+
+@flow(timeout=1)
+def slow():
+    time.sleep(60)
+
+class Adder:
+    def add(self, n):
+        return n + 1
+"""
+    main = """\
+os.environ["CALLER"] = str(os.getpid())
+print(shop("0", Adder()))
+try:
+    slow()
+except TimeoutError as error:
+    print(error)
+try:
+    shop(1)
+except AttributeError as error:
+    print(error)
+    print("in shop" in error.report.traceback)"""
+    said = script(project, flow, main)
+    assert said.out.splitlines() == [
+        "1.0",
+        "timed out after 1 s",
+        "'NoneType' object has no attribute 'add'",
+        "True",
+    ]
+    assert [str(run.state) for run in project.runs()] == ["failed", "failed", "succeeded"]
+
+
+def test_a_time_limit_where_no_process_can_import_the_flow_names_the_way_out(project: FlowProject) -> None:
+    text = "from dovetail import flow\n@flow(timeout=5)\ndef shop(): pass\nshop()\n"
+    said = project.python("-", text=text)
+    assert said.code == 1
+    assert "shop has a time limit" in said.err
+    assert "say it of its tasks instead" in said.err
+
+
+# -- with class flows -------------------------------------------------------------------------------------------------
+
+TRAINING = """
+from dovetail import run_flow
+
+class Training(FlowSpec):
+    alpha = Parameter("alpha", default=0.5)
+
+    @step
+    def start(self):
+        count()
+        self.items = [1, 2]
+        self.next(self.fit, foreach="items")
+
+    @step
+    def fit(self):
+        count()
+        while os.path.exists("hold"):
+            open("waiting", "w").close()
+            time.sleep(0.01)
+        self.fitted = self.input * self.alpha
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.total = sum(one.fitted for one in inputs)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("trained")
+
+@task
+def load(n):
+    count()
+    return n + 1
+
+@flow
+def tuned(n: int):
+    run = run_flow(Training, alpha=load(n))
+    return run.data.total
+"""
+
+
+def test_a_class_flow_runs_from_python(project: FlowProject) -> None:
+    main = """\
+run = run_flow(Training, alpha=2)
+print(run.data.total, run.pathspec)
+print(run_flow(Training).data.total)"""
+    said = script(project, TRAINING, main)
+    first, second = project.runs()[::-1]
+    assert f"6.0 {first.pathspec}\n" in said.out
+    assert said.out.count("[end] trained") == 2
+    assert second.data.total == 1.5
+    assert said.ran["fit[0]"] == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("run_flow(Training, alpha='x')", "--alpha: 'x' is not a number"),
+        ("run_flow(Training, beta=1)", "has no option --beta"),
+        ("run_flow(Training, alpha=object())", "alpha: a object can't be written as JSON"),
+        ("run_flow(tuned, n=1)", "A function that is marked @flow is called: tuned(...)"),
+    ],
+)
+def test_what_a_class_flow_can_not_be_given(project: FlowProject, call: str, message: str) -> None:
+    said = script(project, TRAINING, call, code=1)
+    assert message in said.err
+    assert project.runs() == []
+
+
+def test_a_class_flow_that_fails_says_why(project: FlowProject) -> None:
+    said = script(project, TRAINING.replace('print("trained")', "1 / 0"), "run_flow(Training)", code=1)
+    (run,) = project.runs()
+    assert f"run {run.id} of Training failed: end: ZeroDivisionError: division by zero" in said.err
+    assert f"dovetail resume {run.id}" in said.err
+
+
+def test_a_function_flow_runs_a_class_flow(project: FlowProject) -> None:
+    assert script(project, TRAINING, "print(tuned(1))").out.splitlines()[-1] == "6.0"
+    inner, outer = project.runs()
+    assert (inner.flow_name, outer.flow_name) == ("Training", "tuned")
+    (task,) = [task for task in outer.tasks() if task.path.startswith("Training~")]
+    assert task.data.result == inner.id
+    assert f"parent:{outer.id}/{task.path}" in inner.system_tags
+    by_command = project.ok("run", "flow.py:tuned", "--n", "2")
+    assert project.data(by_command.run).result == 9.0
+
+
+def test_a_step_calls_a_function_flow_and_a_class_flow(project: FlowProject) -> None:
+    flow = (
+        TRAINING
+        + """
+@flow
+def small(n: int):
+    return load(n)
+
+class Shop(FlowSpec):
+    @step
+    def start(self):
+        self.small = small("4")
+        self.total = run_flow(Training, alpha=self.small).data.total
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+    )
+    project.write(IMPORTS + flow)
+    said = project.ok("run", "flow.py:Shop")
+    assert (project.data(said.run).small, project.data(said.run).total) == (5, 15.0)
+    paths = ["/".join(node.partition("~")[0] for node in path.split("/")) for path in project.states(said.run)]
+    assert sorted(paths) == ["end", "start", "start/Training", "start/small", "start/small/load"]
+
+
+def test_a_run_that_goes_on_finishes_the_class_flow_that_it_began(project: FlowProject) -> None:
+    project.write(IMPORTS + TRAINING + MAIN + "tuned(1)\n")
+    (project.folder / "hold").touch()
+    driving = project.start_python("flow.py")
+    driving.wait_for("waiting")
+    inner, outer = project.runs()
+    driving.process.send_signal(signal.SIGKILL)
+    driving.process.communicate(timeout=60)
+    (project.folder / "hold").unlink()
+    until(lambda: str(project.run(inner.id).state) == "lost")
+    resumed = project.ok("resume", outer.id)
+    assert resumed.run == outer.id
+    assert project.data(outer.id).result == 6.0
+    assert [run.id for run in project.runs()] == [inner.id, outer.id]
+    assert str(project.run(inner.id).state) == "succeeded"
+    assert {path.partition("[")[0] for path in resumed.ran} == {"fit"}
 
 
 # -- where it is called -----------------------------------------------------------------------------------------------

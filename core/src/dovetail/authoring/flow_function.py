@@ -33,10 +33,10 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it, and wait for what it returns. Called inside a run, it is a child run of it."""
-        from dovetail.runner.live import run_flow  # type: ignore[import-not-found,unused-ignore]
+        from dovetail.runner.live import call_flow
 
         given = self.shape.bind(*args, **kwargs)
-        found: Any = run_flow(self, given)
+        found: Any = call_flow(self, given)
         return found  # type: ignore[no-any-return]
 
     def unbind(self, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

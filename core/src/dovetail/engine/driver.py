@@ -359,6 +359,7 @@ class Driver:
 
     def worker_gone(self, key: WorkerKey) -> None:
         """A worker's process ended."""
+        self._write_commits()  # of what it ran itself, some may have ended before
         self._desk.gone(key)
 
     def returned(self, attempt: Attempt) -> None:

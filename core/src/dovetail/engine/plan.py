@@ -58,6 +58,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     problems, plans.problems = [one for one in plans.problems if one.code != NO_FILE], []
     if problems:
         raise ValidationError(f"{flow.name} can't run:", problems=problems)
+    plans.groups.update(session.beside)
     # A constant that is too large to be inline is stored by the first worker, in the run's own data store.
     constants = {name: {**ref, "object": run_store} if "object" in ref else ref for name, ref in flow.constants.items()}
     return RunPlan(

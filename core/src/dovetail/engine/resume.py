@@ -130,7 +130,9 @@ def resume_run(
         else:
             before = manifest
             tags = sorted({*manifest.tags, *request.tags})
-            manifest = new_manifest(session, plan, values, tags=tags, origin=origin, saved=passed_on)
+            manifest = new_manifest(
+                session, plan, values, tags=tags, origin=origin, saved=passed_on, parent=manifest.info.get("parent")
+            )
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
         damaged: list[str] = []

@@ -79,6 +79,8 @@ class Session:
         self.here: Here = "nothing"
         """What the process that calls the flow runs itself, see `StepPlans`."""
         self._post_mortem = post_mortem
+        self.beside: dict[str, WorkerGroup] = {}
+        """Groups that run nothing and are listened to, such as whoever waits for the run; closed by who made them."""
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []
         self._first: WorkerGroup | None = None
@@ -95,6 +97,7 @@ class Session:
 
     def adopt(self, other: Session) -> None:
         """Take over what another session of the same settings has opened."""
+        self.beside.update(other.beside)
         self._opened.update(other._opened)
         other._opened.clear()
 

@@ -14,7 +14,7 @@ from dovetail.interfaces.tasks import Isolation, Next
 from dovetail.interfaces.workers import Answer, Assignment, RunFacts, WorkerEvent, WorkerGroup
 from dovetail.local._link import Link, Source
 from dovetail.local._worker import Worker
-from dovetail.worker.wire import Kind, Mode, facts_to_plain, pack
+from dovetail.worker.wire import Kind, Mode, facts_to_plain, pack, unpacker
 
 __all__ = ["LATE", "CallerGroup"]
 
@@ -46,6 +46,7 @@ class CallerGroup(WorkerGroup):
         if late is not None:
             self._selector.register(late.fileno(), selectors.EVENT_READ, late)
         self._worker: _CallerWorker | None = None
+        self._early: Any = unpacker()
         self._nexts: dict[bytes, Next] = {}
         self._events: list[WorkerEvent] = []
         self._given_up: float | None = None
@@ -66,6 +67,7 @@ class CallerGroup(WorkerGroup):
     def start(self, isolation: Isolation, *, tasks: int) -> int:
         if isolation not in _HERE and self._late is not None:
             return self._late.start(isolation, tasks=tasks)
+        self._early = None
         self._worker = _CallerWorker(self._nexts, self._events.append, self._on_interrupt)
         self._worker.connect(self._link, spawned=False)
         return CALLER
@@ -113,6 +115,12 @@ class CallerGroup(WorkerGroup):
             data = self._link.drain(Source.CONTROL)
             if data and self._worker is not None:
                 self._worker.on_data(Source.CONTROL, data)
+                if self._given_up is not None and self._worker.has_left:
+                    self._given_up = 0.0
+            elif data and self._early is not None:  # it runs nothing, but it may want the run to end
+                self._early.feed(data)
+                if any(message[0] == Kind.INTERRUPT for message in self._early):
+                    self._on_interrupt()
         late = self._late
         if late is not None and (
             late in ready or ((wake := late.next_wake()) is not None and wake <= time.monotonic())
@@ -143,17 +151,21 @@ class CallerGroup(WorkerGroup):
 class _CallerWorker(Worker):
     """The caller's process; beside what every worker sends, it may want the run to end."""
 
-    __slots__ = ("_on_interrupt",)
+    __slots__ = ("_on_interrupt", "has_left")
 
     def __init__(
         self, nexts: dict[bytes, Next], tell: Callable[[WorkerEvent], None], on_interrupt: Callable[[], None]
     ) -> None:
         super().__init__(CALLER, Mode.TERMINAL, Isolation.INLINE, b"", nexts, tell)
         self._on_interrupt = on_interrupt
+        self.has_left = False
+        """Whether it left the body as it was asked to; what came of the body says nothing then."""
 
     def _on_message(self, message: list[Any]) -> None:
         if message[0] == Kind.INTERRUPT:
             self._on_interrupt()
+        elif message[0] == Kind.DONE and self.killed:
+            self.has_left = True
         else:
             super()._on_message(message)
 

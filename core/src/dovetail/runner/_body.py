@@ -37,7 +37,7 @@ class Body:
     Args:
         connection: To the driver, which has been sent a request.
         flow: A class or function.
-        description: The flow as plain data.
+        description: The flow as plain data; None: nothing of it will run here.
         given: Arguments of a function flow, as its hints have them.
         to_save: Those of them that only this process can store.
         call: Calls the body of a function flow.
@@ -47,10 +47,10 @@ class Body:
     def __init__(
         self,
         connection: socket.socket,
-        flow: Any,
-        description: FlowDescription,
-        given: Mapping[str, Any],
         *,
+        flow: Any,
+        description: FlowDescription | None,
+        given: Mapping[str, Any],
         to_save: Mapping[str, Any],
         call: Callable[..., Any] | None = None,
         stores: Mapping[str, Any] | None = None,
@@ -68,6 +68,8 @@ class Body:
         self._interrupted = False
         self.run = ""
         """Run id, once the run has begun."""
+        self.home = ""
+        """Folder of its local state."""
         self.end: list[Any] | None = None
         """What the driver said at the end; None when it is gone."""
         self.on_begin: Callable[[], None] | None = None
@@ -89,8 +91,8 @@ class Body:
                 executor.printed.finish()
             if self._interrupted:
                 raise KeyboardInterrupt
-            if not self._channel.is_over:
-                self._channel.send(*outcome_to_plain(task.seq, 0, outcome))
+            if self.end is None:
+                self._channel.tell(*outcome_to_plain(task.seq, 0, outcome))
 
     def interrupt(self) -> None:
         """The user does not want it to go on."""
@@ -146,21 +148,25 @@ class Body:
         return True
 
     def _begin(self, facts: RunFacts) -> None:
-        self.run = facts.run
-        executor = self._executor = _Executor(self._flow, self._description, facts, self._given, self)
+        self.run, self.home = facts.run, facts.home
+        if self._description is not None:
+            self._prepare(facts, self._description)
+        if self.on_begin is not None:
+            self.on_begin()
+
+    def _prepare(self, facts: RunFacts, description: FlowDescription) -> None:
+        executor = self._executor = _Executor(self._flow, description, facts, self._given, self)
         executor.call = self._call
         if self._stores is not None:
             executor.use(self._stores)
         executor.use_channel(self._channel)
-        if self.on_begin is not None:
-            self.on_begin()
 
     def _save_parameters(self, uuid: str, stores: Mapping[str, Any], home: str) -> None:
         from dovetail.artifacts.packing import ref_to_plain
         from dovetail.artifacts.store import ArtifactStore
         from dovetail.interfaces.workers import RunFacts
 
-        facts = RunFacts(run="", flow=self._description.name, stores=stores, home=home)
+        facts = RunFacts(run="", flow="", stores=stores, home=home)
         artifacts = ArtifactStore(RunStores(facts) if self._stores is None else self._stores, default=uuid)
         refs = {name: ref_to_plain(artifacts.save(value)) for name, value in self._to_save.items()}
         self._channel.send(Kind.PARAMETERS, refs)

@@ -1,44 +1,39 @@
-"""Flows that are called: a run whose body is the process that calls, or a task of the run that calls."""
+"""Function flows that are called: a run whose body is the process that calls, or a task of the run that calls."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dovetail.authoring.calling import caller
 from dovetail.authoring.signature import coerce_arguments
-from dovetail.interfaces import errors
-from dovetail.interfaces.errors import DovetailError, RunFailedError
-from dovetail.interfaces.tasks import ErrorReport
+from dovetail.interfaces.errors import UsageError
 from dovetail.runner._arguments import split_arguments
 from dovetail.runner._body import Body, RunOver
-from dovetail.runner._driver_process import drivers
-from dovetail.runner._printing import printing
+from dovetail.runner._drive import Ending, drive, request_of
 from dovetail.worker.describing import describe_flow
-from dovetail.worker.wire import Kind, pack
+from dovetail.worker.failures import failure_of
+from dovetail.worker.reports import is_ours
 
 if TYPE_CHECKING:
     from dovetail.authoring.flow_function import FlowFunction
     from dovetail.interfaces.flow import FlowDescription
-    from dovetail.runner._driver_process import DriverProcess
 
-__all__ = ["run_flow"]
-
-QUIET = "DOVETAIL_QUIET"
-"""Variable that, set to 1, silences the lines about runs in a terminal."""
+__all__ = ["call_flow"]
 
 
-def run_flow(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
+def call_flow(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
     """What calling a flow does.
 
     Inside a run it is a task of that run, as if its function were marked `@task`. Anywhere else it is a run of its
-    own: this thread runs the body, and a child process, which is kept for further calls, drives the run.
+    own: this thread runs the body, and a child process, which is kept for further calls, drives the run. A body that
+    has a time limit, or an isolation that takes a process of its own, runs in one.
 
     Args:
         flow: The flow.
@@ -92,78 +87,56 @@ async def _run_async(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> 
 
 
 def _run(flow: FlowFunction[..., Any], given: Mapping[str, Any], call: Callable[..., Any] | None) -> Any:
-    """Run a flow with its body in this thread."""
-    driver = drivers.take()  # it starts while the flow is described
-    usable = False
-    try:
+    """Run a flow with its body in this thread, or in a process of its own."""
+    apart = _why_apart(flow)
+
+    def prepare() -> tuple[dict[str, Any], Any]:
         description = _described(flow)
+        name, refusal = _found_as(flow, description)
+        if apart and refusal:
+            raise UsageError(
+                f"{flow.name} {apart}, so its body needs a process of its own, which imports the flow, and {refusal}",
+                hint="Put the flow into a file and import that, or say it of its tasks instead of the flow.",
+            )
         plain, others = split_arguments(flow.fn, given)
-        driver.connection.sendall(pack((Kind.REQUEST, _request(flow, description, plain, others))))
-        body = Body(driver.connection, flow, description, given, to_save=others, call=call)
-        begun = time.monotonic()
-        body.on_begin = lambda: _tell(f"{flow.name} runs as {body.run}")
-        try:
-            _serve(body, driver)
-            usable = body.is_clean
-        finally:
-            body.close()
-    finally:
-        drivers.give_back(driver, usable=usable)
-    return _result(flow, body, time.monotonic() - begun)
-
-
-def _serve(body: Body, driver: DriverProcess) -> None:
-    try:
-        body.serve()
-    except KeyboardInterrupt:
-        body.interrupt()
-        body.wait_end()  # a second Ctrl-C leaves the run as lost
-        if body.end is not None:
-            _tell(f"run {body.run} interrupted; go on: dovetail resume {body.run}")
-        raise
-
-
-def _result(flow: FlowFunction[..., Any], body: Body, seconds: float) -> Any:
-    """What a run that ended gives, or the reason why it gives nothing."""
-    way_on = _way_on(flow, body.run)
-    if body.end is None:
-        raise RunFailedError(
-            f"the driver of run {body.run} of {flow.name} died" if body.run else f"the driver of {flow.name} died",
-            hint=f"What is recorded is kept. {way_on}" if body.run else "Nothing was run; call it again.",
+        request = request_of(
+            description.file,
+            name,
+            flow=None if apart else description.to_plain(),
+            refusal=refusal,
+            parameters=plain,
+            saved=others,
         )
-    if body.end[0] == Kind.REFUSED:
-        raise _refusal(body.end)
-    _, state, path, error, tasks = body.end
-    count = "1 task" if tasks == 1 else f"{tasks} tasks"
-    _tell(f"run {body.run} {state}: {count}, {seconds:.2f} s")
-    if state == "succeeded":
+        return request, partial(Body, flow=flow, description=description, given=given, to_save=others, call=call)
+
+    ending = drive(flow.name, prepare)
+    return _result_apart(ending) if apart else _result(flow, ending)
+
+
+def _result(flow: FlowFunction[..., Any], ending: Ending) -> Any:
+    """What a run gives whose body ran here."""
+    body = ending.body
+    if ending.state == "succeeded":
         return body.value
     failure = body.failure
-    if failure is not None and not isinstance(failure, RunOver):
-        _add_note(failure, f"This was run {body.run} of {flow.name}. {way_on}")
-        raise _cut(failure, flow)
-    report = None if error is None else ErrorReport.from_plain(error)
-    why = "" if report is None else f": {path}: {report}" if path else f": {report}"
-    raise RunFailedError(f"run {body.run} of {flow.name} {state}{why}", hint=way_on)
+    if failure is None or isinstance(failure, RunOver):
+        raise ending.failure()
+    _add_note(failure, f"This was run {body.run} of {flow.name}. {ending.way_on}")
+    raise failure.with_traceback(_of_user(failure.__traceback__))
 
 
-def _refusal(end: list[Any]) -> DovetailError:
-    """The error of a driver that could not begin a run, or not drive it on."""
-    _, name, message, hint, run = end
-    cls = getattr(errors, name, RunFailedError)
-    if run and run not in message:
-        message = f"run {run}: {message}"
-    try:
-        error: DovetailError = cls(message, hint=hint)
-    except TypeError:  # takes something else
-        error = RunFailedError(message, hint=hint)
-    return error
+def _result_apart(ending: Ending) -> Any:
+    """The same of a body that had a process of its own."""
+    if ending.state != "succeeded":
+        if ending.error is None:
+            raise ending.failure()
+        error = failure_of(ending.error, ending.path)
+        _add_note(error, f"This was run {ending.body.run} of {ending.name}. {ending.way_on}")
+        raise error
+    from dovetail.client import Client
 
-
-def _way_on(flow: FlowFunction[..., Any], run: str) -> str:
-    if not _file_of(flow):
-        return f"Look deeper with: dovetail logs {run}"
-    return f"Go on with: dovetail resume {run}"
+    with Client(ending.body.home, namespace=None) as client:
+        return client.run(ending.body.run).data.result
 
 
 def _add_note(error: BaseException, note: str) -> None:
@@ -172,16 +145,20 @@ def _add_note(error: BaseException, note: str) -> None:
         add_note(note)
 
 
-def _cut(error: BaseException, flow: FlowFunction[..., Any]) -> BaseException:
-    """An exception of the body, whose traceback begins in the body."""
-    code = flow.fn.__code__
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code is not code:
+def _of_user(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without our frames."""
+    frames: list[TracebackType] = []
+    while trace is not None:
+        if not is_ours(trace.tb_frame.f_code.co_filename):
+            frames.append(trace)
         trace = trace.tb_next
-    return error if trace is None else error.with_traceback(trace)
+    kept: TracebackType | None = None
+    for one in reversed(frames):
+        kept = TracebackType(kept, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return kept
 
 
-# -- what the driver is asked -----------------------------------------------------------------------------------------
+# -- what the driver is told ------------------------------------------------------------------------------------------
 
 _descriptions: WeakKeyDictionary[Any, tuple[Any, FlowDescription]] = WeakKeyDictionary()
 
@@ -199,36 +176,20 @@ def _described(flow: FlowFunction[..., Any]) -> FlowDescription:
     return description
 
 
-def _request(
-    flow: FlowFunction[..., Any], description: FlowDescription, plain: Mapping[str, Any], others: Mapping[str, Any]
-) -> dict[str, Any]:
-    name, refusal = flow.name, ""
+def _found_as(flow: FlowFunction[..., Any], description: FlowDescription) -> tuple[str, str]:
+    """(name that finds the flow in its file, why no other process can import it)."""
     if not description.file:
-        refusal = f"{flow.name} is in no file"
-    elif flow.address is None:
-        refusal = f"{flow.name} is no top-level name of its file"
-    else:
-        name = flow.address[1]
-    return {
-        "flow": description.to_plain(),
-        "name": name,
-        "refusal": refusal,
-        "parameters": plain,
-        "saved": list(others),
-        "cwd": os.getcwd(),
-        "env": dict(os.environ),
-    }
+        return flow.name, f"{flow.name} is in no file"
+    if flow.address is None:
+        return flow.name, f"{flow.name} is no top-level name of its file"
+    return flow.address[1], ""
 
 
-def _file_of(flow: FlowFunction[..., Any]) -> str:
-    return _described(flow).file
-
-
-def _tell(line: str) -> None:
-    """Say how it goes, where somebody looks on."""
-    try:
-        is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    except ValueError:  # closed
-        is_terminal = False
-    if is_terminal and os.environ.get(QUIET) != "1":
-        printing.show("stderr", line + "\n")
+def _why_apart(flow: FlowFunction[..., Any]) -> str:
+    """What is said of the body that a thread of the caller can't do; empty when there is nothing."""
+    for use in flow.uses:
+        if use.kind == "timeout":
+            return "has a time limit"
+        if use.kind == "isolation" and use.options.get("kind") in ("fork", "spawn", "auto"):
+            return f"has the isolation {use.options['kind']}"
+    return ""

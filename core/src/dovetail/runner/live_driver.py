@@ -17,19 +17,26 @@ from typing import TYPE_CHECKING, Any, Final
 from dovetail.engine.describe import check
 from dovetail.engine.execute import execute
 from dovetail.engine.late_group import LateGroup
-from dovetail.engine.launch import new_manifest
+from dovetail.engine.launch import describe_source, new_manifest, parent_tag
 from dovetail.engine.listener import RunListener
+from dovetail.engine.parameters import resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
+from dovetail.engine.resume import ResumeRequest, resume_run
 from dovetail.engine.session import FlowSource, Session
+from dovetail.engine.step_plans import CALLER
 from dovetail.engine.tags import resolve_tags
 from dovetail.interfaces.errors import DovetailError, RunFailedError
 from dovetail.interfaces.flow import FlowDescription
-from dovetail.interfaces.states import TaskState
+from dovetail.interfaces.metadata import Query
+from dovetail.interfaces.states import RunState, TaskState
+from dovetail.interfaces.workers import RunFacts
 from dovetail.local._caller_group import LATE, CallerGroup
 from dovetail.settings import Settings
 from dovetail.worker.wire import Kind, pack, unpacker
 
 if TYPE_CHECKING:
+    from dovetail.artifacts.manifest import RunManifest
+    from dovetail.engine.execute import RunResult
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Output
 
@@ -50,7 +57,6 @@ class _KeptSession(Session):
 
     def __init__(self, settings: Settings, source: FlowSource, kept: dict[tuple[str, str], Any]) -> None:
         super().__init__(settings, source)
-        self.here = "steps"
         self._opened = kept
 
     def close(self) -> None:
@@ -146,16 +152,19 @@ class LiveDriver:
         kept: dict[tuple[str, str], Any] = {}
         try:
             _be_where(request)
-            flow = FlowDescription.from_plain(request["flow"])
             settings = Settings.load()
             kept = self._kept_for(settings.home)
-            file = Path(flow.file) if flow.file else settings.cwd / "no file"
+            file = Path(request["file"]) if request["file"] else settings.cwd / "no file"
             source = FlowSource(file=file, name=request["name"], refusal=request["refusal"])
             session = _KeptSession(settings, source, kept)
             try:
-                return self._drive(session, flow, request, run)
+                if request["flow"] is None:
+                    return self._drive_all(session, request, run)
+                return self._drive_beside_body(session, FlowDescription.from_plain(request["flow"]), request, run)
             finally:
-                self._group = None
+                if self._group is not None:
+                    self._group.close(grace=1.0)
+                    self._group = None
                 session.close()
         except (_Gone, OSError):
             raise
@@ -169,31 +178,60 @@ class LiveDriver:
             message = str(error) if error.hint is None else str(error).removesuffix(f"\n  {error.hint}")
             return Kind.REFUSED, type(error).__name__, message, error.hint, "".join(run)
 
-    def _drive(
+    def _drive_beside_body(
         self, session: Session, flow: FlowDescription, request: Mapping[str, Any], run: list[str]
     ) -> tuple[object, ...]:
+        """Drive a run whose body the caller runs."""
         check(flow, session.settings)
         late = LateGroup(session.begin_import, first=LATE)
-        group = self._group = CallerGroup(
-            self._connection, late, interrupted=lambda: signal.raise_signal(signal.SIGINT)
-        )
+        group = self._group = CallerGroup(self._connection, late, interrupted=_interrupt)
         listener = _Listener(self, flow.start)
-        try:
-            plan = plan_run(session, flow, group, debug=None)
-            manifest = new_manifest(
-                session,
-                plan,
-                request["parameters"],
-                tags=resolve_tags(session.settings.core, ()),
-                saved=self._parameters(session, plan) if request["saved"] else None,
-            )
-            run.append(manifest.run)
-            result = execute(session, manifest, plan, listener=listener)
-        finally:
-            group.close(grace=1.0)
-        path, error = result.root_cause or ("", None)
-        plain = None if error is None else error.to_plain()
-        return Kind.RUN_ENDED, result.state.value, path, plain, listener.tasks
+        session.here = "steps"
+        plan = plan_run(session, flow, group, debug=None)
+        manifest = self._manifest(session, plan, request["parameters"], request)
+        run.append(manifest.run)
+        return _ended(execute(session, manifest, plan, listener=listener), listener)
+
+    def _drive_all(self, session: Session, request: Mapping[str, Any], run: list[str]) -> tuple[object, ...]:
+        """Drive a run of which the caller runs nothing."""
+        group = self._group = CallerGroup(self._connection, interrupted=_interrupt)
+        listener = _Listener(self, "")
+        session.beside[CALLER] = group
+        before = _called_before(session, request)
+        if before is not None:
+            found, state = before
+            run.append(found)
+            if state == RunState.SUCCEEDED.value:
+                group.begin(RunFacts(run=found, flow="", home=str(session.settings.home)))
+                return Kind.RUN_ENDED, state, "", None, 0
+            asked = ResumeRequest(run=found, file=session.source.file)
+
+            def session_of(settings: Settings, source: FlowSource) -> Session:
+                made = Session(settings, source)
+                made.beside.update(session.beside)
+                return made
+
+            return _ended(resume_run(session.settings, asked, listener, session_of=session_of), listener)
+        flow, first = describe_source(session, listener)
+        check(flow, session.settings)
+        plan = plan_run(session, flow, first, debug=None)
+        given = request["parameters"]
+        values = given if flow.style == "function" else resolve_parameters(flow, given)
+        manifest = self._manifest(session, plan, values, request)
+        run.append(manifest.run)
+        return _ended(execute(session, manifest, plan, listener=listener), listener)
+
+    def _manifest(
+        self, session: Session, plan: RunPlan, values: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> RunManifest:
+        return new_manifest(
+            session,
+            plan,
+            values,
+            tags=resolve_tags(session.settings.core, ()),
+            saved=self._parameters(session, plan) if request["saved"] else None,
+            parent=request["parent"] or None,
+        )
 
     def _parameters(self, session: Session, plan: RunPlan) -> Mapping[str, Any]:
         """The caller's arguments, which only the caller can store."""
@@ -215,6 +253,26 @@ class LiveDriver:
             oldest = next(iter(self._kept))
             _close(self._kept.pop(oldest))
         return kept
+
+
+def _interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _ended(result: RunResult, listener: _Listener) -> tuple[object, ...]:
+    """What the caller is told about a run that was driven to its end."""
+    path, error = result.root_cause or ("", None)
+    plain = None if error is None else error.to_plain()
+    return Kind.RUN_ENDED, result.state.value, path, plain, listener.tasks
+
+
+def _called_before(session: Session, request: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """(id, state) of the newest run that the same task called before it was interrupted or failed."""
+    if not request["parent"]:
+        return None
+    query = Query(kind="runs", flow=request["name"], tags=(parent_tag(request["parent"]),), limit=1)
+    page = session.metadata().query(query, columns=("run", "state"))
+    return page.rows[0] if page.rows else None
 
 
 def _close(kept: dict[tuple[str, str], Any]) -> None:

@@ -159,7 +159,14 @@ class Harness:
         crash_after, self.crash_after = self.crash_after, None
         with use_clock(self.clock):
             drive = Drive(self._name, self._name, description, crash_after, start)
-            body = Body(drive.connection, flow, description, given, to_save={}, stores=_Stores(self._store))
+            body = Body(
+                drive.connection,
+                flow=flow,
+                description=description,
+                given=given,
+                to_save={},
+                stores=_Stores(self._store),
+            )
             try:
                 body.serve()
             except RunOver:
