@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         namespace,
     )
     from dovetail.interfaces.errors import DovetailError, FailedInputError
+    from dovetail.runner.class_flow import run_flow
 
 __version__ = "0.1.0"
 
@@ -95,6 +96,7 @@ __all__ = [
     "recorded",
     "resources",
     "retry",
+    "run_flow",
     "step",
     "task",
     "timeout",
@@ -131,6 +133,7 @@ _HOMES = {
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
+    "run_flow": "dovetail.runner.class_flow",
     "step": "dovetail.authoring.steps",
     "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",

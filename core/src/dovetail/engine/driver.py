@@ -22,6 +22,7 @@ from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
+from dovetail.interfaces.clock import clock
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
@@ -125,6 +126,7 @@ class Driver:
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
         )
+        self._clock = clock()
         self._selector = selectors.DefaultSelector()
         self._pending: list[Pending] = []
         self._held: Attempt | None = None
@@ -140,13 +142,17 @@ class Driver:
 
         All that was committed is kill-durable; the caller makes it power-durable and tells the final state.
         """
-        gc.freeze()  # what was imported stays
-        gc.enable()
+        if not gc.isenabled():
+            gc.freeze()  # what was imported stays
+            gc.enable()
         self._open_new_groups()
         with self._signals(), self._selector:
             self._fill()
             while not self._machine.finished:
-                for key, _ in self._selector.select(self._timeout()):
+                ready = self._selector.select(self._timeout())
+                if not ready and (retry := self._machine.next_due()) is not None:
+                    self._clock.skip_to(retry)
+                for key, _ in ready:
                     if key.data is not None:
                         self._dispatcher.read(key.data)
                     else:
@@ -172,7 +178,7 @@ class Driver:
             self._ownership.next_due(),
             self._journal.next_due(),
             self._dispatcher.next_due(),
-            self._machine.next_due(),
+            self._clock.real_due(self._machine.next_due()),
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
@@ -238,7 +244,7 @@ class Driver:
         self._dispatcher.send()
 
     def _place(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         while len(self._pending) < BATCH:
             attempt = self._held
             self._held = None
@@ -308,7 +314,7 @@ class Driver:
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
             outcome, error = self._caught(attempt, error, self._books.started(call.path)), None
         number = attempt.number
-        verdict = self._machine.ended(attempt, error, time.monotonic())
+        verdict = self._machine.ended(attempt, error, self._clock.monotonic())
         if isinstance(verdict, Commit):
             assert outcome is not None
             self._pending.append(
@@ -353,6 +359,7 @@ class Driver:
 
     def worker_gone(self, key: WorkerKey) -> None:
         """A worker's process ended."""
+        self._write_commits()  # of what it ran itself, some may have ended before
         self._desk.gone(key)
 
     def returned(self, attempt: Attempt) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,25 +69,42 @@ class ResumeRequest:
     """File that gets the run id once the run is registered."""
 
 
-def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
+def resume_run(
+    settings: Settings,
+    request: ResumeRequest,
+    listener: RunListener,
+    *,
+    session_of: Callable[[Settings, FlowSource], Session] = Session,
+) -> RunResult:
     """Resume a run and drive it to its end.
+
+    Args:
+        settings: The resolved layers.
+        request: What the user asks for.
+        listener: Told what happens here.
+        session_of: Makes the session, for a flow that was imported otherwise.
 
     Raises:
         UsageError: There is no such run, or it is being driven.
         ValidationError: The flow as it is now has problems; nothing was started.
     """
-    opened = Session(settings, FlowSource(file=request.file or Path()))
+    opened = session_of(settings, FlowSource(file=request.file or Path()))
     provider = opened.metadata()
     origin, state = _find(provider, opened.datastore(), request)
     store = _store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
+    if request.file is None and not manifest.info["file"]:
+        raise UsageError(
+            f"run {origin} of {manifest.flow} has no file to go on with: the flow was typed in, not imported",
+            hint=f"Put {manifest.flow} into a file and name it: dovetail resume FILE {origin}",
+        )
     if not file.exists():
         raise UsageError(
             f"run {origin} was started from {file}, which is not there",
             hint=f"Name the file: dovetail resume {file.name} {origin}",
         )
-    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
+    session = session_of(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
     session.adopt(opened)
     try:
         flow, group = describe_source(session, listener)
@@ -98,11 +115,14 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         plan.plans.stores = {**manifest.stores, **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
-        pinned = {name: artifacts.load(ref_from_plain(ref)) for name, ref in manifest.parameters.items()}
+        given = parse_parameters(flow, request.argv)
+        pinned, opaque = _pinned(manifest, artifacts)
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
-        values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
-        same = home == plan.store and values == pinned and _unchanged(manifest, plan)
+        passed_on = {name: ref for name, ref in opaque.items() if name in known - given.keys()}
+        asked_for = replace(flow, parameters=tuple(p for p in flow.parameters if p.name not in passed_on))
+        values = resolve_parameters(asked_for, {**kept, **given})
+        same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
         continued = same and state in _CONTINUED and not request.rerun
         if continued:
             # A run that itself resumed another one goes on to reuse from that as it was asked to.
@@ -110,7 +130,9 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         else:
             before = manifest
             tags = sorted({*manifest.tags, *request.tags})
-            manifest = new_manifest(session, plan, values, tags=tags, origin=origin)
+            manifest = new_manifest(
+                session, plan, values, tags=tags, origin=origin, saved=passed_on, parent=manifest.info.get("parent")
+            )
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
         damaged: list[str] = []
@@ -140,6 +162,23 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         )
     finally:
         session.close()
+
+
+def _pinned(manifest: RunManifest, artifacts: ArtifactStore) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(values of a run's parameters, plain references of those that are no plain data).
+
+    The latter come from a flow that was called. They are handed on as they are: only a process that has imported the
+    flow may load them.
+    """
+    values: dict[str, Any] = {}
+    opaque: dict[str, Any] = {}
+    for name, plain in manifest.parameters.items():
+        ref = ref_from_plain(plain)
+        if ref.serializer == "json":
+            values[name] = artifacts.load(ref)
+        else:
+            opaque[name] = plain
+    return values, opaque
 
 
 def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:

@@ -143,6 +143,11 @@ class Calls:
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._unfinished: Unfinished | None = None
 
+    @property
+    def printed(self) -> Any:
+        """Takes what the task prints, where nobody reads it from a pipe."""
+        return self._executor.printed
+
     # -- what tasks ask for ---------------------------------------------------------------------------------------
 
     def call(
@@ -465,8 +470,9 @@ class Calls:
 
         made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
         future.path = made.path
-        self._tell(made)
-        if not asked:
+        at_once = not asked
+        self._tell(made)  # from here on `answered` may be called, on the thread that reads
+        if at_once:
             run(1, True)
 
     def _send_to_driver(

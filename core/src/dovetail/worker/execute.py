@@ -87,6 +87,8 @@ class Executor:
             if step.name in methods
         }
         self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
+        self.printed: Any = None
+        """Takes what the process prints, where nobody reads it from a pipe."""
         self.current_facts = facts_to_plain(facts)
         """What `current` tells of the run."""
         self._stores = RunStores(facts)
@@ -149,6 +151,30 @@ class Executor:
 
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
         return self._threads
+
+    # -- functions ------------------------------------------------------------------------------------------------
+
+    def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """(the user's function that an attempt runs, its arguments)."""
+        from dovetail.worker.functions import find_task, given_arguments
+
+        function: Any
+        if task.arguments is None:
+            function = self.flow_cls
+            binding = TaskBinding(task, self.artifacts)
+            given = {name: binding.load(name) for name in self.facts.parameters}
+        else:
+            function = find_task(task.template.code_module, task.template.code_name)
+            given = given_arguments(task.arguments, self.artifacts())
+        args, kwargs = function.unbind(given)
+        return function.fn, args, kwargs
+
+    def returned(self, value: Any) -> None:
+        """Told what a function returned, once it can be stored."""
+
+    def raised(self, error: BaseException) -> bool:
+        """Told what a function raised. Whether to wait for what it submitted."""
+        return True
 
     # -- before a fork --------------------------------------------------------------------------------------------
 
