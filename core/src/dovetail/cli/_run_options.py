@@ -32,12 +32,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def exit_code(result: RunResult) -> int:
-    """0 succeeded, 1 failed or cancelled, 4 failed for the data store, 130 interrupted."""
+    """0 succeeded or paused, 1 failed or cancelled, 4 failed for the data store, 130 interrupted."""
     from dovetail.interfaces.states import RunState
 
     if result.state is RunState.FAILED and result.root_cause is not None and result.root_cause[1].kind == "store":
         return 4
-    return {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: 130}.get(result.state, 1)
+    return {RunState.SUCCEEDED: 0, RunState.PAUSED: 0, RunState.INTERRUPTED: 130}.get(result.state, 1)
 
 
 def _positive(text: str) -> int:

@@ -18,6 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.waits import put_question, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
@@ -29,6 +30,7 @@ from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
+from dovetail.engine.waits import Waits, used_signals
 from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.errors import DovetailError
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.waits import Question
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
@@ -166,8 +169,16 @@ def execute(
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
             caught=CaughtOutcomes(artifacts, plan.flow),
             ownership=ownership,
-            inbox=Inbox(provider, store, run, writer=writer),
+            inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
+            waits=Waits(
+                artifacts=artifacts,
+                keep=lambda question: _keep(store, journal, run, question),
+                recall=lambda path: read_question(store, run, path),
+                used=used_signals(read_records(store, run)) if continued else set(),
+                note=books.note,
+            ),
+            pause_after=core.pause_after,
             terminal=session.terminal,
         )
         listener.run_started(manifest, continued=continued)
@@ -299,6 +310,13 @@ def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[st
                 store.sync(found)
 
     return sync
+
+
+def _keep(store: DataStore, journal: Journal, run: str, question: Question) -> Question:
+    """Put a question on record; the one that counts."""
+    kept, key = put_question(store, run, question)
+    journal.touched([key])
+    return kept
 
 
 def _tell_way_on(error: DovetailError, run: str) -> None:
