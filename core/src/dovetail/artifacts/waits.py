@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import wait_key
+from dovetail.artifacts.layout import wait_key, waits_prefix
 from dovetail.artifacts.manifest import read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["Question", "put_question", "read_question"]
+__all__ = ["Question", "has_questions", "put_question", "read_question"]
 
 _VERSION = 1
 
@@ -86,6 +86,11 @@ def put_question(store: DataStore, run: str, question: Question) -> tuple[Questi
     except AlreadyExistsError:
         return read_question(store, run, question.path) or question, key
     return question, key
+
+
+def has_questions(store: DataStore, run: str) -> bool:
+    """Whether a task of the run ever asked something."""
+    return next(iter(store.scan(waits_prefix(run))), None) is not None
 
 
 def read_question(store: DataStore, run: str, path: str) -> Question | None:

@@ -250,13 +250,22 @@ class Connection:
         prefix = f"run:{run}"
         return {lease.name[len("run:") :] for lease in self.provider.leases(prefix)}
 
-    def append(self, run: str, kind: str, **data: Any) -> None:
+    def append(self, run: str, kind: str, *, once: str = "", **data: Any) -> None:
         """Append an inbox event to a run's journal. Power-durable when it returns.
+
+        Args:
+            run: Run id.
+            kind: Of the inbox.
+            once: Names the event: appended again under this name it changes nothing.
+            data: Of the event.
 
         Raises:
             NotFoundError: There is no such run.
         """
         provider = self.provider
+        if once:
+            provider.append(run, [Event(once, 1, kind, time.time(), "", data)])
+            return
         with self._lock:
             if not self._writer:
                 self._writer = f"client-{os.urandom(8).hex()}"

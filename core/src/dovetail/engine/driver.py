@@ -22,7 +22,7 @@ from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
-from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.events import UNPAUSED, EventKind
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
 
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 TICK_SECONDS = 0.5
-UNPAUSED = "goes on as asked"
-"""What the journal says once a driver has taken in that its run is held no longer."""
 BATCH = 512
 """Records that are written with one append at the most."""
 RESTARTS = 3

@@ -18,7 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
-from dovetail.artifacts.waits import put_question, read_question
+from dovetail.artifacts.waits import has_questions, put_question, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
@@ -175,7 +175,7 @@ def execute(
                 artifacts=artifacts,
                 keep=lambda question: _keep(store, journal, run, question),
                 recall=lambda path: read_question(store, run, path),
-                used=used_signals(read_records(store, run)) if continued else set(),
+                used=used_signals(read_records(store, run)) if continued and has_questions(store, run) else set(),
                 note=books.note,
             ),
             pause_after=core.pause_after,

@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail.interfaces.paths import step_of
 
-__all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "Event", "EventKind", "RowChanges", "fold"]
+__all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "UNPAUSED", "Event", "EventKind", "RowChanges", "fold"]
 
 
 class EventKind:
@@ -36,6 +36,8 @@ INBOX_KINDS = frozenset(
     {EventKind.TAG, EventKind.SIGNAL, EventKind.CANCEL, EventKind.PAUSE, EventKind.UNPAUSE}
 )
 """What any writer may append without a fence."""
+UNPAUSED = "goes on as asked"
+"""The note of a driver that has taken in an `unpause`: who asked knows that it need not continue the run itself."""
 
 TASK_COLUMNS = (
     "path",
