@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dovetail.client.run import Run
     from dovetail.client.run_row import RunRow
 
-__all__ = ["Waiting", "answer", "command_of", "send", "wait_for_driver", "waiting_of"]
+__all__ = ["Waiting", "answer", "command_of", "send", "wait_for_driver", "waiting_from", "waiting_of"]
 
 POLL_SECONDS = 0.05
 
@@ -77,18 +77,21 @@ def waiting_of(run: Run) -> list[Waiting]:
         info = task._column("info")
         asked = (json.loads(info) if isinstance(info, str) else info or {}).get("wait")
         if asked is not None:
-            found.append(
-                Waiting(
-                    path=task.path,
-                    name=asked["name"],
-                    question=asked["question"],
-                    schema=asked["schema"],
-                    since=aware(asked["since"]),
-                    deadline=aware_or_none(asked["deadline"]),
-                    refused=asked.get("refused", ""),
-                )
-            )
+            found.append(waiting_from(task.path, asked))
     return found
+
+
+def waiting_from(path: str, asked: Mapping[str, Any]) -> Waiting:
+    """What a task waits for, from the question as it is stored."""
+    return Waiting(
+        path=path,
+        name=asked["name"],
+        question=asked["question"],
+        schema=asked["schema"],
+        since=aware(asked["since"]),
+        deadline=aware_or_none(asked["deadline"]),
+        refused=asked.get("refused", ""),
+    )
 
 
 def answer(run: Run, value: Any, name: str | None) -> Waiting | None:

@@ -80,6 +80,7 @@ def execute(
     recorded: Recorded | None = None,
     max_workers: int | None = None,
     on_failure: str | None = None,
+    pause_after: float | None = None,
     run_id_file: Path | None = None,
 ) -> RunResult:
     """Drive a run until it ends.
@@ -93,6 +94,7 @@ def execute(
         recorded: What may be reused.
         max_workers: Attempts at the same time; None: as set.
         on_failure: What follows a failure; None: as set.
+        pause_after: Seconds that input is waited for with nothing else to do; None: as set.
         run_id_file: File that gets the run id once the run is registered and this process drives it.
 
     Raises:
@@ -178,7 +180,7 @@ def execute(
                 used=used_signals(read_records(store, run)) if continued and has_questions(store, run) else set(),
                 note=books.note,
             ),
-            pause_after=core.pause_after,
+            pause_after=core.pause_after if pause_after is None else pause_after,
             terminal=session.terminal,
         )
         listener.run_started(manifest, continued=continued)
