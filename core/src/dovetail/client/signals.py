@@ -156,7 +156,9 @@ def wait_for_driver(run: RunRow, since: int) -> bool:
 def _check_open(run: Run) -> None:
     state = run.refresh().state
     if state.final:
-        raise UsageError(f"run {run.id} has ended: it is {state}", hint="dovetail runs --state paused lists what waits.")
+        raise UsageError(
+            f"run {run.id} has ended: it is {state}", hint="dovetail runs --state paused lists what waits."
+        )
 
 
 def _ambiguous(run: Run, waiting: list[Waiting]) -> UsageError:

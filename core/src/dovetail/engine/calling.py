@@ -103,7 +103,7 @@ class CallDesk:
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
-        self._known_up_to: Attempt | None = None
+        self._known_up_to: tuple[Attempt, int, int] | None = None
         self._failures: dict[str, tuple[str, ErrorReport]] = {}
 
     # -- what workers ask -----------------------------------------------------------------------------------------
@@ -153,8 +153,9 @@ class CallDesk:
             known.callers.append(waiter)
             self._waits(caller, True)
             return
-        if caller.number > 1 and self._known_up_to is not caller:
-            self._known_up_to = caller
+        made_again = (caller, caller.number, caller.faults)
+        if caller.replays and self._known_up_to != made_again:
+            self._known_up_to = made_again
             self._recorded.know(self._reread())
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
@@ -316,9 +317,7 @@ class CallDesk:
                     if caller.task.path in self._open:
                         stuck.append((caller.task.path, self._open[caller.task.path].callers))
         above = {parent for path in paths for parent in _parents(path)}
-        here = sum(
-            attempt.task.path in above for attempts in self._here.values() for attempt in attempts.values()
-        )
+        here = sum(attempt.task.path in above for attempts in self._here.values() for attempt in attempts.values())
         return self._machine.running - len(self._inputs) - len(callers) - here
 
 

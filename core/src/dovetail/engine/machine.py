@@ -51,6 +51,11 @@ class Attempt:
         """Whether no retry follows a failure."""
         return self.number > self.call.policy.retry.times
 
+    @property
+    def replays(self) -> bool:
+        """Whether one was made before, so that what it calls may be on record."""
+        return self.number > 1 or self.faults > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:

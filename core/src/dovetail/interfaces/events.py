@@ -32,9 +32,7 @@ class EventKind:
     UNPAUSE = "unpause"  #                                        (inbox)
 
 
-INBOX_KINDS = frozenset(
-    {EventKind.TAG, EventKind.SIGNAL, EventKind.CANCEL, EventKind.PAUSE, EventKind.UNPAUSE}
-)
+INBOX_KINDS = frozenset({EventKind.TAG, EventKind.SIGNAL, EventKind.CANCEL, EventKind.PAUSE, EventKind.UNPAUSE})
 """What any writer may append without a fence."""
 UNPAUSED = "goes on as asked"
 """The note of a driver that has taken in an `unpause`: who asked knows that it need not continue the run itself."""

@@ -61,7 +61,8 @@ class CoreSettings:
         "depend on it",
     ] = "finish"
     pause_after: Annotated[
-        float, "Seconds that a run which only waits for input keeps its driver, before it is paused and the driver exits"
+        float,
+        "Seconds that a run which only waits for input keeps its driver, before it is paused and the driver exits",
     ] = 5.0
     home: Annotated[Path | None, "Folder of local state; DOVETAIL_HOME comes first"] = None
     tags: Annotated[TagSettings, "Tags of runs"] = field(default_factory=TagSettings)
