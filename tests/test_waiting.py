@@ -93,7 +93,7 @@ def test_an_answer_continues_a_run_whose_driver_has_exited(project: FlowProject)
     assert "running" not in project.states(run.id).values()
     shown = project.ok("show", run.id).out
     assert "Ship it?" in shown
-    assert """dovetail signal %s '{"approve": true}'""" % run.id in shown
+    assert f"dovetail signal {run.id}" in shown
     (document,) = json.loads(project.ok("show", run.id, "--json").out)["waiting"]
     assert document["path"] == waiting.path
 

@@ -45,7 +45,7 @@ def signal_id(writer: str, n: int) -> str:
 
 
 def answer_problems(schema: Mapping[str, Any], value: Any) -> list[str]:
-    """What is wrong with an answer: `FIELD: what it is not`, without the field where there is none; empty if nothing."""
+    """What is wrong with an answer: `FIELD: what it is not`, one text each; empty when nothing is."""
     return [f"{place}: {text}" if place else text for place, text in _problems(schema, value, "", schema)]
 
 
