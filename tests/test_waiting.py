@@ -292,6 +292,17 @@ def test_fields_can_be_given_as_a_dict(project: FlowProject) -> None:
     assert result(project, run) == {"approve": True, "by": "ada"}
 
 
+def test_a_question_outlives_the_index(project: FlowProject) -> None:
+    written(project, SHIP)
+    run = paused(project)
+    before = run.waiting
+    (project.home / "metadata.db").rename(project.home / "lost.db")
+    project.ok("metadata-rebuild")
+    assert project.run(run.id).waiting == before
+    project.ok("signal", run.id, '{"approve": true}')
+    assert result(project, run)[1] is True
+
+
 # -- time limits ------------------------------------------------------------------------------------------------------
 
 
@@ -569,6 +580,34 @@ def test_a_run_is_let_go_on_before_it_was_paused(project: FlowProject, style: st
     (project.folder / "one").touch()
     ended = driving.end()
     assert ended.code == 0, str(ended)
+    assert str(project.run(driving.run).state) == "succeeded"
+
+
+def test_a_task_that_waits_to_be_tried_again_does_not_keep_a_run_from_pausing(project: FlowProject) -> None:
+    written(
+        project,
+        """
+from dovetail import isolation
+
+@task(retries=1, retry_delay=3600)
+@isolation("fork")
+def one():
+    if not Path("one").exists():
+        Path("one.began").touch()
+        1 / 0
+
+@flow
+def ship():
+    one()
+""",
+    )
+    driving = project.start("run", "flow.py")
+    driving.wait_for("one.began")
+    project.ok("pause", driving.run, "--wait")
+    assert driving.end().code == 0
+    assert str(project.run(driving.run).state) == "paused"
+    (project.folder / "one").touch()
+    project.ok("unpause", driving.run)
     assert str(project.run(driving.run).state) == "succeeded"
 
 

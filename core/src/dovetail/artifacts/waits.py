@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, Not
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["Question", "has_questions", "put_question", "read_question"]
+__all__ = ["Question", "put_question", "question_paths", "read_question"]
 
 _VERSION = 1
 
@@ -88,9 +88,11 @@ def put_question(store: DataStore, run: str, question: Question) -> tuple[Questi
     return question, key
 
 
-def has_questions(store: DataStore, run: str) -> bool:
-    """Whether a task of the run ever asked something."""
-    return next(iter(store.scan(waits_prefix(run))), None) is not None
+def question_paths(store: DataStore, run: str) -> Iterator[str]:
+    """Paths of the tasks of a run that ever asked something; none is read."""
+    prefix = waits_prefix(run)
+    for info in store.scan(prefix):
+        yield info.key[len(prefix) :].rpartition("/")[0]
 
 
 def read_question(store: DataStore, run: str, path: str) -> Question | None:

@@ -33,7 +33,7 @@ def schema_of(hint: Any) -> dict[str, Any]:
     if hint is None:
         return {"type": "null"}
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Annotated, typing.Final):
+    if origin in (typing.Annotated, typing.Final) or getattr(origin, "_name", "") in ("Required", "NotRequired"):
         return schema_of(args[0])
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [schema_of(one) for one in args]}

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-POLL_SECONDS = 0.05
-PATIENCE_SECONDS = 30.0
-"""How long a driver that lives may take to act on an answer."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options."""
@@ -81,6 +77,8 @@ def _value(text: str) -> Any:
 
 def _taken(run: Run, answered: Waiting | None) -> bool:
     """Whether a driver has acted on the answer, or will: False once there is none to do it."""
+    from dovetail.client.signals import PATIENCE_SECONDS, POLL_SECONDS
+
     until = time.monotonic() + PATIENCE_SECONDS
     while run._connection.live_runs(run.id):
         if answered is None or time.monotonic() > until:

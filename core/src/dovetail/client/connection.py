@@ -250,8 +250,8 @@ class Connection:
         prefix = f"run:{run}"
         return {lease.name[len("run:") :] for lease in self.provider.leases(prefix)}
 
-    def append(self, run: str, kind: str, *, once: str = "", **data: Any) -> None:
-        """Append an inbox event to a run's journal. Power-durable when it returns.
+    def append(self, run: str, kind: str, *, once: str = "", **data: Any) -> int:
+        """Append an inbox event to a run's journal; its sequence number. Power-durable when it returns.
 
         Args:
             run: Run id.
@@ -264,14 +264,13 @@ class Connection:
         """
         provider = self.provider
         if once:
-            provider.append(run, [Event(once, 1, kind, time.time(), "", data)])
-            return
+            return provider.append(run, [Event(once, 1, kind, time.time(), "", data)])
         with self._lock:
             if not self._writer:
                 self._writer = f"client-{os.urandom(8).hex()}"
             self._events += 1
             event = Event(self._writer, self._events, kind, time.time(), "", data)
-        provider.append(run, [event])
+        return provider.append(run, [event])
 
 
 _inherited: list[list[Any]] = []

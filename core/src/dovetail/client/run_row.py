@@ -284,9 +284,7 @@ class RunRow:
 
         if self.state.final:
             return False
-        since = max((event.seq for event in self.events()), default=0) if self._connection.live_runs(self.id) else None
-        self._connection.append(self.id, EventKind.UNPAUSE)
-        return since is not None and wait_for_driver(self, since)
+        return wait_for_driver(self, self._connection.append(self.id, EventKind.UNPAUSE))
 
     @property
     def held(self) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Waiting", "answer", "command_of", "send", "wait_for_driver", "waiting_from", "waiting_of"]
 
 POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 30.0
+"""How long a driver that lives may take to act on what it is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,8 @@ def command_of(run: str, waiting: Waiting, *, alone: bool = True) -> str:
 
 def wait_for_driver(run: RunRow, since: int) -> bool:
     """Wait until the driver has taken in what was asked for behind `since`: whether it did. False: it exited first."""
-    while True:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
         alive = bool(run._connection.live_runs(run.id))
         for event in run.events(since=since):
             since = event.seq
@@ -151,6 +154,7 @@ def wait_for_driver(run: RunRow, since: int) -> bool:
         if not alive:
             return False
         time.sleep(POLL_SECONDS)
+    return True
 
 
 def _check_open(run: Run) -> None:

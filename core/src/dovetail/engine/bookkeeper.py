@@ -82,7 +82,6 @@ class Bookkeeper:
         info = compact({"wait": question.to_plain()})
         self._journal.task(question.path, TaskState.WAITING, attempt=1, started=question.since, info=info)
         self._journal.flush()  # somebody may look for it now
-        self._listener.asked(question)
 
     def asks_no_more(self, attempt: Attempt) -> None:
         """What a task asked need not be answered any more."""

@@ -306,6 +306,8 @@ class CallDesk:
         stuck = [(path, self._open[path].callers) for path in self._inputs.paths()]
         stuck += [(told.path, told.opened.callers) for told in self._told_later]
         stuck += [(event.path, [(key, event.number, caller)]) for key, caller, event in self._calls_later]
+        if self._holds:  # some of these begin later; those that run are counted themselves
+            stuck += [(path, opened.callers) for path, opened in self._open.items() if not _is_part(path)]
         paths: set[str] = set()
         callers: set[Attempt] = set()
         while stuck:

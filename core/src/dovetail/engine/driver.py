@@ -197,6 +197,8 @@ class Driver:
         self._take_in(self._inbox.take(self._journal, at_once=self._waits.is_due()))
         for attempt, outcome, error in self._waits.settle():
             self.ended(attempt, outcome, error, None, None, Isolation.INLINE)
+        for question in self._waits.fresh():
+            self._listener.asked(question)
         if now >= self._tick:
             self._tick = now + TICK_SECONDS
             self._books.flush_logs()  # others may follow them

@@ -18,7 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
-from dovetail.artifacts.waits import has_questions, put_question, read_question
+from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
@@ -177,7 +177,7 @@ def execute(
                 artifacts=artifacts,
                 keep=lambda question: _keep(store, journal, run, question),
                 recall=lambda path: read_question(store, run, path),
-                used=used_signals(read_records(store, run)) if continued and has_questions(store, run) else set(),
+                used=_used(store, run) if continued else set(),
                 note=books.note,
             ),
             pause_after=core.pause_after if pause_after is None else pause_after,
@@ -319,6 +319,12 @@ def _keep(store: DataStore, journal: Journal, run: str, question: Question) -> Q
     kept, key = put_question(store, run, question)
     journal.touched([key])
     return kept
+
+
+def _used(store: DataStore, run: str) -> set[str]:
+    """Signals that are on record as used; no record is read of a run that never asked."""
+    asked = next(question_paths(store, run), None) is not None
+    return used_signals(read_records(store, run)) if asked else set()
 
 
 def _tell_way_on(error: DovetailError, run: str) -> None:

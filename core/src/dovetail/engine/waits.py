@@ -74,6 +74,7 @@ class Waits:
         self._open: dict[str, tuple[Attempt, Question]] = {}
         self._mail: dict[str, deque[Event]] = {}
         self._sent: dict[str, deque[Event]] = {}
+        self._fresh: list[str] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -107,7 +108,13 @@ class Waits:
         # Of one that was asked before only the times count: a call with a name may ask otherwise since.
         question = replace(question, since=kept.since, deadline=kept.deadline)
         self._open[path] = attempt, question
+        self._fresh.append(path)
         return question
+
+    def fresh(self) -> list[Question]:
+        """What is asked and was not answered at once; each is told once."""
+        fresh, self._fresh = self._fresh, []
+        return [self._open[path][1] for path in fresh if path in self._open]
 
     def close(self, path: str) -> Attempt:
         """Nobody waits for the answer any more."""

@@ -35,7 +35,7 @@ _SIZES: dict[str, tuple[type | tuple[type, ...], str, Callable[[int, int], bool]
     "maxItems": ((list, tuple), "at most {} items long", lambda size, limit: size <= limit),
 }
 _EXAMPLES: dict[str, Any] = {
-    "boolean": True, "integer": 1, "number": 1.0, "string": "...", "null": None, "array": [], "object": {},
+    "boolean": True, "integer": 1, "number": 1.0, "string": "...", "null": None,
 }  # fmt: skip
 
 
@@ -67,6 +67,8 @@ def example_answer(schema: Mapping[str, Any], root: Mapping[str, Any] | None = N
         fields = schema.get("properties", {})
         shown = schema.get("required") or list(fields)
         return {name: example_answer(fields.get(name, {}), root) for name in shown}
+    if kind == "array":
+        return [example_answer(one, root) for one in schema.get("prefixItems", ())]
     return _EXAMPLES.get(kind)
 
 
