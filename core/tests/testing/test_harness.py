@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail import FlowSpec, Parameter, catch, flow, recorded, retry, step, task
+from dovetail import FlowSpec, Parameter, catch, flow, recorded, retry, step, task, wait_for_input
 from dovetail.interfaces.errors import RunFailedError, UsageError, ValidationError
 from dovetail.testing import CrashError, Harness, VirtualClock, run, run_crashing
 
@@ -184,6 +184,28 @@ def test_runs_of_a_harness_share_their_backends() -> None:
     assert {one.id for one in harness.client} == {"sums", "divides"}
     with pytest.raises(UsageError, match="no run to resume"):
         Harness().resume()
+
+
+@flow
+def asks() -> str:
+    said = wait_for_input(bool, question=f"Keep {double(4)}?", timeout=3600, default=False)
+    return "kept" if said else "dropped"
+
+
+def test_a_question_is_answered_or_left_until_its_time_is_over() -> None:
+    harness = Harness()
+    paused = harness.run(asks)
+    assert paused.state == "paused"
+    assert [one.question for one in paused.client.waiting] == ["Keep 8?"]
+    harness.signal(True)
+    assert harness.resume().value == "kept"
+    assert calls == [4]
+
+    harness = Harness()
+    assert harness.run(asks).state == "paused"
+    assert isinstance(harness.clock, VirtualClock)
+    harness.clock.advance(3601)
+    assert harness.resume().value == "dropped"
 
 
 _SUITE = """

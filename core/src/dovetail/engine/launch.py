@@ -45,6 +45,8 @@ class RunRequest:
     """Attempts at the same time; None: as set."""
     on_failure: str | None = None
     """`finish`, `cancel` or `continue`; None: as set."""
+    pause_after: float | None = None
+    """Seconds that input is waited for with nothing else to do; None: as set."""
     run_id_file: Path | None = None
     """File that gets the run id once the run is registered."""
     debug: str | None = None
@@ -82,6 +84,7 @@ def start_run(session: Session, request: RunRequest, listener: RunListener) -> R
             listener=listener,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            pause_after=request.pause_after,
             run_id_file=request.run_id_file,
         )
     finally:

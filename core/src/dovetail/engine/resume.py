@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from dovetail.engine.plan import plan_run
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.session import FlowSource, Session
 from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageError
+from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
@@ -65,8 +68,12 @@ class ResumeRequest:
     """Attempts at the same time; None: as set."""
     on_failure: str | None = None
     """What follows a failure; None: as set."""
+    pause_after: float | None = None
+    """Seconds that input is waited for with nothing else to do; None: as set."""
     run_id_file: Path | None = None
     """File that gets the run id once the run is registered."""
+    same_run: bool = False
+    """Whether only the run itself may go on, and no new one take its place."""
 
 
 def resume_run(
@@ -124,7 +131,13 @@ def resume_run(
         values = resolve_parameters(asked_for, {**kept, **given})
         same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
         continued = same and state in _CONTINUED and not request.rerun
+        if request.same_run and not continued:
+            raise UsageError(
+                f"run {origin} can't go on as it is: " + (f"it is {state}" if same else "the flow has changed since"),
+                hint=f"A new run reuses what it did, and asks again: dovetail resume {origin}",
+            )
         if continued:
+            _let_go_on(provider, origin)
             # A run that itself resumed another one goes on to reuse from that as it was asked to.
             before = _manifest(store, manifest.origin)
         else:
@@ -158,6 +171,7 @@ def resume_run(
             recorded=recorded,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            pause_after=request.pause_after,
             run_id_file=request.run_id_file,
         )
     finally:
@@ -245,6 +259,13 @@ def _file_of(store: DataStore, run: str, info: Any) -> str | None:
         return str(read_manifest(store, run).info.get("file"))
     except NotFoundError:
         return None
+
+
+def _let_go_on(provider: MetadataProvider, run: str) -> None:
+    """Hold a run no longer: who continues it means it to go on."""
+    page = provider.query(Query(kind="runs", run=run), columns=("info",))
+    if page.rows and (page.rows[0][0] or {}).get("held"):
+        provider.append(run, [Event(f"resume-{os.urandom(8).hex()}", 1, EventKind.UNPAUSE, time.time())])
 
 
 def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:

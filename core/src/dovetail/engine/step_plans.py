@@ -11,7 +11,7 @@ from dovetail.artifacts.manifest import open_store
 from dovetail.engine.calls import StepPlan
 from dovetail.interfaces.environment import EnvironmentSpec
 from dovetail.interfaces.problems import Problem
-from dovetail.interfaces.tasks import CodeRef, Isolation
+from dovetail.interfaces.tasks import CodeRef, Isolation, Policy, Resources
 from dovetail.settings.kinds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ CALLER = "caller"
 """Name of the group of that process."""
 NO_FILE = "flow-file"
 """Code of the problem that only matters when the task is called."""
+
+_WAIT_KEY = b"dovetail-wait-1".ljust(32, b"\0")
 
 
 def current_platform() -> str:
@@ -87,6 +89,8 @@ class StepPlans:
         """What every task of a step shares. What can't be met is added to `problems`."""
         session, flow = self._session, self._flow
         settings = session.settings
+        if step.kind == "wait":
+            return self._wait_plan(step)
         options = settings.step_options(step, flow)
         compute = settings.select("compute", step, flow)
         environment = settings.select("environment", step, flow)
@@ -130,6 +134,19 @@ class StepPlans:
             policy=replace(options.policy, timeout=timeout),
             group=group,
             here=here,
+        )
+
+    def _wait_plan(self, step: StepDescription) -> StepPlan:
+        """Of a wait: nothing runs, and its key never changes, so that a run that waited outlives an upgrade."""
+        return StepPlan(
+            code=CodeRef(module=step.module, name=step.name, key=_WAIT_KEY),
+            environment="",
+            resources=Resources(),
+            backend="",
+            datastore=self.take_store(self._session.settings.select("datastore", None, self._flow)),
+            isolation=Isolation.INLINE,
+            policy=Policy(),
+            waits=True,
         )
 
     def take_store(self, selection: Selection) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,11 @@ class _Inbox(Inbox):
         except OSError:
             return None
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether there will be no further assignment."""
+        return self._finished
+
     def finish(self) -> None:
         """There will be no further assignment."""
         self._finished = True
@@ -291,10 +297,10 @@ class _Channel(Channel):
             raise RunOver
 
     def _read_forever(self) -> None:
-        try:
-            super()._read_forever()
-        except RunOver:
-            return
+        with self._reading:
+            while not self._of_body.is_finished:  # how the run ended comes behind its being over
+                with suppress(RunOver):
+                    super()._read()
 
     def _gone(self) -> None:
         self._of_body.finish()

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -190,7 +191,7 @@ class LiveDriver:
         plan = plan_run(session, flow, group, debug=None)
         manifest = self._manifest(session, plan, request["parameters"], request)
         run.append(manifest.run)
-        return _ended(execute(session, manifest, plan, listener=listener), listener)
+        return _ended(execute(session, manifest, plan, listener=listener, pause_after=inf), listener)
 
     def _drive_all(self, session: Session, request: Mapping[str, Any], run: list[str]) -> tuple[object, ...]:
         """Drive a run of which the caller runs nothing."""
@@ -219,7 +220,7 @@ class LiveDriver:
         values = given if flow.style == "function" else resolve_parameters(flow, given)
         manifest = self._manifest(session, plan, values, request)
         run.append(manifest.run)
-        return _ended(execute(session, manifest, plan, listener=listener), listener)
+        return _ended(execute(session, manifest, plan, listener=listener, pause_after=inf), listener)
 
     def _manifest(
         self, session: Session, plan: RunPlan, values: Mapping[str, Any], request: Mapping[str, Any]

@@ -125,7 +125,9 @@ class Harness:
         given = _given(flow, args, parameters)
 
         def start(session_of: Any, listener: Any) -> Any:
-            return start_run(session_of(self._settings, source), RunRequest(parameters=given), listener)
+            return start_run(
+                session_of(self._settings, source), RunRequest(parameters=given, pause_after=0.0), listener
+            )
 
         description = _described(flow)
         source = _source(description)
@@ -137,12 +139,22 @@ class Harness:
             raise UsageError("there is no run to resume", hint="Call run first.")
         flow, given, last = self._last
         description = _described(flow)
-        request = ResumeRequest(run=run or last, file=_source(description).file)
+        request = ResumeRequest(run=run or last, file=_source(description).file, pause_after=0.0)
 
         def start(session_of: Any, listener: Any) -> Any:
             return resume_run(self._settings, request, listener, session_of=session_of)
 
         return self._drive(flow, description, given, start)
+
+    def signal(self, value: Any = True, *, name: str | None = None) -> None:
+        """Answer what the last run waits for; `resume` goes on with it. See `Run.signal`.
+
+        A run that waits for nothing else comes back at once, with the state `paused`.
+        """
+        if self._last is None:
+            raise UsageError("there is no run to answer", hint="Call run first.")
+        with use_clock(self.clock):
+            self.client.run(self._last[2]).signal(value, name=name)
 
     @property
     def client(self) -> Client:
@@ -184,7 +196,7 @@ class Harness:
             assert drive.error is not None
             raise drive.error
         error: BaseException | None = None
-        if result.state.value != "succeeded":
+        if result.state.value not in ("succeeded", "paused"):
             error = body.failure
             if error is None or isinstance(error, RunOver):
                 path, report = result.root_cause or ("", ErrorReport(type="", message="", kind=""))
