@@ -19,9 +19,7 @@ from dovetail.engine.execute import execute
 from dovetail.engine.late_group import LateGroup
 from dovetail.engine.launch import describe_source, new_manifest, parent_tag
 from dovetail.engine.listener import RunListener
-from dovetail.engine.parameters import resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
-from dovetail.engine.resume import ResumeRequest, resume_run
 from dovetail.engine.session import FlowSource, Session
 from dovetail.engine.step_plans import CALLER
 from dovetail.engine.tags import resolve_tags
@@ -193,6 +191,9 @@ class LiveDriver:
 
     def _drive_all(self, session: Session, request: Mapping[str, Any], run: list[str]) -> tuple[object, ...]:
         """Drive a run of which the caller runs nothing."""
+        from dovetail.engine.parameters import resolve_parameters
+        from dovetail.engine.resume import ResumeRequest, resume_run
+
         group = self._group = CallerGroup(self._connection, interrupted=_interrupt)
         listener = _Listener(self, "")
         session.beside[CALLER] = group
