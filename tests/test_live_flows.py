@@ -618,5 +618,42 @@ print(len(started))"""
     assert script(project, ARITHMETIC, main).out.splitlines()[-1] == "1"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the children of a process")
+def test_inline_tasks_start_no_process_beside_the_driver(project: FlowProject) -> None:
+    main = """\
+def children(pid):
+    return open(f"/proc/{pid}/task/{pid}/children").read().split()
+shop(1)
+shop(2)
+(driver,) = children(os.getpid())
+print(len(children(driver)))"""
+    assert script(project, ARITHMETIC, main).out.splitlines()[-1] == "0"
+
+
+def test_a_run_leaves_few_files_and_a_call_imports_little(project: FlowProject) -> None:
+    flow = """
+@task
+def double(x):
+    return 2 * x
+
+@flow
+def shop(n: int = 2):
+    return double(double(n))
+"""
+    main = """\
+def files():
+    return sum(len(found) for _, _, found in os.walk(os.path.join(os.environ["DOVETAIL_HOME"], "local")))
+shop(1)
+before = files()
+shop(2)
+print(files() - before)
+print([name for name in ("asyncio", "sqlite3", "dovetail.engine", "dovetail.client") if name in sys.modules])"""
+    project.write(
+        "from dovetail import flow, task\nimport os, sys\n" + flow + MAIN + main.replace("\n", "\n    "), counting=False
+    )
+    said = project.python("flow.py")
+    assert said.out == "4\n[]\n", str(said)  # run.json, a fence, a segment of records, the end
+
+
 if sys.platform == "win32":  # no process there inherits a socket pair
     pytestmark = pytest.mark.skip("flows can't be called on Windows")
