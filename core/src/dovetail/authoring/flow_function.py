@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from dovetail.authoring.calling import caller
 from dovetail.authoring.declared import DeclaredFunction, Generic
 
 TYPE_CHECKING = False
@@ -33,9 +34,13 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it, and wait for what it returns. Called inside a run, it is a child run of it."""
+        given = self.shape.bind(*args, **kwargs)
+        if "dovetail.runner.live" not in sys.modules and caller.get() is None:
+            from dovetail.runner._driver_process import drivers
+
+            drivers.prepare()  # it starts while this process imports what it needs itself
         from dovetail.runner.live import call_flow
 
-        given = self.shape.bind(*args, **kwargs)
         found: Any = call_flow(self, given)
         return found  # type: ignore[no-any-return]
 

@@ -124,7 +124,9 @@ class Bookkeeper:
         for pending in batch:
             if pending.written is None and pending.state == "succeeded":
                 pending.log = self._log(pending.call.path, pending.attempt)
-        for written in self._committer.write(batch):
+        done = self._committer.write(batch)
+        self._journal.touched({written.record[0] for written in done if written.pending.written is None})
+        for written in done:
             self._committed(written)
             yield written
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import manifest_key
+from dovetail.artifacts.layout import fence_key, manifest_key, object_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
@@ -31,7 +31,7 @@ from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.waits import Waits, used_signals
-from dovetail.interfaces.artifacts import InlinePlace
+from dovetail.interfaces.artifacts import InlinePlace, ObjectPlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.events import EventKind
@@ -232,7 +232,12 @@ def _open_journal(
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:
         journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=manifest.created)
-    journal.touched([manifest_key(manifest.run)])
+    journal.touched([manifest_key(manifest.run), fence_key(manifest.run, ownership.fence)])
+    if not continued:
+        for plain in (*manifest.parameters.values(), *filter(None, [manifest.code.get("package")])):
+            ref = ref_from_plain(plain)
+            if isinstance(ref.place, ObjectPlace):
+                journal.touched([object_key(ref.digest)], ref.place.store)
 
 
 def _shown(plain: Mapping[str, Any]) -> Any:

@@ -281,6 +281,10 @@ class _Channel(Channel):
             raise RunOver
         return answer
 
+    def take(self, message: list[Any]) -> None:
+        if not self.is_over:  # else everybody who waited has been let go
+            super().take(message)
+
     def abandon(self) -> None:
         """Nothing will be answered any more."""
         if self.is_over:

@@ -79,6 +79,12 @@ class DriverPool:
         self._busy: set[DriverProcess] = set()
         self._ended: list[int] = []
 
+    def prepare(self) -> None:
+        """Start a driver for a run that is to come."""
+        with self._lock:
+            if not self._idle:
+                self._idle.append(DriverProcess())
+
     def take(self) -> DriverProcess:
         """A driver for one run."""
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -60,6 +59,8 @@ def call_flow(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
 
 async def _run_async(flow: FlowFunction[..., Any], given: Mapping[str, Any]) -> Any:
     """The run goes on in a thread; the body itself in the event loop that waits for it."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     bodies: list[Any] = []
 

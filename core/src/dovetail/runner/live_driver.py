@@ -20,9 +20,7 @@ from dovetail.engine.execute import execute
 from dovetail.engine.late_group import LateGroup
 from dovetail.engine.launch import describe_source, new_manifest, parent_tag
 from dovetail.engine.listener import RunListener
-from dovetail.engine.parameters import resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
-from dovetail.engine.resume import ResumeRequest, resume_run
 from dovetail.engine.session import FlowSource, Session
 from dovetail.engine.step_plans import CALLER
 from dovetail.engine.tags import resolve_tags
@@ -37,7 +35,6 @@ from dovetail.worker.wire import Kind, pack, unpacker
 
 if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
-    from dovetail.engine.execute import RunResult
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Output
 
@@ -88,6 +85,10 @@ class _Listener(RunListener):
             if rest:
                 self._show(path, stream, [rest])
 
+    def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
+        path, error = root_cause or ("", None)
+        self._live.end(state.value, path, None if error is None else error.to_plain(), self.tasks)
+
     def output(self, output: Output) -> None:
         if output.path == self._here:
             return
@@ -115,15 +116,17 @@ class LiveDriver:
         self._decoder = unpacker()
         self._kept: dict[tuple[Path, int], dict[tuple[str, str], Any]] = {}
         self._group: CallerGroup | None = None
+        self._has_ended = False
 
     def serve(self) -> None:
         """Drive what is requested until the caller is gone."""
         try:
             while True:
                 request = self._receive(Kind.REQUEST)
-                answer = self._run(request)
-                self._connection.setblocking(True)
-                self._connection.sendall(pack(answer))
+                refusal = self._run(request)
+                if refusal is not None:
+                    self._connection.setblocking(True)
+                    self._connection.sendall(pack(refusal))
         except (_Gone, OSError):
             return
         finally:
@@ -134,6 +137,12 @@ class LiveDriver:
         """Have the caller print something."""
         if self._group is not None:
             self._group.tell(pack((Kind.SHOW, stream, text)))
+
+    def end(self, *message: object) -> None:
+        """Tell the caller how the run ended, which is on the disk; it need not wait for the cleaning up."""
+        assert self._group is not None
+        self._has_ended = True
+        self._group.tell(pack((Kind.RUN_ENDED, *message)))
 
     def _receive(self, kind: int) -> Any:
         """The next message of a kind; what a run that is over left behind is passed over."""
@@ -147,9 +156,10 @@ class LiveDriver:
                 raise _Gone
             self._decoder.feed(data)
 
-    def _run(self, request: Mapping[str, Any]) -> tuple[object, ...]:
-        """Drive one run; what the caller is told at its end."""
+    def _run(self, request: Mapping[str, Any]) -> tuple[object, ...] | None:
+        """Drive one run; what the caller is to be told when it could not be driven to its end."""
         run: list[str] = []
+        self._has_ended = False
         kept: dict[tuple[str, str], Any] = {}
         try:
             _be_where(request)
@@ -160,8 +170,9 @@ class LiveDriver:
             session = _KeptSession(settings, source, kept)
             try:
                 if request["flow"] is None:
-                    return self._drive_all(session, request, run)
-                return self._drive_beside_body(session, FlowDescription.from_plain(request["flow"]), request, run)
+                    self._drive_all(session, request, run)
+                else:
+                    self._drive_beside_body(session, FlowDescription.from_plain(request["flow"]), request, run)
             finally:
                 if self._group is not None:
                     self._group.close(grace=1.0)
@@ -176,12 +187,15 @@ class LiveDriver:
 
                 traceback.print_exc()
                 error = RunFailedError(f"the driver failed: {type(error).__name__}: {error}")
+            if self._has_ended:
+                return None
             message = str(error) if error.hint is None else str(error).removesuffix(f"\n  {error.hint}")
             return Kind.REFUSED, type(error).__name__, message, error.hint, "".join(run)
+        return None
 
     def _drive_beside_body(
         self, session: Session, flow: FlowDescription, request: Mapping[str, Any], run: list[str]
-    ) -> tuple[object, ...]:
+    ) -> None:
         """Drive a run whose body the caller runs."""
         check(flow, session.settings)
         late = LateGroup(session.begin_import, first=LATE)
@@ -191,10 +205,13 @@ class LiveDriver:
         plan = plan_run(session, flow, group, debug=None)
         manifest = self._manifest(session, plan, request["parameters"], request)
         run.append(manifest.run)
-        return _ended(execute(session, manifest, plan, listener=listener, pause_after=inf), listener)
+        execute(session, manifest, plan, listener=listener, pause_after=inf)
 
-    def _drive_all(self, session: Session, request: Mapping[str, Any], run: list[str]) -> tuple[object, ...]:
+    def _drive_all(self, session: Session, request: Mapping[str, Any], run: list[str]) -> None:
         """Drive a run of which the caller runs nothing."""
+        from dovetail.engine.parameters import resolve_parameters
+        from dovetail.engine.resume import ResumeRequest, resume_run
+
         group = self._group = CallerGroup(self._connection, interrupted=_interrupt)
         listener = _Listener(self, "")
         session.beside[CALLER] = group
@@ -204,7 +221,8 @@ class LiveDriver:
             run.append(found)
             if state == RunState.SUCCEEDED.value:
                 group.begin(RunFacts(run=found, flow="", home=str(session.settings.home)))
-                return Kind.RUN_ENDED, state, "", None, 0
+                self.end(state, "", None, 0)
+                return
             asked = ResumeRequest(run=found, file=session.source.file)
 
             def session_of(settings: Settings, source: FlowSource) -> Session:
@@ -212,7 +230,8 @@ class LiveDriver:
                 made.beside.update(session.beside)
                 return made
 
-            return _ended(resume_run(session.settings, asked, listener, session_of=session_of), listener)
+            resume_run(session.settings, asked, listener, session_of=session_of)
+            return
         flow, first = describe_source(session, listener)
         check(flow, session.settings)
         plan = plan_run(session, flow, first, debug=None)
@@ -220,7 +239,7 @@ class LiveDriver:
         values = given if flow.style == "function" else resolve_parameters(flow, given)
         manifest = self._manifest(session, plan, values, request)
         run.append(manifest.run)
-        return _ended(execute(session, manifest, plan, listener=listener, pause_after=inf), listener)
+        execute(session, manifest, plan, listener=listener, pause_after=inf)
 
     def _manifest(
         self, session: Session, plan: RunPlan, values: Mapping[str, Any], request: Mapping[str, Any]
@@ -258,13 +277,6 @@ class LiveDriver:
 
 def _interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
-
-
-def _ended(result: RunResult, listener: _Listener) -> tuple[object, ...]:
-    """What the caller is told about a run that was driven to its end."""
-    path, error = result.root_cause or ("", None)
-    plain = None if error is None else error.to_plain()
-    return Kind.RUN_ENDED, result.state.value, path, plain, listener.tasks
 
 
 def _called_before(session: Session, request: Mapping[str, Any]) -> tuple[str, str | None] | None:
