@@ -444,6 +444,40 @@ def test_a_step_waits(project: FlowProject) -> None:
     assert project.data(run.id).found == [3, True]
 
 
+@pytest.mark.parametrize("kind", ["fork", "spawn", "thread", "inline"])
+def test_steps_of_every_isolation_wait(project: FlowProject, kind: str) -> None:
+    written(
+        project,
+        f"""
+class Ship(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.ask, foreach=[1, 2])
+
+    @isolation("{kind}")
+    @step
+    def ask(self):
+        self.x = wait_for_input(int, name=f"n{{self.input}}")
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.found = [one.x for one in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
+    )
+    run = paused(project)
+    assert len(run.waiting) == (1 if kind == "inline" else 2), "inline, one begins when the other has ended"
+    run.signal(20, name="n2")
+    run.signal(10, name="n1")
+    project.ok("resume", run.id)
+    assert project.data(run.id).found == [10, 20]
+
+
 def test_a_task_in_a_process_of_its_own_waits(project: FlowProject) -> None:
     written(
         project,

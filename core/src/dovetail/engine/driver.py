@@ -455,7 +455,8 @@ class Driver:
         if not (machine.holds or self._waits) or machine.ended_by is not None or machine.finished:
             self._idle_since = None
             return
-        if machine.next_due() is not None or self._desk.busy():
+        taken = self._held is not None  # there was no room for it, and none comes from what waits
+        if machine.next_due() is not None or self._desk.busy() > taken:
             self._idle_since = None
             return
         now = time.monotonic()
