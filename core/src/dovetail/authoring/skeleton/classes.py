@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from dovetail.authoring.reading import NextReader, Unreadable, self_name, what_is_written
-from dovetail.authoring.skeleton.calls import Place, Walker
+from dovetail.authoring.skeleton.calls import Walker
 from dovetail.authoring.skeleton.drawing import Drawing
 from dovetail.authoring.skeleton.meanings import FlowClass, Meaning, Ours, PlainClass, PlainFunction, Value
 from dovetail.authoring.skeleton.names import Scope
 from dovetail.authoring.skeleton.sources import bindings_of
+from dovetail.authoring.skeleton.values import Place
 from dovetail.authoring.source import FunctionNode, display_path, first_paragraph
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
 from dovetail.interfaces.graphs import FlowGraph, step_graph

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from dovetail.authoring.skeleton.calls import Place, Walker
+from dovetail.authoring.skeleton.calls import Walker
 from dovetail.authoring.skeleton.classes import class_skeleton
 from dovetail.authoring.skeleton.drawing import Drawing
 from dovetail.authoring.skeleton.meanings import Declared, FlowClass, PlainClass
 from dovetail.authoring.skeleton.names import Scope
 from dovetail.authoring.skeleton.sources import Sources
+from dovetail.authoring.skeleton.values import Place
 from dovetail.authoring.source import display_path
 from dovetail.authoring.suggest import did_you_mean
 from dovetail.interfaces.errors import UsageError
