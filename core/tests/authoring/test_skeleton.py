@@ -299,7 +299,7 @@ def test_flows_in_flows(folder: Path) -> None:
     found = drawn(
         folder,
         """
-        from dovetail import FlowSpec, step
+        from dovetail import FlowSpec, run_flow, step
 
         class Train(FlowSpec):
             @step
@@ -312,7 +312,7 @@ def test_flows_in_flows(folder: Path) -> None:
 
         @flow
         def shop():
-            return Train.run(x=inner(1))
+            return run_flow(Train, x=inner(1))
         """,
         name="shop",
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from dovetail.authoring.reading import self_name
 from dovetail.authoring.skeleton.drawing import Drawing
-from dovetail.authoring.skeleton.meanings import Bound, Declared, FlowClass, PlainFunction, shown
+from dovetail.authoring.skeleton.meanings import Bound, Declared, FlowClass, Ours, PlainFunction, shown
 from dovetail.authoring.skeleton.names import Scope
 from dovetail.authoring.source import FunctionNode, display_path
 
@@ -138,6 +138,10 @@ class ValueWalker(ABC):
             return self._declared(node, made, verb)
         if isinstance(made, FlowClass) and verb in ("run", "submit"):
             return frozenset({self._draw(node, "run", made.node.name, "" if verb == "run" else verb, {})})
+        if isinstance(made, Ours) and made.name == "run_flow" and node.args:
+            flow = self._scope.resolve(node.args[0])
+            if isinstance(flow, FlowClass):
+                return frozenset({self._draw(node, "run", flow.node.name, "", {})})
         if isinstance(made, PlainFunction):
             return self._through(node, made, self._arguments(node, made))
         own = self._own(node.func)
