@@ -9,7 +9,7 @@ from typing import Any, Literal
 from dovetail.authoring.source import FunctionNode
 from dovetail.interfaces.flow import Transition
 
-__all__ = ["NextReader", "Unreadable", "Written", "jsonable_key", "reachable_nodes", "self_name"]
+__all__ = ["NextReader", "Unreadable", "Written", "ends", "jsonable_key", "reachable_nodes", "self_name"]
 
 Kind = Literal["assign", "next", "call"]
 
@@ -53,7 +53,7 @@ def reachable_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
     """Every node of statements that can be reached: nothing after a return, raise, break or endless loop."""
     for statement in body:
         yield from _walk(statement)
-        if _ends(statement):
+        if ends(statement):
             return
 
 
@@ -71,7 +71,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from _walk(value)
 
 
-def _ends(statement: ast.stmt) -> bool:
+def ends(statement: ast.stmt) -> bool:
     """Whether nothing after this statement, in the same block, can run."""
     if isinstance(statement, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
         return True
@@ -89,7 +89,7 @@ def _ends(statement: ast.stmt) -> bool:
 
 
 def _block_ends(body: list[ast.stmt]) -> bool:
-    return any(_ends(statement) for statement in body)
+    return any(ends(statement) for statement in body)
 
 
 def _loop_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:

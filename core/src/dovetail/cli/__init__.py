@@ -23,6 +23,7 @@ VERBS = {
     "run": "run a flow",
     "resume": "continue a run, or start one that reuses what an earlier one did",
     "check": "find everything that is wrong with a flow, without running it",
+    "graph": "draw a flow from its source, or a run as it went",
     "show": "show a run, its steps and its failures",
     "logs": "print what tasks wrote",
     "artifacts": "list the artifacts of a run or task",
@@ -41,7 +42,7 @@ VERBS = {
 """Verb → what it does."""
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
-    ("Look", ("show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
+    ("Look", ("graph", "show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
     ("Set up", ("config", "plugins", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})

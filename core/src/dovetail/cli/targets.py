@@ -55,7 +55,7 @@ def open_client(args: argparse.Namespace) -> Client:
 def qualify(client: Client, words: Sequence[str]) -> list[str]:
     """`words` without a flow's file in front, and each of them below that flow.
 
-    A file stands for the flow among its classes that has run last.
+    A file stands for the flow among its classes and functions that has run last.
     """
     file, name = split_file(words[0]) if words else ("", "")
     if not file.endswith(".py"):
@@ -103,7 +103,7 @@ def run_of(client: Client, pathspec: str) -> tuple[Run, tuple[str, ...]]:
 
 
 def _flow_of_file(client: Client, file: str) -> str:
-    """Name of the flow in a file, without importing it: the class of that file that has run last."""
+    """Name of the flow in a file, without importing it: the class or function of that file that has run last."""
     import ast
 
     path = Path(file)
@@ -113,9 +113,10 @@ def _flow_of_file(client: Client, file: str) -> str:
         raise UsageError(f"{file} can't be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"{file} can't be read: {error}") from error
-    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    definitions = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
     for flow in client.flows():
-        if flow.name in classes:
+        if flow.name in names:
             return flow.name
     raise UnknownNameError(f"no flow of {file} has run yet", hint=f"Start a run with: dovetail run {file}")
 
