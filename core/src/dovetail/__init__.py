@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.flow_function import flow
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.authoring.futures import TaskFuture
+    from dovetail.authoring.hooks import on_cancel, on_crash, on_failure, on_success
     from dovetail.authoring.mapping import FutureList, unmapped
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
@@ -92,6 +93,10 @@ __all__ = [
     "get_namespace",
     "isolation",
     "namespace",
+    "on_cancel",
+    "on_crash",
+    "on_failure",
+    "on_success",
     "recorded",
     "resources",
     "retry",
@@ -128,6 +133,10 @@ _HOMES = {
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
+    "on_cancel": "dovetail.authoring.hooks",
+    "on_crash": "dovetail.authoring.hooks",
+    "on_failure": "dovetail.authoring.hooks",
+    "on_success": "dovetail.authoring.hooks",
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",

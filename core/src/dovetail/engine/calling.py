@@ -56,6 +56,7 @@ class CallDesk:
         books: Keeps what the run leaves behind.
         reuse: Commits a record that stands for a call.
         answer: Sends an answer to a worker.
+        died: Told of a called task whose process died.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
     """
 
@@ -72,6 +73,7 @@ class CallDesk:
         reuse: Callable[[Attempt, CommitRecord], None],
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
+        died: Callable[[Attempt, ErrorReport], None],
     ) -> None:
         self._plans = plans
         self._machine = machine
@@ -83,6 +85,7 @@ class CallDesk:
         self._reuse = reuse
         self._answer = answer
         self._waits = waits
+        self._died = died
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
@@ -213,5 +216,6 @@ class CallDesk:
             self._machine.dropped()
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
             self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
+            self._died(attempt, error)
         for opened in self._open.values():
             opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]

@@ -24,6 +24,7 @@ from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
 from dovetail.engine.describe import spawn_note, wait_described
 from dovetail.engine.driver import Driver
+from dovetail.engine.hooks import Hooks
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
@@ -161,6 +162,9 @@ def execute(
             journal=journal,
             recorded=recorded or Recorded.nothing(run),
             planner=planner,
+            hooks=Hooks(
+                run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
+            ),
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),

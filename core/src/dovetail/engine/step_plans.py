@@ -115,6 +115,7 @@ class StepPlans:
             policy=replace(options.policy, timeout=timeout),
             group=group,
             here=here,
+            hooks=step.hooks,
         )
 
     def take_store(self, selection: Selection) -> str:

@@ -113,6 +113,9 @@ class StepDescription:
     """Of a task: name inside the module, perhaps with dots."""
     kind: Literal["step", "task"] = "step"
     """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task`, which other tasks call."""
+    hooks: tuple[tuple[str, str], ...] = ()
+    """(kind, `module:name`) of each function that is called when one of its tasks has ended: `on_success`,
+    `on_failure`, `on_cancel`, `on_crash`, and of tasks in transactions `on_rollback` and `on_commit`."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""
@@ -129,6 +132,7 @@ class StepDescription:
             "line": self.line,
             "module": self.module,
             "qualname": self.qualname,
+            "hooks": [list(hook) for hook in self.hooks],
         }
 
     @classmethod
@@ -139,6 +143,7 @@ class StepDescription:
                 **data,
                 "transitions": tuple(Transition.from_plain(t) for t in data["transitions"]),
                 "decorators": tuple(DecoratorUse.from_plain(d) for d in data["decorators"]),
+                "hooks": _hooks(data),
             }
         )
 
@@ -224,6 +229,8 @@ class FlowDescription:
     """First-party source files that were imported: absolute path → hex digest."""
     style: Literal["class", "function"] = "class"
     """A `FlowSpec` class; or a `@flow` function, whose only planned step is its body, the first of `steps`."""
+    hooks: tuple[tuple[str, str], ...] = ()
+    """(kind, `module:name`) of each function that is called when a run has ended."""
 
     @property
     def by_name(self) -> dict[str, StepDescription]:
@@ -247,6 +254,7 @@ class FlowDescription:
             "fork_hazards": list(self.fork_hazards),
             "sources": dict(self.sources),
             "style": self.style,
+            "hooks": [list(hook) for hook in self.hooks],
         }
 
     @classmethod
@@ -260,5 +268,11 @@ class FlowDescription:
                 "decorators": tuple(DecoratorUse.from_plain(d) for d in data["decorators"]),
                 "problems": tuple(Problem.from_plain(p) for p in data["problems"]),
                 "fork_hazards": tuple(data["fork_hazards"]),
+                "hooks": _hooks(data),
             }
         )
+
+
+def _hooks(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Hooks out of plain data; runs of before there were any have none."""
+    return tuple((kind, address) for kind, address in data.get("hooks", ()))

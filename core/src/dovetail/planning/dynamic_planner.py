@@ -25,14 +25,25 @@ class DynamicPlanner:
     def __init__(self, inner: StaticPlanner) -> None:
         self._inner = inner
         self._called: deque[PlannedTask] = deque()
+        self._after: deque[PlannedTask] = deque()
 
     def call(self, task: PlannedTask) -> None:
         """Plan a called task."""
         self._called.append(task)
 
-    def drop_calls(self) -> None:
-        """Forget what was called and has not begun: the callers are being ended."""
+    def after(self, task: PlannedTask) -> None:
+        """Plan what nobody waits for, and what runs also when the run is being ended: a hook."""
+        self._after.append(task)
+
+    def drop_calls(self, *, hooks: bool = False) -> None:
+        """Forget what was called and has not begun: the callers are being ended.
+
+        Args:
+            hooks: Forget these too: the run will go on, and come by them again.
+        """
         self._called.clear()
+        if hooks:
+            self._after.clear()
 
     @property
     def expected(self) -> dict[str, int]:
@@ -41,7 +52,9 @@ class DynamicPlanner:
 
     def take(self) -> PlannedTask | None:
         """The next task that can run, or None while there is none."""
-        return self._called.popleft() if self._called else self._inner.take()
+        if self._called or self._after:
+            return self._called.popleft() if self._called else self._after.popleft()
+        return self._inner.take()
 
     def put_back(self, task: PlannedTask) -> None:
         """Return a task that was taken and not begun."""
@@ -53,7 +66,7 @@ class DynamicPlanner:
     @property
     def done(self) -> bool:
         """Whether nothing is planned or running."""
-        return not self._called and self._inner.done
+        return not self._called and not self._after and self._inner.done
 
     def abandon(self) -> None:
         """Plan nothing more of the graph, for good. What runs may still call: it needs that to end."""
