@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
     from dovetail.authoring.task_function import task
+    from dovetail.authoring.transactions import StagedTask, Transaction, transaction
     from dovetail.authoring.uses import StepDecorator
     from dovetail.client import (
         Client,
@@ -77,10 +78,12 @@ __all__ = [
     "JSONType",
     "Parameter",
     "Run",
+    "StagedTask",
     "Step",
     "StepDecorator",
     "Task",
     "TaskFuture",
+    "Transaction",
     "allow_failure",
     "catch",
     "compute",
@@ -103,6 +106,7 @@ __all__ = [
     "step",
     "task",
     "timeout",
+    "transaction",
     "unmapped",
 ]
 
@@ -117,10 +121,12 @@ _HOMES = {
     "JSONType": "dovetail.authoring.parameters",
     "Parameter": "dovetail.authoring.parameters",
     "Run": "dovetail.client",
+    "StagedTask": "dovetail.authoring.transactions",
     "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.uses",
     "Task": "dovetail.client",
     "TaskFuture": "dovetail.authoring.futures",
+    "Transaction": "dovetail.authoring.transactions",
     "allow_failure": "dovetail.authoring.arguments",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
@@ -143,6 +149,7 @@ _HOMES = {
     "step": "dovetail.authoring.steps",
     "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",
+    "transaction": "dovetail.authoring.transactions",
     "unmapped": "dovetail.authoring.mapping",
 }
 

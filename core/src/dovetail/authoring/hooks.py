@@ -20,6 +20,8 @@ def nightly(): ...
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +32,21 @@ if TYPE_CHECKING:
     Target = TypeVar("Target", bound=Callable[..., Any])
     Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-__all__ = ["HOOKS", "add_hooks", "hooks_of", "on_cancel", "on_crash", "on_failure", "on_success", "plain_hooks"]
+__all__ = [
+    "HOOKS",
+    "add_hooks",
+    "hook_address",
+    "hooks_of",
+    "named_in_module",
+    "on_cancel",
+    "on_crash",
+    "on_failure",
+    "on_success",
+    "plain_hooks",
+]
 
 HOOKS = "__dovetail_hooks__"
 """Attribute of a function or class: (kind, function) of each of its hooks, in the order written."""
-FOR_STATES = ("on_success", "on_failure", "on_cancel", "on_crash")
-OF_TRANSACTIONS = ("on_rollback", "on_commit")
 
 
 class _On:
@@ -132,7 +143,7 @@ def plain_hooks(target: Any, where: str, problems: list[Problem], file: str, lin
     """(kind, `module:name` of the function) of each hook; one that no other process finds is a problem."""
     found = []
     for kind, function in hooks_of(target):
-        address = _address(function)
+        address = hook_address(function)
         if address is None:
             from dovetail.interfaces.problems import Problem
 
@@ -152,9 +163,8 @@ def plain_hooks(target: Any, where: str, problems: list[Problem], file: str, lin
     return tuple(found)
 
 
-def _address(function: Any) -> str | None:
-    import sys
-
+def hook_address(function: Any) -> str | None:
+    """`module:name` of a function that other processes find by it; None for any other."""
     name = getattr(function, "__qualname__", "")
     value: Any = sys.modules.get(getattr(function, "__module__", None) or "")
     for part in name.split("."):
@@ -164,3 +174,22 @@ def _address(function: Any) -> str | None:
     from dovetail.authoring.describe import canonical_module
 
     return f"{canonical_module(function)}:{name}"
+
+
+def named_in_module(address: str) -> Any:
+    """What a module holds, by `module:name`.
+
+    Raises:
+        UsageError: It holds nothing of this name.
+    """
+    from importlib import import_module
+
+    module, _, name = address.partition(":")
+    found: Any = sys.modules.get(module) or import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        from dovetail.interfaces.errors import UsageError
+
+        raise UsageError(f"{module} has no {name} where it runs", hint="Define it at the top level of the module.")
+    return found

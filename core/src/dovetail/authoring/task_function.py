@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Q = ParamSpec("Q")
     S = TypeVar("S")
     T = TypeVar("T")
+    Hook = TypeVar("Hook", bound=Callable[..., Any])
     Key = str | Callable[..., str]
     Kind = Literal["auto", "fork", "spawn", "thread", "inline"]
 else:
@@ -210,6 +211,22 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         if key is not None:
             made.key = key
         return made
+
+    def on_rollback(self, function: Hook) -> Hook:
+        """Have a function called when a transaction that it succeeded in is rolled back; a decorator.
+
+        Args:
+            function: Gets a `StagedTask`: what was kept in the transaction by `get`, `name` and `path` of the task.
+        """
+        return self._hooked("on_rollback", function)
+
+    def on_commit(self, function: Hook) -> Hook:
+        """Have a function called when a transaction that it succeeded in has ended well; a decorator.
+
+        Args:
+            function: As of `on_rollback`.
+        """
+        return self._hooked("on_commit", function)
 
     def _taken(self, kwargs: dict[str, Any]) -> tuple[TaskFuture[Any], ...]:
         """`wait_for` out of the keyword arguments, unless the function has a parameter of that name."""

@@ -143,6 +143,9 @@ class CallDesk:
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
         )
+        if event.looks and self._recorded.find(self._calls.build(task)).record is None:
+            self._answer(key, Answer(event.number))
+            return
         opened = self._open[event.path] = _Open(event.here)
         opened.callers.append(waiter)
         if not event.here:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded
     from dovetail.engine.step_plans import StepPlans
+    from dovetail.engine.transactions import Transactions
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
     from dovetail.planning.planned import PlannedTask
@@ -67,6 +68,7 @@ class Driver:
         books: Keeps what the run leaves behind.
         planner: The machine's.
         hooks: Plans what is called when tasks and the run have ended.
+        transactions: Knows which are open.
         plans: Resolves the choices for tasks that are called.
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
@@ -90,6 +92,7 @@ class Driver:
         recorded: Recorded,
         planner: DynamicPlanner,
         hooks: Hooks,
+        transactions: Transactions,
         plans: StepPlans,
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
@@ -107,6 +110,8 @@ class Driver:
         self._group_of = group_of
         self._planner = planner
         self._hooks = hooks
+        self._transactions = transactions
+        self._reread = reread
         self._wound_up = False
         self._begin = begin
         self._reopen = reopen
@@ -166,10 +171,19 @@ class Driver:
 
     def _wind_up(self) -> bool:
         """Plan what is left to do once nothing runs any more; False when that is done."""
-        if self._wound_up:
+        state = self._machine.state
+        if self._wound_up or state not in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED):
             return False
+        open_ones = self._transactions.unfinished()
+        if open_ones:
+            self._recorded.know(self._reread())
+            self._dispatcher.replay()
+            for task in open_ones:
+                self._planner.after(task)
+            self._fill()
+            return True
         self._wound_up = True
-        self._hooks.run_ended(self._machine.state, self._machine.root_cause)
+        self._hooks.run_ended(state, self._machine.root_cause)
         self._fill()
         return not self._machine.finished
 
@@ -403,6 +417,7 @@ class Driver:
                 task = written.pending.task
                 self._machine.committed(task, written.next, written.scope)
                 if task.is_called:
+                    self._transactions.committed(task, self._calls.plan(task))
                     self._desk.committed(written)
                 if written.pending.state == "succeeded":
                     self._hooks.task_ended(task, self._calls.plan(task), written.pending.attempt, "on_success", None)

@@ -30,6 +30,7 @@ from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
+from dovetail.engine.transactions import Transactions
 from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.errors import DovetailError
@@ -165,6 +166,7 @@ def execute(
             hooks=Hooks(
                 run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
             ),
+            transactions=Transactions(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts),
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),

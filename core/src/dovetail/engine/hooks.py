@@ -96,9 +96,7 @@ class Hooks:
         self._plan_all(plan.hooks, kind, f"{plan.code.module}:{plan.code.name}", run, error)
 
     def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
-        """Nothing of the run is left but its hooks. An interrupted run goes on later, so it has not ended."""
-        if state not in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED):
-            return
+        """Nothing of the run is left but its hooks."""
         error = None if root_cause is None or state is RunState.SUCCEEDED else root_cause[1]
         kind = "on_success" if state is RunState.SUCCEEDED else "on_failure"
         if state is RunState.CANCELLED:
