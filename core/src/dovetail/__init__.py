@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
     from dovetail.authoring.task_function import task
-    from dovetail.authoring.transactions import StagedTask, Transaction, transaction
+    from dovetail.authoring.transaction_records import StagedTask
+    from dovetail.authoring.transactions import Transaction, transaction
     from dovetail.authoring.uses import StepDecorator
     from dovetail.client import (
         Client,
@@ -121,7 +122,7 @@ _HOMES = {
     "JSONType": "dovetail.authoring.parameters",
     "Parameter": "dovetail.authoring.parameters",
     "Run": "dovetail.client",
-    "StagedTask": "dovetail.authoring.transactions",
+    "StagedTask": "dovetail.authoring.transaction_records",
     "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.uses",
     "Task": "dovetail.client",

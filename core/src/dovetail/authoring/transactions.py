@@ -27,93 +27,37 @@ that runs the block, that process when the run goes on after a crash, or one tha
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from dovetail.authoring.calling import caller
-from dovetail.authoring.hooks import hook_address, hooks_of, named_in_module
-from dovetail.authoring.task_function import TaskFunction
-from dovetail.authoring.task_function import task as _task
+from dovetail.authoring.hooks import hook_address, hooks_of
+from dovetail.authoring.transaction_records import (
+    StagedTask,
+    begin,
+    call_hooks,
+    commit,
+    conclude,
+    decide_rollback,
+    ended,
+    joined,
+    keep,
+    roll_back,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
     from typing_extensions import Self
 
     from dovetail.authoring.futures import TaskFuture
+    from dovetail.authoring.task_function import TaskFunction
 
-__all__ = ["StagedTask", "Transaction", "conclude", "decide_rollback", "set_values", "transaction"]
+__all__ = ["Transaction", "transaction"]
 
-
-# -- what is recorded -------------------------------------------------------------------------------------------------
-
-
-@_task(name="transaction", isolation="inline")
-def _begin() -> None:
-    """A transaction began; what it calls lies below."""
-
-
-@_task(name="set", isolation="inline")
-def _set(name: str, value: Any) -> Any:
-    """Something was kept for the hooks."""
-    return value
-
-
-@_task(name="commit", isolation="inline")
-def _commit() -> str:
-    """It ended well; from now on it is completed."""
-    return "on_commit"
-
-
-@_task(name="rollback", isolation="inline")
-def _roll_back(staged: list[Any], values: dict[str, Any]) -> list[Any]:
-    """It failed; from now on it is undone."""
-    return [staged, values]
-
-
-@_task(name="joined", isolation="inline")
-def _joined() -> None:
-    """It ended well inside of another one, which decides."""
-
-
-@_task(name="ended", isolation="inline")
-def _ended() -> None:
-    """All of its hooks have been called."""
-
-
-# -- what users see ---------------------------------------------------------------------------------------------------
-
-
-class StagedTask:
-    """A task that succeeded in a transaction, as its hooks see it."""
-
-    __slots__ = ("_values", "committed", "hooks", "name", "path")
-
-    def __init__(self, path: str, name: str, hooks: Sequence[Sequence[str]], values: Mapping[str, Any]) -> None:
-        self.path = path
-        """Path of the task in the run."""
-        self.name = name
-        """Name of the task."""
-        self.hooks = hooks
-        """(kind, `module:name`) of each of its hooks."""
-        self.committed = False
-        """Whether the transaction ended well."""
-        self._values = values
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """What the transaction kept under a name.
-
-        Args:
-            name: As given to `Transaction.set`.
-            default: Where nothing was kept.
-        """
-        return self._values.get(name, default)
-
-    def is_committed(self) -> bool:
-        """Whether the transaction ended well."""
-        return self.committed
+LONGEST = 100
+"""Bytes of a name: the driver reads it out of the record of the call, where only small arguments are."""
 
 
 class Transaction:
@@ -132,11 +76,18 @@ class Transaction:
         """Keep a value for the hooks. It is recorded, so hooks have it after a crash too.
 
         Args:
-            name: What hooks get it by.
+            name: What hooks get it by, at most 100 bytes of text.
             value: Anything that can be stored.
+
+        Raises:
+            UsageError: The name is no text, or too long.
         """
+        if not isinstance(name, str) or len(name.encode("utf-8", "surrogatepass")) > LONGEST:
+            from dovetail.interfaces.errors import UsageError
+
+            raise UsageError(f"{name!r} can't be the name of what a transaction keeps", hint="Give a short text.")
         if self._calls is not None:
-            self._calls.record(_set, {"name": name, "value": value}, key=name)
+            self._calls.record(keep, {"name": name, "value": value}, key=name)
         self._values[name] = value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -191,39 +142,37 @@ class Transaction:
 
     def _begun(self, here: Any) -> Any:
         """The caller of what the block calls. What was undone before is not there again: it has a new path."""
-        first, _ = here.record(_begin, {}, key=self.key or "transaction")
+        first, _ = here.record(begin, {}, key=self.key or "transaction")
         path, count = first, 0
         while True:
             calls = here.within(path)
-            undone = calls.lookup(_roll_back) if calls.replays else None
+            undone = calls.lookup(roll_back) if calls.replays else None
             if undone is None:
                 return calls
-            if calls.lookup(_ended) is None:  # it was cut off in the middle
-                staged, values = undone[0]
-                found = [StagedTask(where, name, hooks, values) for where, name, hooks in staged]
-                conclude(calls, "on_rollback", found)
+            if calls.lookup(ended) is None:  # it was cut off in the middle
+                conclude(calls, "on_rollback", [StagedTask(*one) for one in undone[0]])
             count += 1
-            path, _ = here.record(_begin, {}, key=f"{first} {count}")
+            path, _ = here.record(begin, {}, key=f"{first} {count}")
 
     def _end(self, *, failed: bool) -> None:
         calls, staged = self._calls, self._staged_tasks()
         if self._outer is not None and not failed:
             self._outer._staged += [
-                (task, path, future, {**values, **self._values}) for task, path, future, values in self._staged
+                (task, path, future, {**self._values, **values}) for task, path, future, values in self._staged
             ]
             if calls is not None:
-                calls.record(_joined, {}, key="joined")
+                calls.record(joined, {}, key="joined")
             return
         kind = "on_rollback" if failed else "on_commit"
         if calls is None:
-            _call_here(kind, staged)
+            call_hooks(kind, staged)
         else:
-            if calls.replays and calls.lookup(_commit) is not None:
+            if calls.replays and calls.lookup(commit) is not None:
                 kind = "on_commit"  # decided before a crash
             elif failed:
-                decide_rollback(calls, staged, self._all_values())
+                decide_rollback(calls, staged)
             else:
-                calls.record(_commit, {}, key="commit")
+                calls.record(commit, {}, key="commit")
             conclude(calls, kind, staged)
         self._committed = kind == "on_commit"
 
@@ -335,87 +284,3 @@ class _Group:
             return task.fn(*args, **kwargs)
         finally:
             caller.leave(token)
-
-
-class _HookCall(TaskFunction[..., "Any"]):
-    """A hook as a task, so that it is recorded; what it is given is no part of its identity."""
-
-    staged: StagedTask
-
-    def unbind(self, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.staged,), {}
-
-
-def decide_rollback(calls: Any, staged: Iterable[StagedTask], values: Mapping[str, Any]) -> None:
-    """Record that a transaction is undone; nothing happens where that is on record.
-
-    Args:
-        calls: The caller at the path of the transaction.
-        staged: What its hooks are called for.
-        values: What was kept.
-    """
-    plain = [[one.path, one.name, [list(hook) for hook in one.hooks]] for one in staged]
-    calls.record(_roll_back, {"staged": plain, "values": dict(values)}, key="rollback")
-
-
-def conclude(calls: Any, kind: str, staged: Iterable[StagedTask]) -> None:
-    """Call the hooks of one kind, each once, and record that all have been.
-
-    Args:
-        calls: The caller at the path of the transaction.
-        kind: `on_commit` or `on_rollback`.
-        staged: In the order of the calls.
-    """
-    for one in list(staged)[:: -1 if kind == "on_rollback" else 1]:
-        one.committed = kind == "on_commit"
-        for number, (of, address) in enumerate(one.hooks):
-            if of != kind:
-                continue
-            try:
-                function = _function(address)
-                call = _HookCall(function, kind)
-                call.staged = one
-                calls.record(call, {}, key=f"{one.path} {number} {address}")
-            except Exception as error:
-                _report(kind, address, error)
-    calls.record(_ended, {}, key="ended")
-
-
-def set_values(calls: Any, names: Iterable[str]) -> dict[str, Any]:
-    """What a transaction kept, as it is on record.
-
-    Args:
-        calls: The caller at the path of the transaction.
-        names: What was set, in order, as often as it was.
-    """
-    found: dict[str, Any] = {}
-    for name in names:
-        kept = calls.lookup(_set, key=name)
-        if kept is not None:
-            found[name] = kept[0]
-    return found
-
-
-def _call_here(kind: str, staged: Iterable[StagedTask]) -> None:
-    """Outside of a run: call the hooks, of which nothing is recorded."""
-    for one in list(staged)[:: -1 if kind == "on_rollback" else 1]:
-        one.committed = kind == "on_commit"
-        for of, address in one.hooks:
-            if of == kind:
-                try:
-                    _function(address)(one)
-                except Exception as error:
-                    _report(kind, address, error)
-
-
-def _function(address: str) -> Any:
-    function = named_in_module(address)
-    return getattr(function, "fn", function)
-
-
-def _report(kind: str, address: str, error: Exception) -> None:
-    """Say that a hook failed, which changes nothing."""
-    import traceback
-
-    sys.stderr.write(f"{kind} hook {address} failed, which changes nothing:\n")
-    sys.stderr.write("".join(traceback.format_exception(error)))

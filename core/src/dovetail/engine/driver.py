@@ -155,6 +155,7 @@ class Driver:
         gc.freeze()  # what was imported stays
         gc.enable()
         self._open_new_groups()
+        self._hooks.know(self._recorded.own_records)
         with self._signals(), self._selector:
             self._fill()
             while not self._machine.finished or self._wind_up():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.arguments import ArgumentWriter
@@ -10,11 +10,12 @@ from dovetail.artifacts.identity import simple_digest
 from dovetail.artifacts.packing import JSON_ID
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace
 from dovetail.interfaces.flow import DecoratorUse, StepDescription
-from dovetail.interfaces.paths import format_node
+from dovetail.interfaces.paths import format_node, step_of
 from dovetail.interfaces.states import RunState
 from dovetail.planning.planned import PlannedTask
 
 if TYPE_CHECKING:
+    from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.engine.calls import StepPlan
     from dovetail.engine.step_plans import StepPlans
@@ -94,6 +95,22 @@ class Hooks:
             return
         run = {"path": task.path, "step": task.step, "attempt": attempt}
         self._plan_all(plan.hooks, kind, f"{plan.code.module}:{plan.code.name}", run, error)
+
+    def know(self, records: Iterable[CommitRecord]) -> None:
+        """Of a run that goes on: plan what was cut off of the hooks of called tasks. Their callers may be on record
+        too, and then call nothing again.
+
+        Args:
+            records: What the run has.
+        """
+        steps = {step.name: step for step in self._flow.steps if step.kind == "task" and step.hooks}
+        if not steps:
+            return
+        for record in records:
+            step = steps.get(step_of(record.path))
+            if step is not None and record.state == "succeeded":
+                run = {"path": record.path, "step": step.name, "attempt": record.attempt}
+                self._plan_all(step.hooks, "on_success", f"{step.module}:{step.qualname}", run, None)
 
     def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
         """Nothing of the run is left but its hooks."""

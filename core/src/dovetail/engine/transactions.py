@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Transactions"]
 
-_MODULE = "dovetail.authoring.transactions"
+_MODULE = "dovetail.authoring.transaction_records"
 
 
 class _Open:
-    __slots__ = ("kind", "names", "staged")
+    __slots__ = ("kind", "staged")
 
     def __init__(self) -> None:
         self.kind = "on_rollback"
         self.staged: list[list[Any]] = []
-        self.names: list[str] = []
 
 
 class Transactions:
@@ -46,42 +45,46 @@ class Transactions:
         self._scope = scope
         self._artifacts = artifacts
         self._open: dict[str, _Open] = {}
+        self._names: dict[str, list[str]] = {}  # path of a transaction → what was set there
 
     def committed(self, task: PlannedTask, plan: StepPlan) -> None:
         """A called task is on record."""
         if plan.code.module == _MODULE:
             self._recorded(task, plan.code.name)
         elif plan.hooks and self._open:
-            opened = self._open.get(task.path.rpartition("/")[0])
+            path = task.path.rpartition("/")[0]
+            opened = self._open.get(path)
             if opened is not None:
-                opened.staged.append([task.path, task.step, [list(hook) for hook in plan.hooks]])
+                opened.staged.append([task.path, task.step, [list(hook) for hook in plan.hooks], path])
 
     def _recorded(self, task: PlannedTask, what: str) -> None:
-        if what == "_begin":
+        if what == "begin":
             self._open[task.path] = _Open()
             return
         path = task.path.rpartition("/")[0]
         opened = self._open.get(path)
         if opened is None:
             return
-        if what == "_set" and task.arguments is not None:
-            opened.names.append(_name(task.arguments))
-        elif what == "_commit":
+        if what == "keep" and task.arguments is not None:
+            self._names.setdefault(path, []).append(_name(task.arguments))
+        elif what == "commit":
             opened.kind = "on_commit"
-        elif what == "_joined":
+        elif what == "joined":
             del self._open[path]
             around = self._open.get(path.rpartition("/")[0])
             if around is not None:
                 around.staged += opened.staged
-        elif what == "_ended":
+        elif what == "ended":
             del self._open[path]
+            if not self._open:
+                self._names.clear()
 
     def unfinished(self) -> list[PlannedTask]:
         """A task for each transaction that is open, the last one first; no process is left that could end it."""
         found = []
         for path, opened in reversed(self._open.items()):
             step = own_step("finish", "dovetail.worker.finishing", "finish_transaction")
-            values = {"path": path, "kind": opened.kind, "staged": opened.staged, "names": opened.names}
+            values = {"path": path, "kind": opened.kind, "staged": opened.staged, "names": self._names}
             arguments = json_arguments(self._artifacts, values).finish(self._run)
             where = f"{path}/{format_node('finish', call=arguments.digest[:8].hex())}"
             found.append(
