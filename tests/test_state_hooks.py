@@ -292,6 +292,7 @@ async def shop(): ...
         ("@on_failure(lambda what, run, state: None)\n@task\ndef work(): ...\n", "which is no top-level name"),
         ("@on_failure('tell')\n@task\ndef work(): ...\n", "on_failure takes functions, not 'tell'"),
         ("@task(on_rollback=[None])\ndef work(): ...\n", "on_rollback takes functions, not None"),
+        ("async def undo(txn): ...\n@task(on_rollback=undo)\ndef work(): ...\n", "undo is a coroutine function"),
         ("@on_failure(tell)\nclass Plain: ...\n", "belongs on a flow, step or task"),
     ],
 )

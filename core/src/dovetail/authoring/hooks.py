@@ -47,6 +47,9 @@ __all__ = [
 
 HOOKS = "__dovetail_hooks__"
 """Attribute of a function or class: (kind, function) of each of its hooks, in the order written."""
+_OF_TRANSACTIONS = frozenset({"on_commit", "on_rollback"})
+_COROUTINE = 0x80
+"""`CO_COROUTINE`."""
 
 
 class _On:
@@ -144,7 +147,20 @@ def plain_hooks(target: Any, where: str, problems: list[Problem], file: str, lin
     found = []
     for kind, function in hooks_of(target):
         address = hook_address(function)
-        if address is None:
+        if kind in _OF_TRANSACTIONS and _is_coroutine(function):
+            from dovetail.interfaces.problems import Problem
+
+            problems.append(
+                Problem(
+                    code="hook-async",
+                    message=f"{where}: {function.__qualname__} is a coroutine function, and its {kind} hooks are called "
+                    "in the process of the block, whose event loop may be running",
+                    fix="Make it a plain function.",
+                    file=file,
+                    line=line,
+                )
+            )
+        elif address is None:
             from dovetail.interfaces.problems import Problem
 
             name = getattr(function, "__qualname__", None) or repr(function)
@@ -161,6 +177,11 @@ def plain_hooks(target: Any, where: str, problems: list[Problem], file: str, lin
         else:
             found.append((kind, address))
     return tuple(found)
+
+
+def _is_coroutine(function: Any) -> bool:
+    code = getattr(getattr(function, "fn", function), "__code__", None)
+    return bool(code is not None and code.co_flags & _COROUTINE)
 
 
 def hook_address(function: Any) -> str | None:
