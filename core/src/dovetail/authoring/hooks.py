@@ -153,7 +153,7 @@ def plain_hooks(target: Any, where: str, problems: list[Problem], file: str, lin
             problems.append(
                 Problem(
                     code="hook-async",
-                    message=f"{where}: {function.__qualname__} is a coroutine function, and its {kind} hooks are called "
+                    message=f"{where}: {function.__qualname__} is a coroutine function, and {kind} hooks are called "
                     "in the process of the block, whose event loop may be running",
                     fix="Make it a plain function.",
                     file=file,
