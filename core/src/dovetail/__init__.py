@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.transaction_records import StagedTask
     from dovetail.authoring.transactions import Transaction, transaction
     from dovetail.authoring.uses import StepDecorator
+    from dovetail.authoring.waiting import await_input, send_signal, wait_for_input
     from dovetail.client import (
         Client,
         DataArtifact,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         namespace,
     )
     from dovetail.interfaces.errors import DovetailError, FailedInputError
+    from dovetail.runner.class_flow import run_flow
 
 __version__ = "0.1.0"
 
@@ -86,6 +88,7 @@ __all__ = [
     "TaskFuture",
     "Transaction",
     "allow_failure",
+    "await_input",
     "catch",
     "compute",
     "current",
@@ -104,11 +107,14 @@ __all__ = [
     "recorded",
     "resources",
     "retry",
+    "run_flow",
+    "send_signal",
     "step",
     "task",
     "timeout",
     "transaction",
     "unmapped",
+    "wait_for_input",
 ]
 
 _HOMES = {
@@ -129,6 +135,7 @@ _HOMES = {
     "TaskFuture": "dovetail.authoring.futures",
     "Transaction": "dovetail.authoring.transactions",
     "allow_failure": "dovetail.authoring.arguments",
+    "await_input": "dovetail.authoring.waiting",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
     "current": "dovetail.authoring.current",
@@ -147,11 +154,14 @@ _HOMES = {
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
+    "run_flow": "dovetail.runner.class_flow",
+    "send_signal": "dovetail.authoring.waiting",
     "step": "dovetail.authoring.steps",
     "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",
     "transaction": "dovetail.authoring.transactions",
     "unmapped": "dovetail.authoring.mapping",
+    "wait_for_input": "dovetail.authoring.waiting",
 }
 
 

@@ -41,6 +41,10 @@ class DeclaredFunction(Generic[P, R]):
 
     kind = ""
     """`flow` or `task`."""
+    code_key = ""
+    """Key of the code that it stands for; empty: that of its own function."""
+    code_parts: Mapping[str, str] = {}
+    """What went into it."""
     fn: Callable[P, R]
     """The function as written; calling it calls nothing of Dovetail's."""
     name: str

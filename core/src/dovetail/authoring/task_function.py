@@ -41,6 +41,8 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
     """
 
     kind = "task"
+    step_kind: Literal["task", "wait"] = "task"
+    """What its calls are to the driver."""
     key: Key | None
     """What tells its calls apart in place of their arguments: a text, or what makes one of the arguments."""
 

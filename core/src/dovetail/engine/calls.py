@@ -46,6 +46,8 @@ class StepPlan:
     submitted a thread); empty: another process does."""
     hooks: tuple[tuple[str, str], ...] = ()
     """(kind, `module:name`) of what is called when one of its tasks has ended."""
+    waits: bool = False
+    """Whether no process runs its tasks: they end when somebody outside of the run answers."""
 
 
 class CallBuilder:

@@ -26,6 +26,15 @@ class DynamicPlanner:
         self._inner = inner
         self._called: deque[PlannedTask] = deque()
         self._after: deque[PlannedTask] = deque()
+        self._later: deque[PlannedTask] = deque()
+        self._holds = False
+
+    def hold(self, holds: bool) -> None:
+        """Begin or end to plan only what running tasks need to end: what they call."""
+        self._holds = holds
+        if not holds:
+            self._called.extend(self._later)
+            self._later.clear()
 
     def call(self, task: PlannedTask) -> None:
         """Plan a called task."""
@@ -42,6 +51,7 @@ class DynamicPlanner:
             hooks: Forget these too: the run will go on, and come by them again.
         """
         self._called.clear()
+        self._later.clear()
         if hooks:
             self._after.clear()
 
@@ -52,9 +62,14 @@ class DynamicPlanner:
 
     def take(self) -> PlannedTask | None:
         """The next task that can run, or None while there is none."""
-        if self._called or self._after:
-            return self._called.popleft() if self._called else self._after.popleft()
-        return self._inner.take()
+        while self._called:
+            task = self._called.popleft()
+            if not self._holds or task.is_part:
+                return task
+            self._later.append(task)
+        if self._holds:
+            return None
+        return self._after.popleft() if self._after else self._inner.take()
 
     def put_back(self, task: PlannedTask) -> None:
         """Return a task that was taken and not begun."""
@@ -66,7 +81,7 @@ class DynamicPlanner:
     @property
     def done(self) -> bool:
         """Whether nothing is planned or running."""
-        return not self._called and not self._after and self._inner.done
+        return not self._called and not self._later and not self._after and self._inner.done
 
     def abandon(self) -> None:
         """Plan nothing more of the graph, for good. What runs may still call: it needs that to end."""
