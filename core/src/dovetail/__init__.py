@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from dovetail.authoring.flow_function import flow
     from dovetail.authoring.flowspec import FlowSpec
     from dovetail.authoring.futures import TaskFuture
+    from dovetail.authoring.hooks import on_cancel, on_crash, on_failure, on_success
     from dovetail.authoring.mapping import FutureList, unmapped
     from dovetail.authoring.parameters import JSONType, Parameter
     from dovetail.authoring.steps import step
     from dovetail.authoring.task_function import task
+    from dovetail.authoring.transaction_records import StagedTask
+    from dovetail.authoring.transactions import Transaction, transaction
     from dovetail.authoring.uses import StepDecorator
     from dovetail.authoring.waiting import await_input, send_signal, wait_for_input
     from dovetail.client import (
@@ -78,10 +81,12 @@ __all__ = [
     "JSONType",
     "Parameter",
     "Run",
+    "StagedTask",
     "Step",
     "StepDecorator",
     "Task",
     "TaskFuture",
+    "Transaction",
     "allow_failure",
     "await_input",
     "catch",
@@ -95,6 +100,10 @@ __all__ = [
     "get_namespace",
     "isolation",
     "namespace",
+    "on_cancel",
+    "on_crash",
+    "on_failure",
+    "on_success",
     "recorded",
     "resources",
     "retry",
@@ -103,6 +112,7 @@ __all__ = [
     "step",
     "task",
     "timeout",
+    "transaction",
     "unmapped",
     "wait_for_input",
 ]
@@ -118,10 +128,12 @@ _HOMES = {
     "JSONType": "dovetail.authoring.parameters",
     "Parameter": "dovetail.authoring.parameters",
     "Run": "dovetail.client",
+    "StagedTask": "dovetail.authoring.transaction_records",
     "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.uses",
     "Task": "dovetail.client",
     "TaskFuture": "dovetail.authoring.futures",
+    "Transaction": "dovetail.authoring.transactions",
     "allow_failure": "dovetail.authoring.arguments",
     "await_input": "dovetail.authoring.waiting",
     "catch": "dovetail.authoring.decorators",
@@ -135,6 +147,10 @@ _HOMES = {
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
+    "on_cancel": "dovetail.authoring.hooks",
+    "on_crash": "dovetail.authoring.hooks",
+    "on_failure": "dovetail.authoring.hooks",
+    "on_success": "dovetail.authoring.hooks",
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
@@ -143,6 +159,7 @@ _HOMES = {
     "step": "dovetail.authoring.steps",
     "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",
+    "transaction": "dovetail.authoring.transactions",
     "unmapped": "dovetail.authoring.mapping",
     "wait_for_input": "dovetail.authoring.waiting",
 }

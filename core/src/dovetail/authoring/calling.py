@@ -83,7 +83,7 @@ class CallerSlot:
         """The attempt; None outside of a run."""
         return self._var.get() or self._only
 
-    def enter(self, attempt: Caller, *, process: bool = False) -> Token[Caller | None]:
+    def enter(self, attempt: Caller | None, *, process: bool = False) -> Token[Caller | None]:
         """Begin an attempt here.
 
         Args:

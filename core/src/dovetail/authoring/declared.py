@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R", covariant=True)
+    Hook = TypeVar("Hook", bound=Callable[..., Any])
 else:  # `typing` costs more than everything else that a flow file needs
 
     class Generic:
@@ -69,6 +70,7 @@ class DeclaredFunction(Generic[P, R]):
         self.__qualname__ = fn.__qualname__
         self.__doc__ = fn.__doc__
         self.__dovetail_uses__: tuple[Use, ...] = getattr(fn, "__dovetail_uses__", ())
+        self.__dovetail_hooks__: tuple[tuple[str, Any], ...] = getattr(fn, "__dovetail_hooks__", ())
         self.called_with: tuple[Use, ...] = ()
         """What `with_options` said, the last call first; `uses` begins with it."""
         self._shape: CallShape | None = None
@@ -114,6 +116,35 @@ class DeclaredFunction(Generic[P, R]):
         if found is None:
             found = self._address = self._find_address() or False
         return found or None  # type: ignore[return-value]
+
+    def on_success(self, function: Hook) -> Hook:
+        """Have a function called when it has succeeded; a decorator (see `dovetail.on_success`)."""
+        return self._hooked("on_success", function)
+
+    def on_failure(self, function: Hook) -> Hook:
+        """Have a function called when it has failed; a decorator."""
+        return self._hooked("on_failure", function)
+
+    def on_cancel(self, function: Hook) -> Hook:
+        """Have a function called when it was ended on request; a decorator."""
+        return self._hooked("on_cancel", function)
+
+    def on_crash(self, function: Hook) -> Hook:
+        """Have a function called when its process has died; a decorator."""
+        return self._hooked("on_crash", function)
+
+    def _hooked(self, kind: str, function: Hook) -> Hook:
+        self._with_hooks({kind: function})
+        return function
+
+    def _with_hooks(self, hooks: Mapping[str, Any]) -> Self:
+        """Add hooks: kind → function or functions; None counts as not given."""
+        if any(hooks.values()):
+            from dovetail.authoring.hooks import add_hooks
+
+            for kind, functions in hooks.items():
+                add_hooks(self, kind, functions)
+        return self
 
     def _find_address(self) -> tuple[str, str] | None:
         value: Any = sys.modules.get(self.__module__)

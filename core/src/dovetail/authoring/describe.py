@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.authoring import constants as _constants
 from dovetail.authoring.flow_function import FlowFunction
 from dovetail.authoring.flowspec import FlowSpec
+from dovetail.authoring.hooks import plain_hooks
 from dovetail.authoring.parameter_reading import read_parameters
 from dovetail.authoring.parameters import ParameterAttribute
 from dovetail.authoring.reserved import ATTRIBUTES, STEPS
@@ -62,6 +63,7 @@ def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDesc
     parameters = read_parameters(flow_cls, problems)
     uses = _flow_uses(flow_cls)
     use_problems(uses, flow_cls.__name__, problems)
+    hooks = plain_hooks(flow_cls, flow_cls.__name__, problems, display_path(file), 0)
     return FlowDescription(
         name=flow_cls.__name__,
         module=module or canonical_module(flow_cls),
@@ -73,6 +75,7 @@ def describe(flow_cls: type[FlowSpec], *, module: str | None = None) -> FlowDesc
         parameters=parameters,
         decorators=tuple(plain_use(use) for use in uses),
         problems=tuple(dict.fromkeys(problems)),
+        hooks=hooks,
     )
 
 
@@ -89,8 +92,8 @@ def flows_in(module: object) -> list[type[FlowSpec] | FlowFunction[..., Any]]:
     return [value for value in found if not isinstance(value, type) or (value not in bases and step_methods(value))]
 
 
-def canonical_module(flow: type | DeclaredFunction[..., Any]) -> str:
-    """The name of a flow's or task's module, with that of the file for `__main__`."""
+def canonical_module(flow: type | DeclaredFunction[..., Any] | Callable[..., Any]) -> str:
+    """The name of a flow's, task's or function's module, with that of the file for `__main__`."""
     name = flow.__module__
     if name != "__main__":
         return name
@@ -133,6 +136,7 @@ def _describe_step(
     problems += reader.problems
     uses = uses_of(method)
     use_problems(uses, f"step {name}", problems)
+    hooks = plain_hooks(method, f"step {name}", problems, file, line)
     if name in STEPS or name.startswith("_"):
         reason = "begins with _" if name.startswith("_") else "is reserved"
         problems.append(
@@ -153,6 +157,7 @@ def _describe_step(
         doc=first_paragraph(method.__doc__),
         file=file,
         line=line,
+        hooks=hooks,
     )
     return description, frozenset(reader.assigned)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring.declared import DeclaredFunction, name_problem
 from dovetail.authoring.describe import canonical_module, plain_use, use_problems
+from dovetail.authoring.hooks import plain_hooks
 from dovetail.authoring.signature import read_signature
 from dovetail.authoring.source import code_of, display_path, first_paragraph, function_node
 from dovetail.authoring.task_function import TaskFunction
@@ -40,6 +41,7 @@ def describe_function(flow: FlowFunction[..., Any]) -> FlowDescription:
     steps = [body, *(_describe(task, task.uses, "task", problems) for task in tasks)]
     _name_clashes((flow, *tasks), steps, problems)
     parameters = read_signature(flow.fn, problems)
+    hooks = plain_hooks(flow, f"flow {flow.name}", problems, body.file, body.line)
     return FlowDescription(
         name=flow.name,
         module=canonical_module(flow),
@@ -52,6 +54,7 @@ def describe_function(flow: FlowFunction[..., Any]) -> FlowDescription:
         decorators=tuple(plain_use(use) for use in flow.uses if use.kind in OF_FLOW),
         problems=tuple(dict.fromkeys(problems)),
         style="function",
+        hooks=hooks,
     )
 
 
@@ -117,6 +120,7 @@ def _describe(
         module=module,
         qualname=qualname,
         kind=kind,
+        hooks=plain_hooks(function, where, problems, file, line) if kind == "task" else (),
     )
 
 

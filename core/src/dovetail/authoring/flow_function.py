@@ -9,10 +9,12 @@ from dovetail.authoring.declared import DeclaredFunction, Generic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, ParamSpec, TypeVar, overload
 
     from typing_extensions import Self
+
+    Hooks = Callable[..., Any] | Iterable[Callable[..., Any]]
 
     P = ParamSpec("P")
     R = TypeVar("R", covariant=True)
@@ -112,6 +114,10 @@ if TYPE_CHECKING:
         retries: int | None = None,
         retry_delay: float | None = None,
         timeout: float | None = None,
+        on_success: Hooks | None = None,
+        on_failure: Hooks | None = None,
+        on_cancel: Hooks | None = None,
+        on_crash: Hooks | None = None,
     ) -> Callable[[Callable[P, R]], FlowFunction[P, R]]: ...
 
 
@@ -126,6 +132,10 @@ def flow(
     retries: int | None = None,
     retry_delay: float | None = None,
     timeout: float | None = None,
+    on_success: Hooks | None = None,
+    on_failure: Hooks | None = None,
+    on_cancel: Hooks | None = None,
+    on_crash: Hooks | None = None,
 ) -> Any:
     """Make a function a flow: calling it is a run, in which the `@task`s that it calls are recorded.
 
@@ -133,6 +143,8 @@ def flow(
         fn: The function, plain or `async`.
         name: What runs call it; by default its own name.
         compute: As in `FlowFunction.with_options`, and so are the others.
+        on_success: What is called when a run of it has succeeded (see `dovetail.on_success`); `on_failure`,
+            `on_cancel` and `on_crash` accordingly.
     """
     if fn is not None:
         return FlowFunction(fn)
@@ -140,6 +152,7 @@ def flow(
         "compute": compute, "datastore": datastore, "environment": environment,
         "retries": retries, "retry_delay": retry_delay, "timeout": timeout,
     }  # fmt: skip
+    hooks = {"on_success": on_success, "on_failure": on_failure, "on_cancel": on_cancel, "on_crash": on_crash}
     frame = sys._getframe(1)
     file, line = frame.f_code.co_filename, frame.f_lineno
-    return lambda function: FlowFunction(function, name)._declared_with(options, file, line)
+    return lambda function: FlowFunction(function, name)._declared_with(options, file, line)._with_hooks(hooks)

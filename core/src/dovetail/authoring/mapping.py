@@ -76,7 +76,8 @@ def map_task(
     if not any(mapped):
         raise UsageError(
             f"{task.name}.map() has nothing to iterate over",
-            hint=f"Give it a list or another iterable; text and dicts are passed whole. A single call is {task.name}.submit(...).",
+            hint="Give it a list or another iterable; text and dicts are passed whole. "
+            f"A single call is {task.name}.submit(...).",
         )
     _check_lengths(task, labels, arguments, mapped)
     sources = {n: iter(arguments[n]) for n, is_mapped in enumerate(mapped) if is_mapped}

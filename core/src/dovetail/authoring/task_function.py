@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    Hooks = Callable[..., Any] | Iterable[Callable[..., Any]]
+
     from dovetail.authoring.futures import TaskFuture
     from dovetail.authoring.mapping import FutureList
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     Q = ParamSpec("Q")
     S = TypeVar("S")
     T = TypeVar("T")
+    Hook = TypeVar("Hook", bound=Callable[..., Any])
     Key = str | Callable[..., str]
     Kind = Literal["auto", "fork", "spawn", "thread", "inline"]
 else:
@@ -209,6 +212,22 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
             made.key = key
         return made
 
+    def on_rollback(self, function: Hook) -> Hook:
+        """Have a function called when a transaction that it succeeded in is rolled back; a decorator.
+
+        Args:
+            function: Gets a `StagedTask`: what was kept in the transaction by `get`, `name` and `path` of the task.
+        """
+        return self._hooked("on_rollback", function)
+
+    def on_commit(self, function: Hook) -> Hook:
+        """Have a function called when a transaction that it succeeded in has ended well; a decorator.
+
+        Args:
+            function: As of `on_rollback`.
+        """
+        return self._hooked("on_commit", function)
+
     def _taken(self, kwargs: dict[str, Any]) -> tuple[TaskFuture[Any], ...]:
         """`wait_for` out of the keyword arguments, unless the function has a parameter of that name."""
         if "wait_for" not in kwargs or "wait_for" in self.shape.names:
@@ -263,6 +282,12 @@ if TYPE_CHECKING:
         disk: int | None = None,
         cache: str | bool | None = None,
         key: Key | None = None,
+        on_success: Hooks | None = None,
+        on_failure: Hooks | None = None,
+        on_cancel: Hooks | None = None,
+        on_crash: Hooks | None = None,
+        on_rollback: Hooks | None = None,
+        on_commit: Hooks | None = None,
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -284,6 +309,12 @@ def task(
     disk: int | None = None,
     cache: str | bool | None = None,
     key: Key | None = None,
+    on_success: Hooks | None = None,
+    on_failure: Hooks | None = None,
+    on_cancel: Hooks | None = None,
+    on_crash: Hooks | None = None,
+    on_rollback: Hooks | None = None,
+    on_commit: Hooks | None = None,
 ) -> Any:
     """Make a function a task: each call of it inside a run is recorded, and can be retried and sent elsewhere.
 
@@ -291,6 +322,10 @@ def task(
         fn: The function, plain or `async`.
         name: What runs and settings call it; by default its own name.
         compute: As in `with_options`, and so are the others.
+        on_success: What is called when a call of it has succeeded (see `dovetail.on_success`); `on_failure`,
+            `on_cancel` and `on_crash` accordingly.
+        on_rollback: What is called when a transaction that it succeeded in is rolled back; `on_commit`: when that has
+            ended well (see `dovetail.transaction`).
     """
     if fn is not None:
         return TaskFunction(fn)
@@ -299,7 +334,15 @@ def task(
         "retries": retries, "retry_delay": retry_delay, "timeout": timeout, "cache": cache,
         "cpu": cpu, "memory": memory, "gpu": gpu, "disk": disk,
     }  # fmt: skip
+    hooks = {
+        "on_success": on_success,
+        "on_failure": on_failure,
+        "on_cancel": on_cancel,
+        "on_crash": on_crash,
+        "on_rollback": on_rollback,
+        "on_commit": on_commit,
+    }
     frame = sys._getframe(1)
     file, line = frame.f_code.co_filename, frame.f_lineno
 
-    return lambda function: TaskFunction(function, name, key)._declared_with(options, file, line)
+    return lambda function: TaskFunction(function, name, key)._declared_with(options, file, line)._with_hooks(hooks)

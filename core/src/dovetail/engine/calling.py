@@ -66,6 +66,7 @@ class CallDesk:
         books: Keeps what the run leaves behind.
         reuse: Commits a record that stands for a call.
         answer: Sends an answer to a worker.
+        died: Told of a called task whose process died.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
         inputs: Tasks that wait for somebody outside of the run.
     """
@@ -83,6 +84,7 @@ class CallDesk:
         reuse: Callable[[Attempt, CommitRecord], None],
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
+        died: Callable[[Attempt, ErrorReport], None],
         inputs: Waits,
     ) -> None:
         self._inputs = inputs
@@ -99,6 +101,7 @@ class CallDesk:
         self._reuse = reuse
         self._answer = answer
         self._waits = waits
+        self._died = died
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
@@ -160,6 +163,9 @@ class CallDesk:
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
         )
+        if event.looks and self._recorded.find(self._calls.build(task)).record is None:
+            self._answer(key, Answer(event.number))
+            return
         opened = self._open[event.path] = _Open(event.here)
         opened.callers.append(waiter)
         if plan.waits:
@@ -258,6 +264,7 @@ class CallDesk:
                 continue
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
             self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
+            self._died(attempt, error)
         for opened in (*self._open.values(), *(told.opened for told in self._told_later)):
             opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]
         self._calls_later = [late for late in self._calls_later if late[0] != key]

@@ -44,6 +44,8 @@ class StepPlan:
     here: str = ""
     """Of a task that others call: how their process runs it, `inline`, `thread` or `either` (a call is inline, what is
     submitted a thread); empty: another process does."""
+    hooks: tuple[tuple[str, str], ...] = ()
+    """(kind, `module:name`) of what is called when one of its tasks has ended."""
     waits: bool = False
     """Whether no process runs its tasks: they end when somebody outside of the run answers."""
 
@@ -60,9 +62,14 @@ class CallBuilder:
         self._stem: tuple[object, object, object] = (None, None, None)
         self._stem_hash = blake3()
 
+    def plan(self, task: PlannedTask) -> StepPlan:
+        """What a task shares with the others of its step."""
+        plan: StepPlan = task.plan or self._steps[task.step]
+        return plan
+
     def build(self, task: PlannedTask) -> TaskCall:
         """The task call."""
-        plan = task.plan or self._steps[task.step]
+        plan = self.plan(task)
         return TaskCall(
             path=task.path,
             step=task.step,

@@ -136,6 +136,10 @@ class Dispatcher:
         self._tick = 0
         self.busy = 0
 
+    def replay(self) -> None:
+        """From now on there may be records of whatever a first attempt calls."""
+        self._replays = True
+
     # -- placing --------------------------------------------------------------------------------------------------
 
     def place(self, group: str, attempt: Attempt) -> bool:

@@ -20,6 +20,7 @@ from dovetail.engine.calling import CallDesk
 from dovetail.engine.committer import Pending
 from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
+from dovetail.engine.hooks import kind_of_end
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
 from dovetail.interfaces.clock import clock
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dovetail.engine.bookkeeper import Bookkeeper
     from dovetail.engine.calling import WorkerKey
     from dovetail.engine.calls import CallBuilder
+    from dovetail.engine.hooks import Hooks
     from dovetail.engine.inbox import Inbox
     from dovetail.engine.journal import Journal
     from dovetail.engine.listener import RunListener
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded
     from dovetail.engine.step_plans import StepPlans
+    from dovetail.engine.transactions import Transactions
     from dovetail.engine.waits import Waits
     from dovetail.interfaces.events import Event
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
@@ -67,6 +70,8 @@ class Driver:
         slots: Attempts that may run at the same time.
         books: Keeps what the run leaves behind.
         planner: The machine's.
+        hooks: Plans what is called when tasks and the run have ended.
+        transactions: Knows which are open.
         plans: Resolves the choices for tasks that are called.
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
@@ -91,6 +96,8 @@ class Driver:
         journal: Journal,
         recorded: Recorded,
         planner: DynamicPlanner,
+        hooks: Hooks,
+        transactions: Transactions,
         plans: StepPlans,
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
@@ -109,6 +116,10 @@ class Driver:
         self._groups = groups
         self._group_of = group_of
         self._planner = planner
+        self._hooks = hooks
+        self._transactions = transactions
+        self._reread = reread
+        self._wound_up = False
         self._begin = begin
         self._reopen = reopen
         self._books = books
@@ -131,6 +142,7 @@ class Driver:
             reuse=lambda attempt, record: self._reuse(attempt.task, attempt.call, record),
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
+            died=self._call_hooks,
             inputs=waits,
         )
         self._clock = clock()
@@ -156,9 +168,10 @@ class Driver:
             gc.freeze()  # what was imported stays
             gc.enable()
         self._open_new_groups()
+        self._hooks.know(self._recorded.own_records)
         with self._signals(), self._selector:
             self._fill()
-            while not self._machine.finished:
+            while not self._machine.finished or self._wind_up():
                 ready = self._selector.select(self._timeout())
                 if not ready and (retry := self._machine.next_due()) is not None:
                     self._clock.skip_to(retry)
@@ -173,6 +186,24 @@ class Driver:
                 self._fill()
                 self._pause_if_idle()
         return self._machine.state
+
+    def _wind_up(self) -> bool:
+        """Plan what is left to do once nothing runs any more; False when that is done."""
+        state = self._machine.state
+        if self._wound_up or state not in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED):
+            return False
+        open_ones = self._transactions.unfinished()
+        if open_ones:
+            self._recorded.know(self._reread())
+            self._dispatcher.replay()
+            for task in open_ones:
+                self._planner.after(task)
+            self._fill()
+            return True
+        self._wound_up = True
+        self._hooks.run_ended(state, self._machine.root_cause)
+        self._fill()
+        return not self._machine.finished
 
     def _open_new_groups(self) -> None:
         """Listen to groups; a task that is called may need a further one."""
@@ -374,6 +405,8 @@ class Driver:
         if isinstance(verdict, GiveUp) and verdict.cancelled:
             state = TaskState.CANCELLED
         self._books.failed(attempt, number, error, state, exit, usage)
+        if isinstance(verdict, GiveUp):
+            self._call_hooks(attempt, error)
         if attempt.task.is_called and isinstance(verdict, GiveUp):
             self._desk.failed(attempt, error)
         elif self._machine.root_cause == (call.path, error):
@@ -431,8 +464,19 @@ class Driver:
                 task = written.pending.task
                 self._machine.committed(task, written.next, written.scope)
                 if task.is_called:
+                    self._transactions.committed(task, self._calls.plan(task))
                     self._desk.committed(written)
+                if written.pending.state == "succeeded":
+                    self._hooks.task_ended(task, self._calls.plan(task), written.pending.attempt, "on_success", None)
             self._journal.flush_if_due()
+
+    def _call_hooks(self, attempt: Attempt, error: ErrorReport) -> None:
+        """Plan the hooks of a task that has failed for good; say it where that was a hook."""
+        if self._hooks.is_hook(attempt.task):
+            self._books.note(f"{attempt.task.path} failed, which changes nothing: {error}")
+        if self._machine.ended_by in (None, RunState.CANCELLED):
+            kind = kind_of_end(error, cancelled=self._machine.ended_by is not None)
+            self._hooks.task_ended(attempt.task, self._calls.plan(attempt.task), attempt.number, kind, error)
 
     # -- stopping -------------------------------------------------------------------------------------------------
 
@@ -440,7 +484,7 @@ class Driver:
         first = self._machine.ended_by is None
         if first:
             self._put_held_back()
-            self._planner.drop_calls()
+            self._planner.drop_calls(hooks=state is not RunState.CANCELLED)
             self._machine.stop(state)
             self._desk.stop()
             if state is not RunState.PAUSED:

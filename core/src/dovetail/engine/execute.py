@@ -25,11 +25,13 @@ from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
 from dovetail.engine.describe import spawn_note, wait_described
 from dovetail.engine.driver import Driver
+from dovetail.engine.hooks import Hooks
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
+from dovetail.engine.transactions import Transactions
 from dovetail.engine.waits import Waits, used_signals
 from dovetail.interfaces.artifacts import InlinePlace, ObjectPlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
@@ -166,6 +168,10 @@ def execute(
             journal=journal,
             recorded=recorded or Recorded.nothing(run),
             planner=planner,
+            hooks=Hooks(
+                run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
+            ),
+            transactions=Transactions(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts),
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),

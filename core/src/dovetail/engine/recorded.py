@@ -102,6 +102,11 @@ class Recorded:
 
         return cls(run=run, open_sequence=unused)
 
+    @property
+    def own_records(self) -> Iterable[CommitRecord]:
+        """Records of this run."""
+        return self._own.values()
+
     def know(self, records: Iterable[CommitRecord]) -> None:
         """Take in records of this run that were written since."""
         self._own.update({(r.path, r.call_digest): r for r in records})

@@ -134,6 +134,7 @@ class StepPlans:
             policy=replace(options.policy, timeout=timeout),
             group=group,
             here=here,
+            hooks=step.hooks,
         )
 
     def _wait_plan(self, step: StepDescription) -> StepPlan:

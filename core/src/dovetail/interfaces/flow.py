@@ -114,6 +114,9 @@ class StepDescription:
     kind: Literal["step", "task", "wait"] = "step"
     """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task`, which other tasks call; or
     a call that waits for somebody outside of the run."""
+    hooks: tuple[tuple[str, str], ...] = ()
+    """(kind, `module:name`) of each function that is called when one of its tasks has ended: `on_success`,
+    `on_failure`, `on_cancel`, `on_crash`, and of tasks in transactions `on_rollback` and `on_commit`."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""
@@ -130,6 +133,7 @@ class StepDescription:
             "line": self.line,
             "module": self.module,
             "qualname": self.qualname,
+            "hooks": [list(hook) for hook in self.hooks],
         }
 
     @classmethod
@@ -140,6 +144,7 @@ class StepDescription:
                 **data,
                 "transitions": tuple(Transition.from_plain(t) for t in data["transitions"]),
                 "decorators": tuple(DecoratorUse.from_plain(d) for d in data["decorators"]),
+                "hooks": _hooks(data),
             }
         )
 
@@ -225,6 +230,8 @@ class FlowDescription:
     """First-party source files that were imported: absolute path → hex digest."""
     style: Literal["class", "function"] = "class"
     """A `FlowSpec` class; or a `@flow` function, whose only planned step is its body, the first of `steps`."""
+    hooks: tuple[tuple[str, str], ...] = ()
+    """(kind, `module:name`) of each function that is called when a run has ended."""
 
     @property
     def by_name(self) -> dict[str, StepDescription]:
@@ -248,6 +255,7 @@ class FlowDescription:
             "fork_hazards": list(self.fork_hazards),
             "sources": dict(self.sources),
             "style": self.style,
+            "hooks": [list(hook) for hook in self.hooks],
         }
 
     @classmethod
@@ -261,5 +269,11 @@ class FlowDescription:
                 "decorators": tuple(DecoratorUse.from_plain(d) for d in data["decorators"]),
                 "problems": tuple(Problem.from_plain(p) for p in data["problems"]),
                 "fork_hazards": tuple(data["fork_hazards"]),
+                "hooks": _hooks(data),
             }
         )
+
+
+def _hooks(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Hooks out of plain data; runs of before there were any have none."""
+    return tuple((kind, address) for kind, address in data.get("hooks", ()))

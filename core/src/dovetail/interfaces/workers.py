@@ -203,6 +203,9 @@ class Called:
     """Whether the worker itself runs it."""
     asks: bool
     """Of a task that the worker itself runs: whether it waits for an answer before it does."""
+    looks: bool = False
+    """Whether it wants to know what is recorded and runs nothing: an answer that says nothing means that there is no
+    record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,11 +249,12 @@ class Worker:
             self.on_saved(message[1])
 
     def _on_call(self, message: list[Any]) -> None:
-        _, seq, number, slot, path, table, digest, after, here, asks = message
+        _, seq, number, slot, path, table, digest, after, here, asks, looks = message
         if here:
             self._calls[number] = path
         caller = self._tasks[seq][0]
-        self._tell(Called(self.number, caller, number, slot, path, Arguments(table, digest), tuple(after), here, asks))
+        given = Arguments(table, digest)
+        self._tell(Called(self.number, caller, number, slot, path, given, tuple(after), here, asks, looks))
 
     def answer(self, answer: Answer) -> None:
         """Answer what it called or declared."""

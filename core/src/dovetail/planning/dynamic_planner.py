@@ -25,6 +25,7 @@ class DynamicPlanner:
     def __init__(self, inner: StaticPlanner) -> None:
         self._inner = inner
         self._called: deque[PlannedTask] = deque()
+        self._after: deque[PlannedTask] = deque()
         self._later: deque[PlannedTask] = deque()
         self._holds = False
 
@@ -39,10 +40,20 @@ class DynamicPlanner:
         """Plan a called task."""
         self._called.append(task)
 
-    def drop_calls(self) -> None:
-        """Forget what was called and has not begun: the callers are being ended."""
+    def after(self, task: PlannedTask) -> None:
+        """Plan what nobody waits for, and what runs also when the run is being ended: a hook."""
+        self._after.append(task)
+
+    def drop_calls(self, *, hooks: bool = False) -> None:
+        """Forget what was called and has not begun: the callers are being ended.
+
+        Args:
+            hooks: Forget these too: the run will go on, and come by them again.
+        """
         self._called.clear()
         self._later.clear()
+        if hooks:
+            self._after.clear()
 
     @property
     def expected(self) -> dict[str, int]:
@@ -56,7 +67,9 @@ class DynamicPlanner:
             if not self._holds or task.is_part:
                 return task
             self._later.append(task)
-        return None if self._holds else self._inner.take()
+        if self._holds:
+            return None
+        return self._after.popleft() if self._after else self._inner.take()
 
     def put_back(self, task: PlannedTask) -> None:
         """Return a task that was taken and not begun."""
@@ -68,7 +81,7 @@ class DynamicPlanner:
     @property
     def done(self) -> bool:
         """Whether nothing is planned or running."""
-        return not self._called and not self._later and self._inner.done
+        return not self._called and not self._later and not self._after and self._inner.done
 
     def abandon(self) -> None:
         """Plan nothing more of the graph, for good. What runs may still call: it needs that to end."""

@@ -27,6 +27,11 @@ class LateCalls:
         call: Any
         call_async: Any
         submit: Any
+        record: Any
+        record_async: Any
+        within: Any
+        replays: bool
+        lookup: Any
         room: Any
 
     def __init__(self, executor: Executor, task: Task, path: str) -> None:

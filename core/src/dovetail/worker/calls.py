@@ -160,13 +160,26 @@ class Calls:
         key: str | None = None,
     ) -> Any:
         """See `Caller`."""
+        return self.record(task, given, wait_for=wait_for, key=key)[1]
+
+    def record(
+        self,
+        task: TaskFunction[..., Any],
+        given: Mapping[str, Any],
+        *,
+        wait_for: Sequence[TaskFuture[Any]] = (),
+        key: str | None = None,
+    ) -> tuple[str, Any]:
+        """As `call`: (path that the task has, its value)."""
         kept = self._executor.declarations().get(task)
         if kept.isolation == "driver":
-            return self.submit(task, given, wait_for=wait_for, key=key).result()
+            future = self.submit(task, given, wait_for=wait_for, key=key)
+            value = future.result()
+            return future.path, value
         waited, given = self._wait_for_inputs(given, wait_for)
         made = self._prepare(task, kept, given, waited, key)
         self._tell(made)
-        return self._run_here(made, asked=self._asks or kept.asks)
+        return made.path, self._run_here(made, asked=self._asks or kept.asks)
 
     async def call_async(
         self,
@@ -177,9 +190,22 @@ class Calls:
         key: str | None = None,
     ) -> Any:
         """See `Caller`."""
+        return (await self.record_async(task, given, wait_for=wait_for, key=key))[1]
+
+    async def record_async(
+        self,
+        task: TaskFunction[..., Any],
+        given: Mapping[str, Any],
+        *,
+        wait_for: Sequence[TaskFuture[Any]] = (),
+        key: str | None = None,
+    ) -> tuple[str, Any]:
+        """As `call_async`: (path that the task has, its value)."""
         kept = self._executor.declarations().get(task)
         if kept.isolation in ("driver", "thread"):
-            return await self.submit(task, given, wait_for=wait_for, key=key)
+            future = self.submit(task, given, wait_for=wait_for, key=key)
+            value = await future
+            return future.path, value
         for future in (*wait_for, *futures_in(given)):
             if not future.done():
                 await settled(future)
@@ -190,7 +216,7 @@ class Calls:
         loop = get_running_loop()
         made = self._prepare(task, kept, given, waited, key, reply=_AsyncReply(loop))
         self._tell(made)
-        return await self._run_async(made, asked=self._asks or kept.asks)
+        return made.path, await self._run_async(made, asked=self._asks or kept.asks)
 
     def submit(
         self,
@@ -237,6 +263,32 @@ class Calls:
         else:
             future.run_after(inputs, self._executor.threads())
         return future
+
+    def within(self, path: str) -> Calls:
+        """The same caller, whose calls lie below another path."""
+        return Calls(self._executor, self._seq, path, asks=self._asks)
+
+    @property
+    def replays(self) -> bool:
+        """Whether there may be records of what it calls."""
+        return self._asks
+
+    def lookup(self, task: TaskFunction[..., Any], *, key: str | None = None) -> tuple[Any] | None:
+        """(value,) that is recorded of a call without arguments; None where nothing is. Nothing is run.
+
+        Args:
+            task: A task that is run in the process that calls it.
+            key: Of the call; by default the task's name.
+        """
+        made = self._prepare(task, self._executor.declarations().get(task), {}, (), key or task.name)
+        self._tell(made, looks=True)
+        channel = self._executor.channel()
+        answer = channel.wait(made.reply)
+        channel.forget(made.number)
+        if answer.value is None:
+            self._ordinals[task.name, made.arguments.digest] -= 1
+            return None
+        return (self._load(answer.value),)
 
     def room(self) -> None:
         """See `Caller`."""
@@ -292,7 +344,7 @@ class Calls:
             task, kept, self._executor.channel().number(), path, given, arguments, after, reply or Reply(), keep
         )
 
-    def _tell(self, call: _Call) -> None:
+    def _tell(self, call: _Call, *, looks: bool = False) -> None:
         """Tell the driver of a call. From now on it may be answered, on the thread that reads."""
         channel = self._executor.channel()
         channel.expect(call.number, call.reply)
@@ -306,7 +358,8 @@ class Calls:
             call.arguments.digest,
             call.after,
             not call.keep,
-            call.keep or self._asks or call.kept.asks,
+            looks or call.keep or self._asks or call.kept.asks,
+            looks,
         )
 
     def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:

@@ -82,7 +82,7 @@ class Kind:
     DECLARE: Final = 34
     """A task that will be called: `[slot, description of the step]`."""
     CALL: Final = 35
-    """`[seq, number, slot, path, arguments, digest, after, here, asks]`."""
+    """`[seq, number, slot, path, arguments, digest, after, here, asks, looks]`."""
     CALL_DONE: Final = 36
     """An attempt of a called task ended that was made in the worker itself; as `DONE`, with the number of the call and
     the attempt."""
