@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from dovetail.authoring import recorded
     from dovetail.authoring.arguments import allow_failure
+    from dovetail.authoring.concurrency import concurrency, rate_limit
     from dovetail.authoring.current import current
     from dovetail.authoring.decorators import (
         catch,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         environment,
         environment_variables,
         isolation,
+        limit,
         resources,
         retry,
         timeout,
@@ -83,6 +85,7 @@ __all__ = [
     "allow_failure",
     "catch",
     "compute",
+    "concurrency",
     "current",
     "datastore",
     "default_namespace",
@@ -91,7 +94,9 @@ __all__ = [
     "flow",
     "get_namespace",
     "isolation",
+    "limit",
     "namespace",
+    "rate_limit",
     "recorded",
     "resources",
     "retry",
@@ -119,6 +124,7 @@ _HOMES = {
     "allow_failure": "dovetail.authoring.arguments",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
+    "concurrency": "dovetail.authoring.concurrency",
     "current": "dovetail.authoring.current",
     "datastore": "dovetail.authoring.decorators",
     "default_namespace": "dovetail.client",
@@ -127,7 +133,9 @@ _HOMES = {
     "flow": "dovetail.authoring.flow_function",
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
+    "limit": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
+    "rate_limit": "dovetail.authoring.concurrency",
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",

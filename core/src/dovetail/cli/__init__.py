@@ -31,6 +31,7 @@ VERBS = {
     "tasks": "list the tasks of a run",
     "tag": "add or remove tags of a run",
     "cancel": "stop a run",
+    "limits": "define and show limits that all runs share",
     "metadata-rebuild": "rebuild the index of runs from the data store",
     "plugins": "list, show and check plugins",
     "config": "show settings, and explain where they come from",
@@ -39,7 +40,7 @@ VERBS = {
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel")),
     ("Look", ("show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
-    ("Set up", ("config", "plugins", "metadata-rebuild")),
+    ("Set up", ("config", "plugins", "limits", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})
 """Verbs that read their own words: a flow adds options of its own."""

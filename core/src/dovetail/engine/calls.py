@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -44,6 +44,8 @@ class StepPlan:
     here: str = ""
     """Of a task that others call: how their process runs it, `inline`, `thread` or `either` (a call is inline, what is
     submitted a thread); empty: another process does."""
+    limits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Limit → slots that a task holds while it runs."""
 
 
 class CallBuilder:

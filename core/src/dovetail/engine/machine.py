@@ -101,6 +101,7 @@ class RunMachine:
     failures: int = 0
     ended_by: RunState | None = None
     reached_end: bool = False
+    stopped: bool = False
     _due: list[tuple[float, int, Attempt]] = field(default_factory=list)
     _count: int = 0
 
@@ -200,7 +201,13 @@ class RunMachine:
             self.ended_by = state
         self._stop()
 
+    def drop(self, attempt: Attempt) -> None:
+        """What was taken will not start: the run is being ended."""
+        self.running -= 1
+        self.planner.failed(attempt.task, ErrorReport(type="", message="not started", kind="cancelled"))
+
     def _stop(self) -> None:
+        self.stopped = True
         self.planner.abandon()
         for _, _, attempt in self._due:
             self.planner.failed(attempt.task, ErrorReport(type="", message="not tried again", kind="cancelled"))
