@@ -27,6 +27,10 @@ LOOK_SECONDS = 0.25
 """How often it is looked who still lives: nobody tells of the death of a holder."""
 
 
+_LATER = 0.001
+"""Seconds added to the moment at which a slot runs out: one look too early would cost a second one."""
+
+
 class SlotRequest:
     """One wish for slots of a limit, from the first try until they are taken or the wish is given up.
 
@@ -93,19 +97,20 @@ class SlotRequest:
         if self._turn is None or answer.turn.token != self._turn.token:
             self._turn, self._renewed = answer.turn, now
         self._looked = now
-        self._retry_at = None if answer.retry_in is None else now + answer.retry_in
+        self._retry_at = None if answer.retry_in is None else now + answer.retry_in + _LATER
         return None
 
     def is_due(self) -> bool:
         """Of one that waits: whether the slots seem to be there. Takes nothing, and costs others nothing."""
         now = time.monotonic()
         self._renew(now)
-        if self._retry_at is None or now < self._retry_at:
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+        else:
             mark = self._provider.limit_mark()
             if mark == self._mark and now < self._looked + LOOK_SECONDS:
                 return False
             self._mark = mark
-        self._retry_at = None
         self._looked = now
         return self._provider.may_take(self.limit, occupy=self.occupy, turn=self._turn)
 
