@@ -1,13 +1,12 @@
 """Kill -9 of processes that hold slots of a limit or wait for some: never more hold it than may, and none is leaked.
 
-DOVETAIL_ACQUISITIONS and DOVETAIL_HOLDER_KILLS set how much is tried (soak: 2,000 and 50), DOVETAIL_SEED the seed; all are
-printed. Whether too many hold the limit is not asked of the limit itself: each holder must get one of as many locks
-of the kernel, which end with their process.
+DOVETAIL_ACQUISITIONS and DOVETAIL_HOLDER_KILLS set how much is tried (soak: 2,000 and 50), DOVETAIL_SEED the seed; all
+are printed. Whether too many hold the limit is not asked of the limit itself: each holder must get one of as many
+locks of the kernel, which end with their process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -18,13 +17,13 @@ from pathlib import Path
 
 import pytest
 from amounts import SEED, amount
+from flowproject import until
 
 from dovetail.interfaces.errors import StaleFenceError
 from dovetail.interfaces.limits import Limit, LimitUse
 from dovetail.interfaces.metadata import Lease
 from dovetail.local.metadata import SqliteMetadata
 from dovetail.plugins.holder import current_holder
-from flowproject import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a death is known by /proc")
 
@@ -33,18 +32,17 @@ KILLS = amount("HOLDER_KILLS", 10)
 PROCESSES = 20
 SLOTS = 3
 
-HOLDER = (
-    """
+HOLDER = """
 import fcntl, os, random, sys, time
 from dovetail.client.slots import Wish
 from dovetail.local.metadata import SqliteMetadata
 
-folder, seed = sys.argv[1], sys.argv[2]
+folder, seed, slots = sys.argv[1:]
 rng = random.Random(seed)
 provider = SqliteMetadata(f"{folder}/metadata.db")
-locks = [os.open(f"{folder}/lock{n}", os.O_RDWR | os.O_CREAT) for n in range(%d)]
+locks = [os.open(f"{folder}/lock{n}", os.O_RDWR | os.O_CREAT) for n in range(int(slots))]
 log = os.open(f"{folder}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-while not os.path.exists(f"{folder}/stop"):
+while True:
     held = Wish(provider, ("gpu",), note=seed).wait()
     for lock in locks:
         try:
@@ -60,8 +58,6 @@ while not os.path.exists(f"{folder}/stop"):
     fcntl.flock(lock, fcntl.LOCK_UN)
     held.release(check=True)
 """
-    % SLOTS
-)
 
 
 class Holders:
@@ -70,30 +66,33 @@ class Holders:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.seed = seed
-        self.running: dict[int, subprocess.Popen[str]] = {}
+        self.running: dict[int, subprocess.Popen[bytes]] = {}
         self.begun = 0
 
     def fill(self) -> None:
+        """Begin as many as are missing."""
         while len(self.running) < PROCESSES:
-            words = [sys.executable, "-c", HOLDER, str(self.folder), f"{self.seed}-{self.begun}"]
-            process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+            words = [sys.executable, "-c", HOLDER, str(self.folder), f"{self.seed}-{self.begun}", str(SLOTS)]
+            with open(self.folder / "errors", "ab") as errors:
+                process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=errors)
             self.running[process.pid] = process
             self.begun += 1
 
-    def kill(self, pid: int) -> None:
-        process = self.running.pop(pid)
-        process.kill()
-        process.communicate()
+    def kill(self, *pids: int) -> None:
+        """Kill some at once, whatever they are doing."""
+        processes = [self.running.pop(pid) for pid in pids]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
 
-    def acquisitions(self) -> int:
+    def acquired(self, count: int) -> None:
+        """Wait until there were so many acquisitions."""
         log = self.folder / "log"
-        return log.stat().st_size if log.exists() else 0
-
-    def check(self) -> None:
-        """None has ended by itself."""
-        for process in self.running.values():
-            if process.poll() is not None:
-                raise AssertionError(f"ended with {process.returncode}: {process.communicate()[1]}")
+        while not log.exists() or log.stat().st_size < count:
+            ended = [process.returncode for process in self.running.values() if process.poll() is not None]
+            assert not ended, (self.folder / "errors").read_text()
+            time.sleep(0.005)
 
 
 def test_killed_holders_and_waiters(tmp_path: Path) -> None:
@@ -106,22 +105,17 @@ def test_killed_holders_and_waiters(tmp_path: Path) -> None:
     kinds = {"holds": 0, "waits": 0}
     try:
         holders.fill()
-        until(lambda: holders.acquisitions() > PROCESSES)
+        holders.acquired(PROCESSES)
         for kill in range(KILLS):
-            until(lambda done=kill: holders.acquisitions() >= ACQUISITIONS * done // KILLS)  # type: ignore[misc]
-            holders.check()
+            holders.acquired(ACQUISITIONS * kill // KILLS)
             time.sleep(rng.random() * 0.02)
             use = _victim(provider, holders, rng)
             holders.kill(use.lease.holder.pid)
             stale.append(use.lease)
             kinds["waits" if use.waits else "holds"] += 1
             holders.fill()
-        until(lambda: holders.acquisitions() >= ACQUISITIONS)
-        holders.check()
-        for pid in list(holders.running):  # all at once, whatever they are doing
-            os.kill(pid, signal.SIGKILL)
-        for process in holders.running.values():
-            process.communicate()
+        holders.acquired(ACQUISITIONS)
+        holders.kill(*holders.running)
         answer = provider.take_slots("gpu", holder=current_holder(), occupy=SLOTS)
         assert len(answer.slots) == SLOTS
         assert min(lease.token for lease in answer.slots) > max(lease.token for lease in stale)
@@ -130,12 +124,9 @@ def test_killed_holders_and_waiters(tmp_path: Path) -> None:
                 with pytest.raises(StaleFenceError):
                     provider.renew(lease)
                 provider.release(lease)
-        assert len([use for use in provider.limit_uses("gpu") if not use.waits]) == SLOTS
+        assert len(provider.limit_uses("gpu")) == SLOTS
     finally:
-        for process in holders.running.values():
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.communicate()
+        holders.kill(*holders.running)
         provider.close()
     log = (tmp_path / "log").read_bytes()
     print(f"{len(log)} acquisitions by {holders.begun} processes; killed: {kinds}")

@@ -120,6 +120,16 @@ class Database:
             self._release(connection)
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading; all statements see one state of the database."""
+        with self.read() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    @contextlib.contextmanager
     def watching(self) -> Iterator[sqlite3.Connection]:
         """A connection of one's own, whose `PRAGMA data_version` changes when anyone else commits."""
         with self._explained():

@@ -249,14 +249,14 @@ class SqliteMetadata(MetadataProvider):
             )
 
     def may_take(self, name: str, *, occupy: int = 1, turn: Lease | None = None) -> bool:
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             return _limits.may_take(connection, name, occupy=occupy, turn=turn, clock=self._clock)
 
     def limit_mark(self) -> int:
         return self._database.version()
 
     def limit_uses(self, name: str) -> list[LimitUse]:
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             return _limits.uses(connection, name, clock=self._clock)
 
     def _number(self, run: str) -> int:
@@ -271,12 +271,8 @@ class SqliteMetadata(MetadataProvider):
 
 
 def _query(database: Database, asked: Query, columns: Sequence[str] | None) -> Page:
-    with database.read() as connection:
-        connection.execute("BEGIN")  # several statements, one state of the database
-        try:
-            return query(connection, asked, columns)
-        finally:
-            connection.execute("COMMIT")
+    with database.snapshot() as connection:
+        return query(connection, asked, columns)
 
 
 def _first(batches: Iterator[list[Event]], limit: int = 4) -> Iterator[list[Event]]:
