@@ -146,7 +146,8 @@ def _list(provider: SupportsLimits, *, as_json: bool) -> None:
 def _show(provider: SupportsLimits, limit: Limit, *, as_json: bool, uses: bool) -> None:
     found: list[LimitUse] = provider.limit_uses(limit.name)
     if as_json:
-        output.emit_json({**_plain(limit, found), "uses": [_use_to_plain(use) for use in found]})
+        more = {"uses": [_use_to_plain(use) for use in found]} if uses else {}
+        output.emit_json({**_plain(limit, found), **more})
         return
     taken = f", {_taken(found)} taken" if uses else ""
     output.say(f"{limit.name}: {format_rate(limit)}{taken}")
