@@ -153,14 +153,13 @@ def _show(provider: SupportsLimits, limit: Limit, *, as_json: bool, uses: bool) 
     output.say(f"{limit.name}: {format_rate(limit)}{taken}")
     if uses and found:
         output.table(
-            ("", "SLOTS", "SINCE", "WHO", "TOKEN", "PROCESS"),
+            ("", "SLOTS", "SINCE", "WHO", "PROCESS"),
             [
                 (
                     "waits" if use.waits else "holds" if limit.period is None else "took",
                     str(use.occupy),
                     output.human_age(use.since) or "",
                     output.clean(use.note),
-                    str(use.lease.token),
                     f"{use.lease.holder.pid} on {use.lease.holder.host}" if use.lease.holder.pid else "",
                 )
                 for use in _together(found)
