@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the flow; exit code 2 when it has problems."""
-    from dovetail.cli.output import emit_json, paint, say
+    from dovetail.cli.output import counted, emit_json, paint, say
     from dovetail.cli.targets import split_file
     from dovetail.engine.describe import check, describe_file, spawn_note
     from dovetail.planning.validate import validate
@@ -29,8 +29,10 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"flow": flow.to_plain(), "problems": [p.to_plain() for p in problems]})
         return 2 if problems else 0
     check(flow, settings)
-    parts = f"{len(flow.steps)} steps" if flow.style == "class" else f"a body and {len(flow.steps) - 1} tasks"
-    say(f"{paint(flow.name, 'bold')} is sound: {parts}, {len(flow.parameters)} parameters")
+    parts, parameters = counted(len(flow.steps), "step"), counted(len(flow.parameters), "parameter")
+    if flow.style == "function":
+        parts = f"a body and {counted(len(flow.steps) - 1, 'task')}"
+    say(f"{paint(flow.name, 'bold')} is sound: {parts}, {parameters}")
     if note := spawn_note(flow, settings):
         say(f"  {note}")
     return 0

@@ -56,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(done: Rebuilt) -> None:
-    tasks = _count(done.tasks, "task")
-    output.say(f"{_count(done.runs, 'run')} with {tasks} restored from {', '.join(done.stores)}")
+    tasks = output.counted(done.tasks, "task")
+    output.say(f"{output.counted(done.runs, 'run')} with {tasks} restored from {', '.join(done.stores)}")
     if done.kept:
-        output.say(f"{_count(done.kept, 'run')} taken over from the old database: no data store at hand has more")
+        output.say(
+            f"{output.counted(done.kept, 'run')} taken over from the old database: no data store at hand has more"
+        )
     if done.tags:
-        output.say(f"tags of {_count(done.tags, 'run')} taken over from the old database")
+        output.say(f"tags of {output.counted(done.tags, 'run')} taken over from the old database")
     if done.aside is not None:
         output.say(f"the old database is at {done.aside}")
     for line in done.problems:
@@ -71,7 +73,3 @@ def _tell(done: Rebuilt) -> None:
     output.say(_NOT_RESTORED)
     if done.tags_lost:
         output.warn("Tags that were changed after the start of a run are lost where the old database can't be read.")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -22,6 +22,7 @@ __all__ = [
     "Progress",
     "clean",
     "colours_on",
+    "counted",
     "emit_json",
     "human_age",
     "human_duration",
@@ -189,6 +190,11 @@ def human_size(size: float | None) -> str | None:
         if size < 1023.95:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} PiB"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as in `1 task` or `1,200 tasks`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def human_duration(seconds: float | None) -> str | None:

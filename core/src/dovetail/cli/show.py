@@ -65,15 +65,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def step_rows(run: Run) -> list[dict[str, Any]]:
-    """What `show` says of each step, in the order of the flow; the keys are stable."""
+    """What `show` says of each step, in the order of the flow; the keys are stable.
+
+    Times and CPU are those of the tasks that this run made; of a step that was reused as a whole, the first run's.
+    """
     times: dict[str, tuple[float | None, float | None, float]] = {}
-    table = run.table(["step", "started", "finished", "cpu"])
-    for step, started, finished, cpu in zip(*table.values(), strict=True):
+    counts = run.counts()
+    whole = {name for name, states in counts.items() if set(states) <= {TaskState.CACHED, "expected"}}
+    table = run.table(["step", "state", "started", "finished", "cpu"])
+    for step, state, started, finished, cpu in zip(*table.values(), strict=True):
+        if state == TaskState.CACHED and step not in whole:
+            continue
         first, last, used = times.get(step, (None, None, 0.0))
         first = started if first is None or (started is not None and started < first) else first
         last = finished if last is None or (finished is not None and finished > last) else last
         times[step] = first, last, used + (cpu or 0.0)
-    counts = run.counts()
     rows = []
     for name in [*(step.name for step in reversed(list(run.steps()))), *(n for n in counts if n not in times)]:
         states = dict(counts.get(name, {}))
