@@ -408,6 +408,7 @@ def test_the_verb(project: FlowProject) -> None:
         return json.loads(project.ok("limits", *words, "--json").out)
 
     assert told("list") == []
+    assert not project.home.exists()
     assert told("set", "gpu", "3")["slots"] == 3
     assert told("set", "api", "--rate", "10/1m") == {
         "name": "api",

@@ -49,11 +49,15 @@ def _add(verbs: Any, name: str, help: str) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Define or look."""
+    from dovetail.client.connection import Connection
     from dovetail.client.slots import limiting
-    from dovetail.settings import Settings
 
-    settings = Settings.load(metadata=args.metadata, profile=args.profile)
-    provider = limiting(settings.open(settings.select("metadata")))
+    connection = Connection(metadata=args.metadata, profile=args.profile)
+    if args.action == "list" and connection.empty:  # looking makes no home
+        _list([], as_json=args.json)
+        return 0
+    settings = connection.settings
+    provider = limiting(settings.open(settings.select("metadata")) if args.action == "set" else connection.provider)
     try:
         if args.action == "set":
             provider.set_limit(_limit(args.name, args.slots, args.rate))
@@ -62,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
             with suppress(NotFoundError):  # somebody else was faster
                 provider.delete_limit(args.name)
         if args.action == "list":
-            _list(provider, as_json=args.json)
+            _list([(limit, provider.limit_uses(limit.name)) for limit in provider.limits()], as_json=args.json)
         elif args.action == "delete":
             output.emit_json({"deleted": args.name}) if args.json else output.say(f"{args.name}: deleted")
         else:
             _show(provider, _find(provider, args.name), as_json=args.json, uses=args.action == "show")
     finally:
         provider.close()
+        connection.close()
     return 0
 
 
@@ -126,8 +131,7 @@ def _find(provider: SupportsLimits, name: str) -> Limit:
     return limits[name]
 
 
-def _list(provider: SupportsLimits, *, as_json: bool) -> None:
-    limits = [(limit, provider.limit_uses(limit.name)) for limit in provider.limits()]
+def _list(limits: list[tuple[Limit, list[LimitUse]]], *, as_json: bool) -> None:
     if as_json:
         output.emit_json([_plain(limit, uses) for limit, uses in limits])
         return

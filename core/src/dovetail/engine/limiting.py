@@ -114,6 +114,8 @@ class Limiter:
         self._waiting[attempt] = wait
         self._lines.setdefault(wait.needs[0][0], deque()).appendleft(wait)
         self._blocked = True
+        while self._requests:
+            self._requests.popitem()[1].give_up()
 
     def release(self, attempt: Attempt) -> None:
         """An attempt ended, or will not start. Idempotent."""
@@ -206,15 +208,17 @@ class Limiter:
 
     def next_due(self) -> float | None:
         """When `look` or `renew_if_due` must be called, by `time.monotonic`."""
-        from dovetail.plugins.slots import LEASE_SECONDS
-
         if not self._waiting and not self._held:
             return None
+        from dovetail.plugins.slots import LEASE_SECONDS
+
         dues = [time.monotonic() + request.pause() for request in self._requests.values()]
         return min([*dues, self._renewed + LEASE_SECONDS / 4])
 
     def renew_if_due(self) -> None:
         """Renew the slots when their time has come."""
+        if not self._waiting and not self._held:
+            return
         from dovetail.plugins.slots import LEASE_SECONDS
 
         now = time.monotonic()
