@@ -214,6 +214,20 @@ class Fails(FlowSpec):
     metadata.close()
 
 
+def test_a_run_whose_tasks_wait_for_a_limit_can_be_paused(project: FlowProject) -> None:
+    project.write(WIDE)
+    metadata = set_limit(project, "gpu", 0)
+    driving = project.start("run", "flow.py")
+    until(lambda: metadata.limit_uses("gpu"), driving.process)
+    project.ok("pause", driving.run)
+    driving.end()
+    assert project.run(driving.run).state == "paused"
+    assert metadata.limit_uses("gpu") == []
+    metadata.set_limit(Limit(name="gpu", slots=8))
+    metadata.close()
+    assert sum(project.ok("resume", driving.run).ran.values()) == 8
+
+
 def test_slots_of_a_killed_driver_are_free_at_once(project: FlowProject) -> None:
     project.write(WIDE.replace("            count()", "            time.sleep(60)"))
     metadata = set_limit(project, "gpu", 3)

@@ -31,6 +31,9 @@ VERBS = {
     "tasks": "list the tasks of a run",
     "tag": "add or remove tags of a run",
     "cancel": "stop a run",
+    "pause": "hold a run: nothing new begins, what runs ends",
+    "unpause": "let a paused run go on",
+    "signal": "answer what a run waits for, or send it a message",
     "limits": "define and show limits that all runs share",
     "metadata-rebuild": "rebuild the index of runs from the data store",
     "plugins": "list, show and check plugins",
@@ -38,7 +41,7 @@ VERBS = {
 }
 """Verb → what it does."""
 _GROUPS = (
-    ("Run", ("run", "resume", "check", "cancel")),
+    ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
     ("Look", ("show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
     ("Set up", ("config", "plugins", "limits", "metadata-rebuild")),
 )

@@ -46,6 +46,8 @@ class StepPlan:
     submitted a thread); empty: another process does."""
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Limit → slots that a task holds while it runs."""
+    waits: bool = False
+    """Whether no process runs its tasks: they end when somebody outside of the run answers."""
 
 
 class CallBuilder:
