@@ -36,7 +36,16 @@ class Part:
 
 
 PARTS = {
-    "kills": Part("`kill -9` of the driver, the warm parent or a worker", {"KILLS": 200}, ("tests/kills", "-s")),
+    "kills": Part(
+        "`kill -9` of the driver, the warm parent or a worker",
+        {"KILLS": 200},
+        ("tests/kills/test_kill_anything.py", "-s"),
+    ),
+    "limits": Part(
+        "acquisitions of a limit, and `kill -9` of who holds it or waits",
+        {"ACQUISITIONS": 2000, "HOLDER_KILLS": 50},
+        ("tests/kills/test_kill_holders.py", "-s"),
+    ),
     "fallback": Part(
         "runs of each flow that can't be forked", {"FALLBACKS": 50}, ("tests/test_fork_fallback.py", *PARALLEL)
     ),

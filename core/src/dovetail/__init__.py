@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from dovetail.authoring import recorded
     from dovetail.authoring.arguments import allow_failure
+    from dovetail.authoring.concurrency import concurrency, rate_limit
     from dovetail.authoring.current import current
     from dovetail.authoring.decorators import (
         catch,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         environment,
         environment_variables,
         isolation,
+        limit,
         resources,
         retry,
         timeout,
@@ -91,6 +93,7 @@ __all__ = [
     "await_input",
     "catch",
     "compute",
+    "concurrency",
     "current",
     "datastore",
     "default_namespace",
@@ -99,11 +102,13 @@ __all__ = [
     "flow",
     "get_namespace",
     "isolation",
+    "limit",
     "namespace",
     "on_cancel",
     "on_crash",
     "on_failure",
     "on_success",
+    "rate_limit",
     "recorded",
     "resources",
     "retry",
@@ -138,6 +143,7 @@ _HOMES = {
     "await_input": "dovetail.authoring.waiting",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
+    "concurrency": "dovetail.authoring.concurrency",
     "current": "dovetail.authoring.current",
     "datastore": "dovetail.authoring.decorators",
     "default_namespace": "dovetail.client",
@@ -146,11 +152,13 @@ _HOMES = {
     "flow": "dovetail.authoring.flow_function",
     "get_namespace": "dovetail.client",
     "isolation": "dovetail.authoring.decorators",
+    "limit": "dovetail.authoring.decorators",
     "namespace": "dovetail.client",
     "on_cancel": "dovetail.authoring.hooks",
     "on_crash": "dovetail.authoring.hooks",
     "on_failure": "dovetail.authoring.hooks",
     "on_success": "dovetail.authoring.hooks",
+    "rate_limit": "dovetail.authoring.concurrency",
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.events import INBOX_KINDS, RUN_COLUMNS, TASK_COLUMNS, Event, EventKind
+from dovetail.interfaces.limits import Limit, SlotAnswer, SupportsLimits
 from dovetail.interfaces.metadata import Holder, Lease, MetadataProvider, Query
 from dovetail.interfaces.paths import step_of
 from dovetail.local.metadata import SqliteMetadata
@@ -176,6 +177,11 @@ COLUMNS = {
 HOLDERS = [Holder(host="elsewhere", boot="b", pid=pid, started="1") for pid in (1, 2)]
 
 
+def limited(provider: MetadataProvider) -> SupportsLimits:
+    assert isinstance(provider, SupportsLimits)
+    return provider
+
+
 class MetadataMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -275,6 +281,42 @@ class MetadataMachine(RuleBasedStateMachine):
     @rule(prefix=st.sampled_from(["", "run:", "run:a", "x"]))
     def leases(self, prefix: str) -> None:
         self.both(lambda provider: provider.leases(prefix))
+
+    @rule(name=st.sampled_from(["gpu", "api"]), slots=st.integers(0, 3), period=st.sampled_from([None, None, 20.0]))
+    def set_limit(self, name: str, slots: int, period: float | None) -> None:
+        self.both(lambda provider: limited(provider).set_limit(Limit(name=name, slots=slots, period=period)))
+
+    @rule(name=st.sampled_from(["gpu", "api"]), chance=st.integers(0, 9))
+    def limits(self, name: str, chance: int) -> None:
+        if chance == 9:
+            self.both(lambda provider: limited(provider).delete_limit(name))
+        self.both(lambda provider: limited(provider).limits())
+        self.both(lambda provider: limited(provider).limit_uses(name))
+
+    @rule(
+        name=st.sampled_from(["gpu", "api"]),
+        holder=st.sampled_from(HOLDERS),
+        occupy=st.integers(0, 3),
+        turn=st.integers(0, 5),
+    )
+    def take_slots(self, name: str, holder: Holder, occupy: int, turn: int) -> None:
+        turns = [lease for lease in self.given if lease.name == f"turn:{name}"]
+        mine = turns[-1 - turn] if turn < len(turns) else None
+        if occupy:
+            self.both(lambda provider: limited(provider).may_take(name, occupy=occupy, turn=mine))
+        may = bool(occupy) and limited(self.real).may_take(name, occupy=occupy, turn=mine)
+        answer = self.both(
+            lambda provider: limited(provider).take_slots(
+                name, holder=holder, occupy=occupy, ttl=30.0, note="n", turn=mine
+            )
+        )
+        if isinstance(answer, SlotAnswer):
+            assert bool(answer.slots) != (answer.turn is not None)
+            assert may or not answer.slots
+            for lease in answer.slots or ((answer.turn,) if answer.turn and answer.turn != mine else ()):
+                if lease not in self.given:
+                    assert all(lease.token > other.token for other in self.given)
+                    self.given.append(lease)
 
     @invariant()
     def same_index(self) -> None:

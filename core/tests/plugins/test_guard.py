@@ -26,8 +26,12 @@ from dovetail.interfaces.errors import (
     ThrottledError,
     UnsupportedOperationError,
 )
+from dovetail.interfaces.limits import Limit, SupportsLimits
+from dovetail.interfaces.metadata import MetadataCapability
 from dovetail.plugins import ComputeBackendSpec, DataStoreSpec, stats_of
+from dovetail.plugins.descriptors import MetadataProviderSpec
 from dovetail.plugins.guard import GuardPolicy, guard, open_guarded
+from dovetail.testing.memory_metadata import MemoryMetadata
 
 
 def info(key: str) -> ObjectInfo:
@@ -425,3 +429,17 @@ def test_compute():
     with pytest.raises(BackendError, match="ConnectionResetError: gone"):
         watch.read()
     assert not hasattr(wrapped, "open_group")
+
+
+def test_limits_of_a_metadata_provider_are_an_ability():
+    class Without(MemoryMetadata):
+        capabilities = MetadataCapability.NONE
+
+    spec = MetadataProviderSpec(name="fake", factory="x:Y")
+    limited, plain = guard(MemoryMetadata(), spec), guard(Without(), spec)
+    assert isinstance(limited, SupportsLimits)
+    limited.set_limit(Limit(name="gpu", slots=1))
+    assert [limit.name for limit in limited.limits()] == ["gpu"]
+    assert not isinstance(plain, SupportsLimits)
+    with pytest.raises(UnsupportedOperationError, match="does not declare set_limit"):
+        plain.set_limit(Limit(name="gpu", slots=1))

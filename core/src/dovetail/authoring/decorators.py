@@ -23,6 +23,7 @@ __all__ = [
     "environment",
     "environment_variables",
     "isolation",
+    "limit",
     "resources",
     "retry",
     "timeout",
@@ -247,6 +248,26 @@ def isolation(
         made.wrong(f"@isolation: {kind!r} is no kind of isolation", f"Choose one of {', '.join(kinds)}.")
     if reuse is not None and reuse != "auto" and not (isinstance(reuse, int) and reuse >= 1):
         made.wrong(f"@isolation: reuse={reuse!r} is not a number of tasks", 'Give 1 or more, or "auto".')
+    return made
+
+
+@collected
+def limit(name: str, /, *, occupy: int = 1) -> StepDecorator:
+    """Hold slots of a named limit while a task runs. It waits until they are free, and keeps no other task waiting.
+
+    `dovetail limits set NAME 3` defines a limit, for all runs that have the same metadata provider. Several are
+    written one below the other.
+
+    Args:
+        name: The limit.
+        occupy: How many of its slots.
+    """
+    named = isinstance(name, str) and bool(name)
+    made = _make("limit", None, **({name: occupy} if named else {}))
+    if not named:
+        made.wrong(f"@limit needs the name of a limit first, not {name!r}", 'As in @limit("gpu").')
+    if not isinstance(occupy, int) or isinstance(occupy, bool) or occupy < 1:
+        made.wrong(f"@limit: occupy={occupy!r} is not a number of slots", "Give a whole number, 1 or more.")
     return made
 
 

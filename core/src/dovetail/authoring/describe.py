@@ -36,7 +36,7 @@ __all__ = [
     "use_problems",
 ]
 
-REPEATABLE = frozenset({"environment_variables"})
+REPEATABLE = frozenset({"environment_variables", "limit"})
 
 
 def constants(flow_cls: type[FlowSpec]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ VERBS = {
     "pause": "hold a run: nothing new begins, what runs ends",
     "unpause": "let a paused run go on",
     "signal": "answer what a run waits for, or send it a message",
+    "limits": "define and show limits that all runs share",
     "metadata-rebuild": "rebuild the index of runs from the data store",
     "plugins": "list, show and check plugins",
     "config": "show settings, and explain where they come from",
@@ -43,7 +44,7 @@ VERBS = {
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
     ("Look", ("graph", "show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
-    ("Set up", ("config", "plugins", "metadata-rebuild")),
+    ("Set up", ("config", "plugins", "limits", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})
 """Verbs that read their own words: a flow adds options of its own."""

@@ -57,6 +57,7 @@ class RunProgress(RunListener):
         self._quiet = quiet
         self._live = live and not quiet and sys.stderr.isatty()
         self._steps: dict[str, _Step] = {}
+        self._held_up: set[tuple[str, str]] = set()
         self._drawn = ""
         self._begun = time.monotonic()
         self._reasons: dict[tuple[str, str], int] = {}
@@ -118,6 +119,13 @@ class RunProgress(RunListener):
         step = self._step(step_of(path))
         step.done += 1
         step.known += 1
+
+    def held_up(self, path: str, limit: str) -> None:
+        """Once for the tasks of a step."""
+        said = (step_of(path), limit)
+        if said not in self._held_up:
+            self._held_up.add(said)
+            self.note(f"{path} waits for limit {limit} (who holds it: dovetail limits show {limit})")
 
     def not_reused(self, path: str, reason: str) -> None:
         key = (step_of(path), reason)

@@ -51,6 +51,7 @@ class Bookkeeper:
         self._listener = listener
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._started: dict[str, float] = {}
+        self._held_up: set[str] = set()
         self._expected: dict[str, int] = {}
 
     # -- while attempts run ---------------------------------------------------------------------------------------
@@ -75,6 +76,13 @@ class Bookkeeper:
         self._started[path] = now
         self._journal.begun(path, attempt, now)
         self._listener.task_began(path, attempt)
+
+    def held_up(self, attempt: Attempt, limit: str) -> None:
+        """A task has waited for a limit for a while."""
+        path = attempt.call.path
+        self._held_up.add(path)
+        self._journal.task(path, TaskState.WAITING, attempt=attempt.number, info=compact({"limit": limit}))
+        self._listener.held_up(path, limit)
 
     def asks(self, question: Question) -> None:
         """A task waits for somebody outside of the run."""
@@ -144,6 +152,9 @@ class Bookkeeper:
         log = self._log(path, number)
         started = self._started.pop(path, None)
         columns: dict[str, Any] = {"attempt": number, "error": compact(error.to_plain()), "finished": finished}
+        if path in self._held_up:
+            self._held_up.remove(path)
+            columns["info"] = None  # the row names the limit
         if started is not None:
             columns["started"] = started
         if usage is not None:
@@ -197,6 +208,9 @@ class Bookkeeper:
         info = _info(pending)
         if info:
             columns["info"] = compact(info)
+        if path in self._held_up:
+            self._held_up.remove(path)
+            columns.setdefault("info", None)
         if pending.attempt > 1:  # the row still shows the attempt that failed
             columns["error"] = None
             columns.setdefault("info", None)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dovetail.engine.bookkeeper import Bookkeeper
     from dovetail.engine.calls import CallBuilder, StepPlan
     from dovetail.engine.committer import Written
+    from dovetail.engine.limiting import Limiter
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.recorded import Recorded
     from dovetail.engine.step_plans import StepPlans
@@ -36,10 +37,12 @@ WorkerKey: TypeAlias = "tuple[str, int]"
 class _Open:
     """A called task that has not been answered."""
 
-    __slots__ = ("callers", "here")
+    __slots__ = ("callers", "held_up", "here")
 
     def __init__(self, here: bool) -> None:
         self.here = here
+        self.held_up: Attempt | None = None
+        """The caller, while the task waits for a limit."""
         self.callers: list[tuple[WorkerKey, int, Attempt]] = []
         """Who waits: (worker, number of the call there, the attempt that called)."""
 
@@ -68,6 +71,7 @@ class CallDesk:
         answer: Sends an answer to a worker.
         died: Told of a called task whose process died.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
+        limiter: Holds the limits of tasks.
         inputs: Tasks that wait for somebody outside of the run.
     """
 
@@ -85,6 +89,7 @@ class CallDesk:
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
         died: Callable[[Attempt, ErrorReport], None],
+        limiter: Limiter,
         inputs: Waits,
     ) -> None:
         self._inputs = inputs
@@ -102,6 +107,7 @@ class CallDesk:
         self._answer = answer
         self._waits = waits
         self._died = died
+        self._limiter = limiter
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
@@ -128,7 +134,7 @@ class CallDesk:
                 number,
                 isolation=plan.here or "driver",
                 datastore=plan.datastore,
-                asks=catch is not None or plan.policy.retry.times > 0,
+                asks=catch is not None or plan.policy.retry.times > 0 or bool(plan.limits),
                 catch=catch,
             ),
         )
@@ -186,6 +192,9 @@ class CallDesk:
             if found.reason:
                 self._books.not_reused(event.path, found.reason)
         self._here.setdefault(key, {})[event.number] = attempt
+        if not self._limiter.admit(attempt, plan.limits, here=True):
+            self.held_up(attempt)
+            return
         self._books.began(event.path, 1)
         if event.asks:
             self._answer(key, Answer(event.number, attempt=1, last=attempt.last))
@@ -205,12 +214,26 @@ class CallDesk:
 
     # -- what becomes of them -------------------------------------------------------------------------------------
 
+    def is_here(self, attempt: Attempt) -> bool:
+        """Whether the process that called a task runs it."""
+        opened = self._open.get(attempt.task.path)
+        return opened is not None and opened.here
+
+    def held_up(self, attempt: Attempt) -> None:
+        """A task that its caller's process runs waits for a limit: meanwhile the caller needs no slot of a worker."""
+        opened = self._open[attempt.task.path]
+        opened.held_up = opened.callers[-1][2]
+        self._waits(opened.held_up, True)
+
     def runs_here(self, attempt: Attempt) -> bool:
         """Have the process that called a task run it again; False when it is not such a task."""
         opened = self._open.get(attempt.task.path)
         if opened is None or not opened.here:
             return False
         key, number, _ = opened.callers[-1]
+        if opened.held_up is not None:
+            self._waits(opened.held_up, False)
+            opened.held_up = None
         self._books.began(attempt.task.path, attempt.number)
         self._answer(key, Answer(number, attempt=attempt.number, last=attempt.last))
         return True
@@ -256,6 +279,7 @@ class CallDesk:
         """A worker's process ended: what it ran for itself ended with it."""
         self._declared.pop(key, None)
         for attempt in self._here.pop(key, {}).values():
+            self._limiter.release(attempt)
             if self._open.pop(attempt.task.path, None) is None:
                 continue
             self._machine.dropped()

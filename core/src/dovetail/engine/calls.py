@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -46,6 +46,8 @@ class StepPlan:
     submitted a thread); empty: another process does."""
     hooks: tuple[tuple[str, str], ...] = ()
     """(kind, `module:name`) of what is called when one of its tasks has ended."""
+    limits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Limit → slots that a task holds while it runs."""
     waits: bool = False
     """Whether no process runs its tasks: they end when somebody outside of the run answers."""
 

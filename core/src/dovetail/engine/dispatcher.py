@@ -142,6 +142,11 @@ class Dispatcher:
 
     # -- placing --------------------------------------------------------------------------------------------------
 
+    @property
+    def room(self) -> int:
+        """Attempts that could be placed now."""
+        return self._slots - self.busy
+
     def place(self, group: str, attempt: Attempt) -> bool:
         """Give an attempt to a worker; False when there is no room now."""
         call = attempt.call

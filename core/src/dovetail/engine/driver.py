@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dovetail.engine.hooks import Hooks
     from dovetail.engine.inbox import Inbox
     from dovetail.engine.journal import Journal
+    from dovetail.engine.limiting import Limiter
     from dovetail.engine.listener import RunListener
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
@@ -76,6 +77,8 @@ class Driver:
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
+        limiter: Holds the limits of tasks.
+        limits_of: What a task needs of them.
         waits: Tasks that wait for somebody outside of the run.
         pause_after: Seconds that the driver waits for input with nothing else to do, before it pauses the run.
         terminal: Whether a step may have the terminal, with a debugger on it.
@@ -102,6 +105,8 @@ class Driver:
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
+        limiter: Limiter,
+        limits_of: Callable[[PlannedTask], Mapping[str, int]],
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
@@ -127,6 +132,8 @@ class Driver:
         self._recorded = recorded
         self._values_of = values_of
         self._caught = caught
+        self._limiter = limiter
+        self._limits_of = limits_of
         self._ownership = ownership
         self._inbox = inbox
         self._listener = listener
@@ -143,6 +150,7 @@ class Driver:
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
             died=self._call_hooks,
+            limiter=limiter,
             inputs=waits,
         )
         self._clock = clock()
@@ -222,6 +230,7 @@ class Driver:
             self._dispatcher.next_due(),
             self._clock.real_due(self._machine.next_due()),
             self._waits.next_due(),
+            self._limiter.next_due(),
             None if self._idle_since is None else self._idle_since + self._pause_after,
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
@@ -231,6 +240,7 @@ class Driver:
         now = time.monotonic()
         self._journal.flush_if_due()
         self._ownership.renew_if_due()
+        self._limiter.renew_if_due()
         self._take_in(self._inbox.take(self._journal, at_once=self._waits.is_due()))
         for attempt, outcome, error in self._waits.settle():
             self.ended(attempt, outcome, error, None, None, Isolation.INLINE)
@@ -239,6 +249,7 @@ class Driver:
         if now >= self._tick:
             self._tick = now + TICK_SECONDS
             self._books.flush_logs()  # others may follow them
+            self._limiter.tick()
             self._listener.tick()
         if self._interrupts:
             self._stop(RunState.INTERRUPTED, "interrupted")
@@ -258,6 +269,8 @@ class Driver:
         if holds != self._machine.holds and self._machine.ended_by is None:
             if holds:
                 self._put_held_back()
+                for attempt in self._limiter.drop(called=True):
+                    self._machine.put_back(attempt)
                 self._books.note("pausing on request: what runs goes on to its end, nothing new begins", level="info")
             self._machine.hold(holds)
             self._planner.hold(holds)
@@ -309,9 +322,22 @@ class Driver:
             self._write_commits()
         self._dispatcher.send()
 
+    def _place_limited(self) -> None:
+        """Start what has the slots of its limits now."""
+        if self._machine.stopped:
+            for attempt in self._limiter.drop(called=self._machine.ended_by is not None):
+                self._machine.drop(attempt)
+        self._limiter.look(self._dispatcher.room)
+        while (found := self._limiter.take()) is not None:
+            if found.task.is_called and self._desk.runs_here(found):
+                continue
+            if not self._dispatcher.place(self._group_of(found.task), found):
+                self._limiter.give_back(found)
+
     def _place(self) -> None:
         now = self._clock.monotonic()
-        while len(self._pending) < BATCH:
+        self._place_limited()
+        while len(self._pending) < BATCH and not self._limiter.full:
             attempt = self._held
             self._held = None
             if attempt is None:
@@ -320,6 +346,12 @@ class Driver:
                     return
                 attempt = item if isinstance(item, Attempt) else self._attempt(item)
                 if attempt is None:
+                    continue
+                here = attempt.task.is_called and self._desk.is_here(attempt)
+                if not self._limiter.admit(attempt, self._limits_of(attempt.task), here=here):
+                    if here:
+                        self._desk.held_up(attempt)
+                    self._place_limited()
                     continue
             if attempt.task.is_called and self._desk.runs_here(attempt):
                 continue
@@ -376,6 +408,7 @@ class Driver:
         isolation: Isolation,
     ) -> None:
         """An attempt ended: commit it, try again or give up."""
+        self._limiter.release(attempt)
         call = attempt.call
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
             outcome, error = self._caught(attempt, error, self._books.started(call.path)), None
@@ -436,6 +469,7 @@ class Driver:
 
     def returned(self, attempt: Attempt) -> None:
         """An attempt never began: it goes back, without using a try."""
+        self._limiter.release(attempt)
         self._machine.put_back(attempt)
 
     def group_failed(self, name: str, error: ErrorReport) -> None:

@@ -28,6 +28,7 @@ from dovetail.engine.driver import Driver
 from dovetail.engine.hooks import Hooks
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
+from dovetail.engine.limiting import Limiter
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
@@ -156,6 +157,8 @@ def execute(
             report=lambda report: put_report(store, run, report),
             listener=listener,
         )
+        limiter = Limiter(provider, f"{manifest.flow}/{run}", told=books.held_up, note=books.note)
+        stack.callback(limiter.close)
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps),
@@ -176,6 +179,8 @@ def execute(
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
             caught=CaughtOutcomes(artifacts, plan.flow),
+            limiter=limiter,
+            limits_of=lambda task: (task.plan or plan.steps[task.step]).limits,
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
@@ -292,6 +297,7 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mappin
             "environment_variables": {step: dict(env) for step, env in plan.plans.step_env.items() if env},
             "store": plan.store,
             "child_hooks": hooks,
+            "metadata": session.settings.select("metadata", None, None).to_plain(),
         },
     )
 

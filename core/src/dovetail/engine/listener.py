@@ -26,6 +26,9 @@ class RunListener:
     def task_began(self, path: str, attempt: int) -> None:
         """An attempt runs."""
 
+    def held_up(self, path: str, limit: str) -> None:
+        """A task has waited for a limit for a while; it begins when the limit has room."""
+
     def not_reused(self, path: str, reason: str) -> None:
         """Of a resumed run: why a task runs."""
 

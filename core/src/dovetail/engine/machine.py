@@ -106,6 +106,7 @@ class RunMachine:
     failures: int = 0
     ended_by: RunState | None = None
     reached_end: bool = False
+    stopped: bool = False
     holds: bool = False
     _due: list[tuple[float, int, Attempt]] = field(default_factory=list)
     _later: list[tuple[float, int, Attempt]] = field(default_factory=list)
@@ -214,7 +215,13 @@ class RunMachine:
             self.ended_by = state
         self._stop()
 
+    def drop(self, attempt: Attempt) -> None:
+        """What was taken will not start: the run is being ended."""
+        self.running -= 1
+        self.planner.failed(attempt.task, ErrorReport(type="", message="not started", kind="cancelled"))
+
     def _stop(self) -> None:
+        self.stopped = True
         self.planner.abandon()
         for _, _, attempt in self._due + self._later:
             self.planner.failed(attempt.task, ErrorReport(type="", message="not tried again", kind="cancelled"))

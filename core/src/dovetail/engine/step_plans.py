@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from dovetail.artifacts.manifest import open_store
 from dovetail.engine.calls import StepPlan
 from dovetail.interfaces.environment import EnvironmentSpec
+from dovetail.interfaces.errors import UnsupportedOperationError
+from dovetail.interfaces.limits import SupportsLimits
+from dovetail.interfaces.metadata import MetadataCapability
 from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import CodeRef, Isolation, Policy, Resources
 from dovetail.settings.kinds import DEFAULTS
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.environment import LockedEnvironment
     from dovetail.interfaces.flow import FlowDescription, StepDescription
+    from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Selection
 
@@ -82,6 +86,7 @@ class StepPlans:
         """Step → {builder, id, python, platform}."""
         self.pinned: dict[str, Any] = {}
         """Step → resolved selections, JSON-able, without secrets."""
+        self._limits: Mapping[str, int] | None = None
         self.problems: list[Problem] = []
         """Choices that can't be met."""
 
@@ -135,7 +140,19 @@ class StepPlans:
             group=group,
             here=here,
             hooks=step.hooks,
+            limits=self._needed(step, options.limits),
         )
+
+    def _needed(self, step: StepDescription, limits: Mapping[str, int]) -> Mapping[str, int]:
+        """The limits that a step's tasks need. The body of a function flow needs none: its tasks do, beside it."""
+        if not limits or (self._flow.style == "function" and step.name == self._flow.start):
+            return {}
+        if self._limits is None:
+            self._limits = defined_limits(self._session.metadata())
+        for name, occupy in limits.items():
+            if self._limits.get(name, 0) < occupy:
+                self.problems.append(_no_limit(step, name, occupy, self._limits.get(name)))
+        return limits
 
     def _wait_plan(self, step: StepDescription) -> StepPlan:
         """Of a wait: nothing runs, and its key never changes, so that a run that waited outlives an upgrade."""
@@ -225,6 +242,26 @@ def _no_timeout(step: StepDescription, isolation: Isolation) -> Problem:
         code="timeout-isolation",
         message=f"{step.kind} {step.name} has a timeout, but isolation {isolation} can't be killed from outside",
         fix=f"Use isolation fork or spawn for this {step.kind}, or drop the timeout.",
+        file=step.file,
+        line=step.line,
+    )
+
+
+def defined_limits(provider: MetadataProvider) -> Mapping[str, int]:
+    """Limit → slots; a limit without slots, which holds everybody up for now, as if it had any number."""
+    if MetadataCapability.LIMITS not in provider.capabilities or not isinstance(provider, SupportsLimits):
+        raise UnsupportedOperationError(
+            f"{provider!r} has no limits", hint="Take @limit away, or choose another metadata provider."
+        )
+    return {limit.name: limit.slots or sys.maxsize for limit in provider.limits()}
+
+
+def _no_limit(step: StepDescription, name: str, occupy: int, slots: int | None) -> Problem:
+    have = "is not defined" if slots is None else f"has {slots}"
+    return Problem(
+        code="limit",
+        message=f"{step.kind} {step.name} needs {occupy} of limit {name}, which {have}",
+        fix=f"Define it with: dovetail limits set {name} {occupy}",
         file=step.file,
         line=step.line,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from dovetail.interfaces.events import Event
 
 if TYPE_CHECKING:
-    import enum
-
     from typing_extensions import Self
 
     from dovetail.interfaces.context import PluginContext
 
-__all__ = ["Holder", "Lease", "MetadataProvider", "Page", "Query", "RunRef"]
+__all__ = ["Holder", "Lease", "MetadataCapability", "MetadataProvider", "Page", "Query", "RunRef"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +108,19 @@ class Lease:
     """Who holds it."""
 
 
+class MetadataCapability(enum.Flag):
+    """Abilities beyond the abstract methods."""
+
+    NONE = 0
+    LIMITS = enum.auto()
+    """`SupportsLimits`: named limits that all runs share."""
+
+
 class MetadataProvider(ABC):
     """Journal, index and leases. Synchronous, thread-safe, opened after any fork."""
 
-    capabilities: ClassVar[enum.Flag | None] = None
-    """Reserved; no optional abilities exist yet."""
+    capabilities: ClassVar[MetadataCapability] = MetadataCapability.NONE
+    """Abilities that this class implements."""
 
     @classmethod
     @abstractmethod

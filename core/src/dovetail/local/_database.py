@@ -47,6 +47,8 @@ class Database:
         self._lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
+        self._versions: sqlite3.Connection | None = None  # never writes, so what it sees is told by its data_version
+        self._version_lock = threading.Lock()
         self._immutable = False
         self._logged = False  # whether the file has a write-ahead log
         self._synced = True  # whether the writer syncs each commit
@@ -65,6 +67,10 @@ class Database:
             self._turns.close()
             while self._readers:
                 self._readers.pop().close()
+        with self._version_lock:
+            if self._versions is not None:
+                self._versions.close()
+                self._versions = None
 
     def __del__(self) -> None:
         # A client may be dropped unclosed. Python 3.13 warns of connections that nobody closed.
@@ -114,6 +120,16 @@ class Database:
             self._release(connection)
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading; all statements see one state of the database."""
+        with self.read() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    @contextlib.contextmanager
     def watching(self) -> Iterator[sqlite3.Connection]:
         """A connection of one's own, whose `PRAGMA data_version` changes when anyone else commits."""
         with self._explained():
@@ -122,6 +138,14 @@ class Database:
                 yield connection
             finally:
                 connection.close()
+
+    def version(self) -> int:
+        """Another number whenever anyone has committed. Reads no table."""
+        with self._version_lock, self._explained():
+            if self._versions is None:
+                self._versions = self._connect()
+            version: int = self._versions.execute("PRAGMA data_version").fetchone()[0]
+            return version
 
     def _release(self, connection: sqlite3.Connection) -> None:
         if len(self._readers) < _IDLE_READERS:

@@ -12,7 +12,7 @@ from dovetail.plugins.holder import is_known_dead
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["held", "release", "renew", "take"]
+__all__ = ["held", "lives", "put", "release", "renew", "rows", "take"]
 
 _COLUMNS = "name, slot, token, ttl, expires, host, boot, pid, started"
 
@@ -24,12 +24,20 @@ def take(
     if slots < 1 or ttl <= 0:
         raise UsageError(f"a lease of {slots} slots for {ttl} s can't be held", hint="Give both more than 0.")
     now = clock()
-    taken = {lease.slot for lease in _rows(connection, "name = ?", (name,)) if _lives(lease, now)}
+    taken = {lease.slot for lease in rows(connection, "name = ?", (name,)) if lives(lease, now)}
     if len(taken) >= slots:
         return None
     slot = next(slot for slot in range(slots) if slot not in taken)
+    return put(connection, name, slot=slot, holder=holder, ttl=ttl, now=now)
+
+
+def put(
+    connection: sqlite3.Connection, name: str, *, slot: int | None, holder: Holder, ttl: float, now: float
+) -> Lease:
+    """Write a lease with the next token, in place of an ended one of the slot; None: a slot of the token's number."""
     connection.execute("UPDATE token SET last = last + 1")
-    token = connection.execute("SELECT last FROM token").fetchone()[0]
+    token: int = connection.execute("SELECT last FROM token").fetchone()[0]
+    slot = token if slot is None else slot
     lease = Lease(name=name, slot=slot, token=token, ttl=ttl, expires=now + ttl, holder=holder)
     connection.execute(
         f"INSERT OR REPLACE INTO lease ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -65,15 +73,17 @@ def release(connection: sqlite3.Connection, lease: Lease) -> None:
 def held(connection: sqlite3.Connection, prefix: str, *, clock: Callable[[], float]) -> list[Lease]:
     """Leases that are held now."""
     now = clock()
-    rows = _rows(connection, "name >= ? AND name < ?", (prefix, prefix + "\U0010ffff"))
-    return [lease for lease in rows if _lives(lease, now)]
+    found = rows(connection, "name >= ? AND name < ?", (prefix, prefix + "\U0010ffff"))
+    return [lease for lease in found if lives(lease, now)]
 
 
-def _lives(lease: Lease, now: float) -> bool:
+def lives(lease: Lease, now: float) -> bool:
+    """Whether a lease is held: neither over nor its holder known to be dead."""
     return lease.expires > now and not is_known_dead(lease.holder)
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Lease]:
+def rows(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Lease]:
+    """Leases as they are written, by name and slot, ended ones too."""
     found = connection.execute(f"SELECT {_COLUMNS} FROM lease WHERE {where} ORDER BY name, slot", values)
     return [
         Lease(

@@ -7,14 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dovetail.interfaces.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from dovetail.interfaces.events import INBOX_KINDS, Event
-from dovetail.interfaces.metadata import Holder, Lease, MetadataProvider, Page, Query, RunRef
+from dovetail.interfaces.limits import Limit, LimitUse, SlotAnswer
+from dovetail.interfaces.metadata import (
+    Holder,
+    Lease,
+    MetadataCapability,
+    MetadataProvider,
+    Page,
+    Query,
+    RunRef,
+)
 from dovetail.interfaces.runs import new_run_id
 from dovetail.interfaces.states import RunState
-from dovetail.local import _leases
+from dovetail.local import _leases, _limits
 from dovetail.local._appending import JournalWriter
 from dovetail.local._database import Database
 from dovetail.local._event_rows import read_events
@@ -46,6 +55,8 @@ class SqliteMetadata(MetadataProvider):
         journal: Journal mode of a new file.
         clock: Gives the time that leases are measured by, in seconds since the epoch.
     """
+
+    capabilities: ClassVar[MetadataCapability] = MetadataCapability.LIMITS
 
     def __init__(
         self,
@@ -208,6 +219,46 @@ class SqliteMetadata(MetadataProvider):
         with self._database.read() as connection:
             return _leases.held(connection, prefix, clock=self._clock)
 
+    # Limits: a definition must survive a power cut, who uses them need not.
+
+    def set_limit(self, limit: Limit) -> None:
+        with self._database.write() as connection:
+            _limits.put(connection, limit)
+
+    def delete_limit(self, name: str) -> None:
+        with self._database.write() as connection:
+            _limits.delete(connection, name)
+
+    def limits(self) -> list[Limit]:
+        with self._database.read() as connection:
+            return _limits.listed(connection)
+
+    def take_slots(
+        self,
+        name: str,
+        *,
+        holder: Holder,
+        occupy: int = 1,
+        ttl: float = 30.0,
+        note: str = "",
+        turn: Lease | None = None,
+    ) -> SlotAnswer:
+        with self._database.write(power_durable=False) as connection:
+            return _limits.take(
+                connection, name, holder=holder, occupy=occupy, ttl=ttl, note=note, turn=turn, clock=self._clock
+            )
+
+    def may_take(self, name: str, *, occupy: int = 1, turn: Lease | None = None) -> bool:
+        with self._database.snapshot() as connection:
+            return _limits.may_take(connection, name, occupy=occupy, turn=turn, clock=self._clock)
+
+    def limit_mark(self) -> int:
+        return self._database.version()
+
+    def limit_uses(self, name: str) -> list[LimitUse]:
+        with self._database.snapshot() as connection:
+            return _limits.uses(connection, name, clock=self._clock)
+
     def _number(self, run: str) -> int:
         with self._database.read() as connection:
             row = connection.execute("SELECT id FROM run WHERE run = ?", (run,)).fetchone()
@@ -220,12 +271,8 @@ class SqliteMetadata(MetadataProvider):
 
 
 def _query(database: Database, asked: Query, columns: Sequence[str] | None) -> Page:
-    with database.read() as connection:
-        connection.execute("BEGIN")  # several statements, one state of the database
-        try:
-            return query(connection, asked, columns)
-        finally:
-            connection.execute("COMMIT")
+    with database.snapshot() as connection:
+        return query(connection, asked, columns)
 
 
 def _first(batches: Iterator[list[Event]], limit: int = 4) -> Iterator[list[Event]]:

@@ -49,6 +49,13 @@ RETRIES: dict[str, dict[str, str | Callable[[tuple[Any, ...], Mapping[str, Any]]
         "renew": "always",
         "release": "always",
         "leases": "always",
+        "set_limit": "always",
+        "delete_limit": "throttled",
+        "limits": "always",
+        "take_slots": "throttled",
+        "may_take": "always",
+        "limit_mark": "always",
+        "limit_uses": "always",
     },
     "compute": {
         "validate": "always",
@@ -84,6 +91,9 @@ ABILITIES: dict[str, dict[str, tuple[str, ...]]] = {
         "LOCAL_PATH": ("local_path",),
         "APPEND": ("append", "sync"),
         "STAGE": ("stage",),
+    },
+    "metadata": {
+        "LIMITS": ("set_limit", "delete_limit", "limits", "take_slots", "may_take", "limit_mark", "limit_uses"),
     },
     "compute": {"DIRECT": ("open_group",)},
 }

@@ -42,6 +42,8 @@ def attach(text: str, registry: Registry, layers: Sequence[Layer]) -> DecoratorU
         if not chosen:
             raise SettingsError(f"--with {text}: which {plain}?", hint=f"Write --with {plain}:NAME")
         return _use(plain, chosen, options, text)
+    if plain == "limit" and bare:
+        options, bare = {bare: "1", **options}, ""
     if bare:
         raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
     if plain in POLICY_KINDS:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["CALL_KINDS", "COMMON_KEYS", "DEFAULTS", "KINDS", "POLICY_KINDS", "RESOURCE_KEYS", "STEP_KINDS", "same_key"]
+__all__ = [
+    "CALL_KINDS",
+    "COMMON_KEYS",
+    "DEFAULTS",
+    "FREE_KINDS",
+    "KINDS",
+    "POLICY_KINDS",
+    "RESOURCE_KEYS",
+    "STEP_KINDS",
+    "same_key",
+]
 
 KINDS = ("datastore", "metadata", "compute", "environment")
 """Sections that hold instances of backends, and under `default` the choice."""
@@ -10,8 +20,10 @@ DEFAULTS = {"datastore": "local", "metadata": "sqlite", "compute": "local", "env
 """The embedded default of each kind."""
 COMMON_KEYS = ("use", "target", "retries", "rate_limit")
 """Keys that every instance has: the backend, its place, further tries of a call, calls a second."""
-POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation")
+POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation", "limit")
 """Decorators of the core that set policies; `dovetail.settings.policies` has their options."""
+FREE_KINDS = {"environment_variables": "vars", "limit": "occupy"}
+"""Policies whose options have names of the user's own, and the field that takes them as a mapping."""
 CALL_KINDS = ("cache",)
 """Options of `@task` and `with_options` alone: a call site's word is final, so no layer sets them."""
 STEP_KINDS = ("datastore", "compute", "environment", *POLICY_KINDS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.plugins.given import Given
+from dovetail.settings.kinds import FREE_KINDS
 
 if TYPE_CHECKING:
     from dovetail.interfaces.flow import DecoratorUse
@@ -55,7 +56,7 @@ def merge(kind: str, groups: Sequence[Mapping[str, Given]]) -> Merged:
     for group in groups:
         whole = kind == "timeout" and bool(given)
         for key, value in _canonical(kind, group).items():
-            key = key if kind == "environment_variables" else key.replace("-", "_")
+            key = key if kind in FREE_KINDS else key.replace("-", "_")
             if whole or key in given:
                 overridden.setdefault(key, []).append(value)
             else:

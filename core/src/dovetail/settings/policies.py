@@ -12,6 +12,7 @@ __all__ = [
     "CatchOptions",
     "EnvironmentVariablesOptions",
     "IsolationOptions",
+    "LimitOptions",
     "ResourcesOptions",
     "RetryOptions",
     "TimeoutOptions",
@@ -111,6 +112,17 @@ class IsolationOptions:
         _require(self.reuse == "auto" or self.reuse >= 1, 'reuse must be at least 1, or "auto"')
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOptions:
+    """`@limit`: slots of named limits that an attempt holds while it runs."""
+
+    occupy: Annotated[Mapping[str, int], "Limit → slots"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, slots in self.occupy.items():
+            _require(slots >= 1, f"a task must occupy at least 1 of limit {name}")
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
@@ -123,5 +135,6 @@ POLICIES: dict[str, type] = {
     "resources": ResourcesOptions,
     "environment_variables": EnvironmentVariablesOptions,
     "isolation": IsolationOptions,
+    "limit": LimitOptions,
 }
 """Kind of decorator → its options."""

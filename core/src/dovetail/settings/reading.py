@@ -16,7 +16,7 @@ from dovetail.settings.layers import Layer
 __all__ = ["SECTIONS", "read_core"]
 
 _TABLES: dict[str, type] = {"tags": TagSettings, "plugins": PluginRules}
-_CONFIGURABLE = tuple(kind for kind in POLICY_KINDS if kind != "catch")
+_CONFIGURABLE = tuple(kind for kind in POLICY_KINDS if kind not in ("catch", "limit"))
 _PLAIN = tuple(field.name for field in fields(CoreSettings) if field.name not in _TABLES)
 SECTIONS = (*_PLAIN, *_TABLES, *KINDS, *_CONFIGURABLE)
 """First parts of the names of settings."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.interfaces.errors import SettingsError
 from dovetail.interfaces.tasks import CatchPolicy, Isolation, Policy, Resources, RetryPolicy
 from dovetail.plugins.given import Given
-from dovetail.settings.kinds import RESOURCE_KEYS
+from dovetail.settings.kinds import FREE_KINDS, RESOURCE_KEYS
 from dovetail.settings.merging import Merged
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CatchOptions,
         EnvironmentVariablesOptions,
         IsolationOptions,
+        LimitOptions,
         ResourcesOptions,
         RetryOptions,
         TimeoutOptions,
@@ -43,6 +44,8 @@ class StepOptions:
     """Tasks that one process may run; 0: "auto"."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of the attempt's process."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Limit → slots that a task holds while it runs."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """`retry.times` and so on → where the value came from; what has a default only is left out."""
 
@@ -53,8 +56,11 @@ class StepOptions:
 
 
 def _as_schema(kind: str, merged: Merged) -> Mapping[str, Given]:
-    if kind != "environment_variables" or "vars" in merged.given:
+    field = FREE_KINDS.get(kind)
+    if field is None or field in merged.given:
         return merged.given
+    if kind == "limit":
+        return {field: Given({key: value.value for key, value in merged.given.items()}, "", True)}
     source = next(iter(merged.given.values())).source if merged.given else ""
     # Numbers are text here: OMP_NUM_THREADS=1 is written as a number by everyone.
     values = {key: str(v.value) if isinstance(v.value, (int, float)) else v.value for key, v in merged.given.items()}
@@ -102,6 +108,7 @@ def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, wh
     isolation: IsolationOptions = built("isolation") or IsolationOptions()
     variables: EnvironmentVariablesOptions | None = built("environment_variables")
     catch: CatchOptions | None = built("catch")
+    limits: LimitOptions | None = built("limit")
     return StepOptions(
         retry=_retry(built("retry")),
         catch=None if catch is None else CatchPolicy(var=catch.var, print_exception=catch.print_exception),
@@ -110,6 +117,7 @@ def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, wh
         isolation=Isolation(isolation.kind),
         reuse=0 if isolation.reuse == "auto" else isolation.reuse,
         env=dict(variables.vars) if variables else {},
+        limits=dict(limits.occupy) if limits else {},
         sources=sources,
     )
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 from dovetail.interfaces.errors import (
@@ -19,10 +19,20 @@ from dovetail.interfaces.errors import (
     UsageError,
 )
 from dovetail.interfaces.events import INBOX_KINDS, RUN_COLUMNS, TASK_COLUMNS, Event, fold
-from dovetail.interfaces.metadata import Holder, Lease, MetadataProvider, Page, Query, RunRef
+from dovetail.interfaces.limits import Limit
+from dovetail.interfaces.metadata import (
+    Holder,
+    Lease,
+    MetadataCapability,
+    MetadataProvider,
+    Page,
+    Query,
+    RunRef,
+)
 from dovetail.interfaces.runs import new_run_id
 from dovetail.interfaces.states import RunState
 from dovetail.plugins.holder import is_known_dead
+from dovetail.testing._memory_limits import MemoryLimits
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,14 +70,17 @@ class _Contents:
         self.changed = threading.Condition(threading.RLock())
         self.runs: dict[str, _Run] = {}
         self.leases: dict[tuple[str, int], Lease] = {}
+        self.limits: dict[str, Limit] = {}
+        self.uses: dict[int, tuple[int, float, str]] = {}  # token → slots, since, what for
         self.numbers = 0
         self.tokens = 0
+        self.mark = 0  # changes with limits, slots and turns
 
 
 _PROVIDERS: WeakValueDictionary[str, _Contents] = WeakValueDictionary()
 
 
-class MemoryMetadata(MetadataProvider):
+class MemoryMetadata(MemoryLimits, MetadataProvider):
     """Journal, index and leases in this process's memory; gone with the last handle.
 
     It behaves as a provider must and does nothing beyond that, so it also serves as the model in tests of others.
@@ -76,6 +89,8 @@ class MemoryMetadata(MetadataProvider):
         name: Handles of one name show the same runs; None: a provider of its own.
         clock: Gives the time that leases are measured by, in seconds since the epoch.
     """
+
+    capabilities: ClassVar[MetadataCapability] = MetadataCapability.LIMITS
 
     def __init__(self, name: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self.name = os.urandom(8).hex() if name is None else name
@@ -245,6 +260,7 @@ class MemoryMetadata(MetadataProvider):
         with self._contents.changed:
             if self._holds(lease):
                 del self._contents.leases[lease.name, lease.slot]
+                self._contents.mark += 1
 
     def leases(self, prefix: str = "") -> list[Lease]:
         contents = self._contents
