@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dovetail.engine.calls import CallBuilder, StepPlan
     from dovetail.engine.committer import Written
     from dovetail.engine.machine import RunMachine
-    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared
@@ -69,7 +69,7 @@ class CallDesk:
         recorded: Recorded,
         reread: Callable[[], Iterable[CommitRecord]],
         books: Bookkeeper,
-        reuse: Callable[[Attempt, CommitRecord], None],
+        reuse: Callable[[Attempt, Reuse], None],
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
     ) -> None:
@@ -86,6 +86,7 @@ class CallDesk:
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
+        self._looked_for: list[tuple[Attempt, WorkerKey, Called]] = []
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
         self._known_up_to: Attempt | None = None
         self._failures: dict[str, tuple[str, ErrorReport]] = {}
@@ -109,7 +110,7 @@ class CallDesk:
                 number,
                 isolation=plan.here or "driver",
                 datastore=plan.datastore,
-                asks=catch is not None or plan.policy.retry.times > 0,
+                asks=catch is not None or plan.policy.retry.times > 0 or plan.policy.cache is not None,
                 catch=catch,
             ),
         )
@@ -144,14 +145,36 @@ class CallDesk:
         opened.callers.append(waiter)
         if not event.here:
             self._waits(caller, True)
+        if plan.policy.cache is not None:
+            self._looked_for.append((Attempt(task, self._calls.build(task)), key, event))
+        elif event.here:
+            self._begin(Attempt(task, self._calls.build(task)), key, event)
+        else:
             self._planner.call(task)
+
+    def look_up(self) -> None:
+        """Go on with the calls of tasks that other runs may have made, now that all that has come is read: the index
+        is asked once for all of them."""
+        cache = self._recorded.cache
+        if not self._looked_for or cache is None:
             return
-        attempt = Attempt(task, self._calls.build(task))
+        waiting, self._looked_for = self._looked_for, []
+        cache.look_up(attempt.call for attempt, _, _ in waiting)
+        for attempt, key, event in waiting:
+            if attempt.task.path not in self._open:
+                continue  # the process that called is gone
+            if event.here:
+                self._begin(attempt, key, event)
+            else:
+                self._planner.call(attempt.task)
+
+    def _begin(self, attempt: Attempt, key: WorkerKey, event: Called) -> None:
+        """Begin a task that its caller's process runs, unless there is a record of it."""
         self._machine.begun()
-        if event.asks and self._recorded:
+        if event.asks and (self._recorded or attempt.call.cache_key is not None):
             found = self._recorded.find(attempt.call)
             if found.record is not None:
-                self._reuse(attempt, found.record)
+                self._reuse(attempt, found)
                 return
             if found.reason:
                 self._books.not_reused(event.path, found.reason)
@@ -213,5 +236,8 @@ class CallDesk:
             self._machine.dropped()
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
             self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
+        for attempt, caller, event in self._looked_for:
+            if caller == key and event.here:
+                self._open.pop(attempt.task.path, None)
         for opened in self._open.values():
             opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dovetail.engine.listener import RunListener
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
-    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -121,7 +121,7 @@ class Driver:
             recorded=recorded,
             reread=reread,
             books=books,
-            reuse=lambda attempt, record: self._reuse(attempt.task, attempt.call, record),
+            reuse=lambda attempt, found: self._reuse(attempt.task, attempt.call, found),
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
         )
@@ -152,6 +152,7 @@ class Driver:
                     else:
                         key.fileobj.recv(64)  # type: ignore[union-attr]
                 self._dispatcher.enforce()
+                self._desk.look_up()
                 self._write_commits()
                 self._look_around()
                 self._fill()
@@ -258,22 +259,24 @@ class Driver:
     def _attempt(self, task: PlannedTask) -> Attempt | None:
         """The first attempt of a task, or None when a record stands for it."""
         call = self._calls.build(task)
-        if self._recorded:
+        if self._recorded or call.cache_key is not None:
             reuse = self._recorded.find(call)
             if reuse.record is not None:
-                self._reuse(task, call, reuse.record)
+                self._reuse(task, call, reuse)
                 return None
             if reuse.reason:
                 self._books.not_reused(call.path, reuse.reason)
         return Attempt(task, call)
 
-    def _reuse(self, task: PlannedTask, call: TaskCall, record: CommitRecord) -> None:
+    def _reuse(self, task: PlannedTask, call: TaskCall, found: Reuse) -> None:
+        record, values = found.record, found.values
+        assert record is not None
         same_run = record.call_digest == call.digest and record.run == self._recorded.run
         self._pending.append(
             Pending(
                 task=task,
                 call=call,
-                outcome=outcome_of(record, self._values_of(record)),
+                outcome=outcome_of(record, self._values_of(record) if values is None else values),
                 attempt=record.attempt,
                 state=record.state if same_run else "cached",
                 isolation=record.isolation,
@@ -281,6 +284,7 @@ class Driver:
                 log=record.log,
                 origin=record.origin if same_run else record.origin or record.run,
                 written=record if same_run else None,
+                by_key=record.code_key == call.code.key or record.cache == call.cache_key,
             )
         )
 

@@ -19,6 +19,7 @@ from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.engine.bookkeeper import Bookkeeper
+from dovetail.engine.caching import ResultCache
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
@@ -149,9 +150,13 @@ def execute(
             report=lambda report: put_report(store, run, report),
             listener=listener,
         )
+        recorded = Recorded.nothing(run) if recorded is None else recorded
+        recorded.cache = ResultCache(
+            run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts
+        )
         driver = Driver(
             machine=machine,
-            calls=CallBuilder(plan.steps),
+            calls=CallBuilder(plan.steps, store=plan.store),
             groups=plans.groups,
             group_of=lambda task: (task.plan or plan.steps[task.step]).group,
             begin=begin,
@@ -159,7 +164,7 @@ def execute(
             slots=max_workers or core.max_workers or usable_cpus(),
             books=books,
             journal=journal,
-            recorded=recorded or Recorded.nothing(run),
+            recorded=recorded,
             planner=planner,
             plans=plans,
             reread=lambda: read_records(store, run),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CALL_KINDS", "COMMON_KEYS", "DEFAULTS", "KINDS", "POLICY_KINDS", "RESOURCE_KEYS", "STEP_KINDS", "same_key"]
+__all__ = ["COMMON_KEYS", "DEFAULTS", "KINDS", "POLICY_KINDS", "RESOURCE_KEYS", "STEP_KINDS", "same_key"]
 
 KINDS = ("datastore", "metadata", "compute", "environment")
 """Sections that hold instances of backends, and under `default` the choice."""
@@ -10,10 +10,8 @@ DEFAULTS = {"datastore": "local", "metadata": "sqlite", "compute": "local", "env
 """The embedded default of each kind."""
 COMMON_KEYS = ("use", "target", "retries", "rate_limit")
 """Keys that every instance has: the backend, its place, further tries of a call, calls a second."""
-POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation")
+POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation", "cache")
 """Decorators of the core that set policies; `dovetail.settings.policies` has their options."""
-CALL_KINDS = ("cache",)
-"""Options of `@task` and `with_options` alone: a call site's word is final, so no layer sets them."""
 STEP_KINDS = ("datastore", "compute", "environment", *POLICY_KINDS)
 """What a step can choose or set."""
 RESOURCE_KEYS = ("cpu", "memory", "gpu", "disk", "shared_memory")
