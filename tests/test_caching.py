@@ -63,7 +63,7 @@ def test_what_was_taken_is_found_through_the_run_that_took_it(project: FlowProje
     written(project, TWICE)
     first = project.ok("run", "flow.py")
     second = project.ok("run", "flow.py")
-    shutil.rmtree(project.home / "runs" / first.run, ignore_errors=True)
+    shutil.rmtree(project.home / "local" / "runs" / first.run)
     third = project.ok("run", "flow.py")
     assert not second.ran
     assert not third.ran
@@ -169,7 +169,7 @@ def test_refresh_makes_anew_for_later_runs_too(project: FlowProject) -> None:
 
 
 def test_an_old_value_is_made_anew(project: FlowProject) -> None:
-    written(project, TWICE.replace("environment\")", 'environment", expires=timedelta(hours=2))'))
+    written(project, TWICE.replace('environment")', 'environment", expires=timedelta(hours=2))'))
     first = project.ok("run", "flow.py")
     assert not project.ok("run", "flow.py").ran
     again = project.ok("run", "flow.py", "--set", "twice.cache.expires=0.001s")
@@ -270,7 +270,7 @@ def test_a_missing_object_or_record_is_a_miss(project: FlowProject) -> None:
 @task(cache=True)
 def big(x):
     count()
-    return bytes([x]) * 200_000
+    return os.urandom(200_000)
 
 @flow
 def shop():
@@ -278,7 +278,7 @@ def shop():
 """
     written(project, flow)
     first = project.ok("run", "flow.py")
-    store = project.home / "store"
+    store = project.home / "local"
     objects = sorted(path for path in store.rglob("*") if path.is_file() and path.stat().st_size >= 200_000)
     assert len(objects) == 3
     objects[0].unlink()
@@ -309,7 +309,7 @@ def shop():
     )
     first = project.ok("run", "flow.py")
     second = project.ok("run", "flow.py")
-    for folder in [path for path in (project.home / "store").rglob(first.run) if path.is_dir()]:
+    for folder in [path for path in (project.home / "local").rglob(first.run) if path.is_dir()]:
         shutil.rmtree(folder)
     assert result(project, second) == "abc"
     assert [t.data.result for t in project.run(second.run).tasks(step="text", oldest_first=True)][2] == "c" * 5000
@@ -340,7 +340,9 @@ def shop():
 
 
 def test_a_value_kept_though_the_code_changed_is_not_found_by_other_runs(project: FlowProject) -> None:
-    written(project, TWICE.replace("return [twice(x) for x in range(n)]", "v = [twice(x) for x in range(n)]\n    boom\n"))
+    written(
+        project, TWICE.replace("return [twice(x) for x in range(n)]", "v = [twice(x) for x in range(n)]\n    boom\n")
+    )
     first = project.fails("run", "flow.py")
     project.change("return helper(x)", "return helper(x) + 100")
     project.change("    boom\n", "    return v\n")

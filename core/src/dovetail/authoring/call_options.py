@@ -18,7 +18,8 @@ def uses_of_options(options: dict[str, Any], file: str, line: int) -> tuple[Use,
 
     Args:
         options: `retries`, `retry_delay`, `timeout`, `isolation`, `compute`, `datastore`, `environment`, `cache`,
-            `expires`, `refresh`, `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of it, else `@resources`.
+            `expires`, `refresh`, `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of it,
+            else `@resources`.
         file: Where they were written.
         line: The line there.
     """

@@ -151,9 +151,7 @@ def execute(
             listener=listener,
         )
         recorded = Recorded.nothing(run) if recorded is None else recorded
-        recorded.cache = ResultCache(
-            run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts
-        )
+        recorded.cache = ResultCache(run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts)
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps, store=plan.store),

@@ -195,7 +195,7 @@ class Database:
         return connection
 
     def _upgrade(self, connection: sqlite3.Connection) -> bool:
-        """Bring an older format up to the present one; False where the file can't be written, which is read as it is."""
+        """Bring an older format up to the present one; False where the file can't be written: it is read as is."""
         if connection.execute("PRAGMA user_version").fetchone()[0] >= FORMAT:
             return True
         try:

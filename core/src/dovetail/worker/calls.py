@@ -465,8 +465,9 @@ class Calls:
 
         made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
         future.path = made.path
+        at_once = not asked  # what comes back, maybe before the next line, changes `asked`
         self._tell(made)
-        if not asked:
+        if at_once:
             run(1, True)
 
     def _send_to_driver(
