@@ -144,6 +144,7 @@ class Bookkeeper:
                 started=started,
                 finished=finished,
                 log=log,
+                arguments=b"" if attempt.task.arguments is None else attempt.task.arguments.table,
             )
             self._journal.touched([self._report(report)])
             self._journal.add(
