@@ -24,6 +24,7 @@ VERBS = {
     "resume": "continue a run, or start one that reuses what an earlier one did",
     "check": "find everything that is wrong with a flow, without running it",
     "show": "show a run, its steps and its failures",
+    "explain": "tell why tasks ran or were reused, and what changed",
     "logs": "print what tasks wrote",
     "artifacts": "list the artifacts of a run or task",
     "get": "print or save an artifact",
@@ -38,7 +39,7 @@ VERBS = {
 """Verb → what it does."""
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel")),
-    ("Look", ("show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
+    ("Look", ("show", "explain", "logs", "artifacts", "get", "runs", "tasks", "tag")),
     ("Set up", ("config", "plugins", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})

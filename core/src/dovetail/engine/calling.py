@@ -57,6 +57,7 @@ class CallDesk:
         reuse: Commits a record that stands for a call.
         answer: Sends an answer to a worker.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
+        keep_code: Keeps what the code of a task is made of.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class CallDesk:
         reuse: Callable[[Attempt, Reuse], None],
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
+        keep_code: Callable[[StepDescription], None],
     ) -> None:
         self._plans = plans
         self._machine = machine
@@ -83,6 +85,7 @@ class CallDesk:
         self._reuse = reuse
         self._answer = answer
         self._waits = waits
+        self._keep_code = keep_code
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
@@ -124,6 +127,7 @@ class CallDesk:
             if problems:
                 raise ValidationError(f"task {step.name} can't be called:", problems=problems)
             self._planned[known] = plan
+            self._keep_code(step)
         return plan
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:

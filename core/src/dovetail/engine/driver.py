@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
+    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
     from dovetail.planning.planned import PlannedTask
@@ -68,6 +69,7 @@ class Driver:
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
+        keep_code: Keeps what the code of a called task is made of.
         terminal: Whether a step may have the terminal, with a debugger on it.
         grace: Seconds between SIGTERM and SIGKILL.
     """
@@ -90,6 +92,7 @@ class Driver:
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
+        keep_code: Callable[[StepDescription], None],
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
@@ -124,6 +127,7 @@ class Driver:
             reuse=lambda attempt, found: self._reuse(attempt.task, attempt.call, found),
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
+            keep_code=keep_code,
         )
         self._selector = selectors.DefaultSelector()
         self._pending: list[Pending] = []

@@ -18,6 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.task_code import put_task_code
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.caching import ResultCache
 from dovetail.engine.calls import CallBuilder
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
+    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.interfaces.tasks import ErrorReport, Scope
     from dovetail.interfaces.workers import WorkerGroup
@@ -168,6 +170,7 @@ def execute(
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
             caught=CaughtOutcomes(artifacts, plan.flow),
+            keep_code=_code_keeper(store, journal, run, plan),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer),
             listener=listener,
@@ -279,6 +282,18 @@ def _root(manifest: RunManifest) -> Scope:
     """Parameters and constants as the outermost scope."""
     plain = {**manifest.description["constants"], **manifest.parameters}
     return root_scope({name: ref_from_plain(ref) for name, ref in plain.items()})
+
+
+def _code_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) -> Callable[[StepDescription], None]:
+    """Keeps what the code of called tasks is made of that the run's description does not tell."""
+    described = {step.code_key for step in plan.flow.steps}
+
+    def keep(step: StepDescription) -> None:
+        if step.code_key not in described:
+            described.add(step.code_key)
+            journal.touched([put_task_code(store, run, step.name, step.code_key, step.code_parts)])
+
+    return keep
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:
