@@ -5,10 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from flowproject import FlowProject, Said
+
+from dovetail.artifacts.manifest import read_marker
+from dovetail.artifacts.records import CommitRecord
+from dovetail.artifacts.segments import read_records
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.engine.caching import ResultCache, cache_key
+from dovetail.engine.calls import StepPlan
+from dovetail.interfaces.caching import CacheKey, CachePolicy
+from dovetail.interfaces.metadata import Page, Query
+from dovetail.interfaces.tasks import Arguments, CallInputs, CodeRef, Isolation, Policy, Resources, Scope, TaskCall
+from dovetail.local.metadata import SqliteMetadata
+from dovetail.local.store import LocalStore
 
 IMPORTS = "import time\nfrom datetime import timedelta\nfrom dovetail import flow, isolation, task\n"
 TWICE = """
@@ -116,10 +131,6 @@ def test_another_environment_runs(project: FlowProject) -> None:
         keys = {row[0] for row in connection.execute("SELECT cache FROM task WHERE cache NOT NULL")}
     assert len(keys) == 3
     assert all(len(key) == 22 for key in keys)
-    from dovetail.engine.caching import cache_key
-    from dovetail.engine.calls import StepPlan
-    from dovetail.interfaces.caching import CachePolicy
-    from dovetail.interfaces.tasks import Arguments, CodeRef, Isolation, Policy, Resources
 
     def key(by: tuple[str, ...], **more: str) -> bytes:
         plan = StepPlan(
@@ -182,12 +193,12 @@ def test_an_old_value_is_made_anew(project: FlowProject) -> None:
 def test_the_age_is_that_of_the_value_not_of_who_took_it(project: FlowProject) -> None:
     written(project, TWICE)
     project.ok("run", "flow.py")
-    time = __import__("time").time()
+    begun = time.time()
     project.ok("run", "flow.py")
     with sqlite3.connect(project.home / "metadata.db") as connection:
         finished = connection.execute("SELECT max(created) FROM run").fetchone()[0]
-    assert finished > time  # the second run is younger than the value that it took
-    age = __import__("time").time() - time
+    assert finished > begun  # the second run is younger than the value that it took
+    age = time.time() - begun
     said = project.ok("run", "flow.py", "--set", f"twice.cache.expires={age}")
     assert names(said) == {"twice": 3}
 
@@ -421,3 +432,65 @@ def test_an_older_database_is_brought_up_to_date(project: FlowProject) -> None:
     assert project.states(first.run)
     assert names(project.ok("run", "flow.py")) == {"twice": 3}
     assert not project.ok("run", "flow.py").ran
+
+
+class Counting(SqliteMetadata):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    def query(self, query: Query, *, columns: Sequence[str] | None = None) -> Page:
+        self.asked += 1
+        return super().query(query, columns=columns)
+
+
+@pytest.mark.parametrize("way", ["[f.result() for f in small.map(range(600))]", "[small(x) for x in range(600)]"])
+def test_the_index_is_asked_once_a_batch(project: FlowProject, way: str) -> None:
+    written(project, f"@task(cache=True)\ndef small(x):\n    return x\n\n@flow\ndef shop():\n    return {way}\n")
+    said = project.ok("run", "flow.py")
+    store = LocalStore(project.home / "local")
+    uuid = read_marker(store).uuid
+    records = [record for record in read_records(store, said.run) if record.cache is not None]
+    assert len(records) == 600
+    policy = Policy(cache=CachePolicy(by=("inputs", "code", "environment")))
+    calls = [a_call(record, policy, uuid) for record in records]
+
+    def cache() -> tuple[ResultCache, Counting]:
+        provider = Counting(project.home / "metadata.db")
+        artifacts = ArtifactStore({uuid: store}, default=uuid)
+        return ResultCache(run="another", provider=provider, store=store, uuid=uuid, artifacts=artifacts), provider
+
+    batched, provider = cache()
+    batched.look_up(calls)
+    assert provider.asked == 1
+    assert all(batched.find(call).record is not None for call in calls)
+    assert provider.asked <= 3
+    one_by_one, provider = cache()
+    found = [one_by_one.find(call).record for call in calls]
+    assert [record.path for record in found if record is not None] == [record.path for record in records]
+    assert provider.asked <= 4  # what one run made in turn is looked up ahead
+    nothing, provider = cache()
+    nothing.look_up([replace(call, cache_key=CacheKey(bytes(32), "inputs")) for call in calls])
+    assert provider.asked == 1
+    assert nothing.find(replace(calls[0], cache_key=CacheKey(bytes(32), "inputs"))).record is None
+    assert provider.asked == 1
+    own, provider = cache()
+    own._run = said.run
+    assert own.find(calls[0]).record is None
+
+
+def a_call(record: CommitRecord, policy: Policy, store: str) -> TaskCall:
+    return TaskCall(
+        path=record.path,
+        step="small",
+        code=CodeRef(module="flow", name="small", key=record.code_key),
+        inputs=CallInputs(scope=Scope(None, b"", b"")),
+        digest=record.call_digest,
+        environment=record.environment,
+        resources=Resources(),
+        backend="local",
+        datastore=store,
+        isolation=Isolation.AUTO,
+        policy=policy,
+        cache_key=record.cache,
+    )

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from dovetail.artifacts.segments import read_frame_records
+from dovetail.artifacts.segments import read_frames_from
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.artifacts import ObjectPlace, PackPlace
 from dovetail.interfaces.caching import CacheKey, cache_column
@@ -32,7 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["CacheHit", "ResultCache", "cache_key"]
 
 _DOMAIN = b"dovetail-cache-1\0"
-_FRAMES_KEPT = 16
+_AHEAD = 1000
+"""Records that are read, and then looked up, at once: what one run made in turn, others ask for in that order."""
+_AHEAD_BYTES = 1 << 22
+"""Bytes of a segment that are read for them at most: small values are among the records."""
+_KEPT = 4 * _AHEAD
+"""Records that are kept at most."""
+_FRESH = 10.0
+"""Seconds for which an answer of the index counts."""
 _COLUMNS = ("cache", "run", "path", "record")
 _Row = tuple[str, str, str]
 """(run, path, record)"""
@@ -105,14 +111,23 @@ class ResultCache:
         self._artifacts = artifacts
         self._clock = clock
         self._rows: dict[str, _Row | None] = {}
-        self._frames: OrderedDict[tuple[str, int], dict[str, CommitRecord]] = OrderedDict()
+        self._fresh_until = 0.0
+        self._kept = 0
+        self._frames: dict[tuple[str, int], dict[str, CommitRecord]] = {}
 
     def look_up(self, calls: Iterable[TaskCall]) -> None:
         """Ask the index once for what several calls need; `find` takes the answers."""
         wanted = [call.cache_key for call in calls if call.policy.cache is not None and not call.policy.cache.refresh]
-        columns = {cache_column(key.digest) for key in wanted if key is not None} - self._rows.keys()
+        self._ask(cache_column(key.digest) for key in wanted if key is not None)
+
+    def _ask(self, keys: Iterable[str]) -> None:
+        if time.monotonic() > self._fresh_until:
+            self._rows.clear()
+        columns = set(keys) - self._rows.keys()
         if not columns:
             return
+        if not self._rows:
+            self._fresh_until = time.monotonic() + _FRESH
         query = Query(kind="tasks", cache=tuple(columns), besides=self._run)
         self._rows.update(dict.fromkeys(columns))
         try:
@@ -129,8 +144,9 @@ class ResultCache:
             return _MISS
         if policy.refresh:
             return CacheHit(None, reason="asked for by refresh")
-        self.look_up([call])
-        row = self._rows.pop(cache_column(key.digest), None)
+        column = cache_column(key.digest)
+        self._ask([column])
+        row = self._rows.pop(column, None)
         if row is None:
             return _MISS
         run = row[0]
@@ -152,13 +168,23 @@ class ResultCache:
         if not text:
             return None
         key, frame = json.loads(text)
-        records = self._frames.get((key, frame))
-        if records is None:
-            read = read_frame_records(self._store, run, key, frame, uuid=self._uuid)
-            records = self._frames[key, frame] = {record.path: record for record in read}
-            if len(self._frames) > _FRAMES_KEPT:
-                self._frames.popitem(last=False)
-        return records.get(path)
+        if (key, frame) not in self._frames:
+            self._read_ahead(run, key, frame)
+        return self._frames.get((key, frame), {}).get(path)
+
+    def _read_ahead(self, run: str, key: str, frame: int) -> None:
+        """Read a frame and those behind it, and ask the index for what their records are the values of."""
+        if self._kept >= _KEPT:
+            self._frames.clear()
+            self._kept = 0
+        found: list[CommitRecord] = []
+        for offset, records in read_frames_from(self._store, run, key, frame, uuid=self._uuid):
+            self._frames[key, offset] = {record.path: record for record in records}
+            found += records
+            if len(found) >= _AHEAD or offset - frame >= _AHEAD_BYTES:
+                break
+        self._kept += len(found)
+        self._ask(cache_column(record.cache.digest) for record in found if record.cache is not None)
 
 
 def _objects(record: CommitRecord) -> Iterable[tuple[str, bytes]]:
