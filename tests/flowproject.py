@@ -142,6 +142,26 @@ class FlowProject:
         )
         return Said(done.returncode, done.stdout, done.stderr, self.counted())
 
+    def python(self, *words: str, text: str = "", env: dict[str, str] | None = None) -> Said:
+        """Run Python to its end, with a text on its standard input."""
+        self._counts.write_text("")
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=self.folder,
+            env=self._environment(env),
+            input=text,
+            text=True,
+            capture_output=True,
+            timeout=self.patience,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr, self.counted())
+
+    def start_python(self, *words: str, env: dict[str, str] | None = None) -> Driving:
+        """Begin Python, in a process group of its own; the `run` of what it returns is not known."""
+        self._counts.write_text("")
+        return self._begin([sys.executable, *words], self.folder / "none.id", env)
+
     def ok(self, *words: str, env: dict[str, str] | None = None) -> Said:
         """Run a command line that must succeed."""
         said = self.dovetail(*words, env=env)
@@ -160,8 +180,11 @@ class FlowProject:
         """Begin a command line that drives a run, in a process group of its own."""
         id_file = self.folder / f"{len(self._drivings)}.id"
         self._counts.write_text("")
+        return self._begin([sys.executable, "-m", "dovetail", *words, "--run-id-file", str(id_file)], id_file, env)
+
+    def _begin(self, command: list[str], id_file: Path, env: dict[str, str] | None) -> Driving:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dovetail", *words, "--run-id-file", str(id_file)],
+            command,
             cwd=self.folder,
             env=self._environment(env),
             text=True,
@@ -195,6 +218,10 @@ class FlowProject:
     def client(self) -> Client:
         """A client of the home."""
         return Client(self.home, namespace=None)
+
+    def runs(self) -> list[Run]:
+        """Every run, the newest first."""
+        return list(self.client().runs())
 
     def run(self, run: str) -> Run:
         """A run, as the client sees it now."""

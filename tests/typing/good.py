@@ -28,6 +28,7 @@ from dovetail import (
     task,
     timeout,
     unmapped,
+    wait_for_input,
 )
 
 
@@ -173,3 +174,16 @@ main: Callable[[], None] = pipeline.main
 
 async def run_it() -> None:
     assert_type(await asking("?"), bool)
+
+
+class Approval:
+    approve: bool
+
+
+@flow
+def asks() -> bool:
+    said = wait_for_input(Approval, question="Ship it?", timeout=60, default=Approval())
+    assert_type(said, Approval)
+    assert_type(wait_for_input(int, name="count"), int)
+    anything: Any = wait_for_input({"approve": bool})
+    return said.approve and bool(anything)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.steps import step
     from dovetail.authoring.task_function import task
     from dovetail.authoring.uses import StepDecorator
+    from dovetail.authoring.waiting import await_input, send_signal, wait_for_input
     from dovetail.client import (
         Client,
         DataArtifact,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         namespace,
     )
     from dovetail.interfaces.errors import DovetailError, FailedInputError
+    from dovetail.runner.class_flow import run_flow
 
 __version__ = "0.1.0"
 
@@ -81,6 +83,7 @@ __all__ = [
     "Task",
     "TaskFuture",
     "allow_failure",
+    "await_input",
     "catch",
     "compute",
     "current",
@@ -95,10 +98,13 @@ __all__ = [
     "recorded",
     "resources",
     "retry",
+    "run_flow",
+    "send_signal",
     "step",
     "task",
     "timeout",
     "unmapped",
+    "wait_for_input",
 ]
 
 _HOMES = {
@@ -117,6 +123,7 @@ _HOMES = {
     "Task": "dovetail.client",
     "TaskFuture": "dovetail.authoring.futures",
     "allow_failure": "dovetail.authoring.arguments",
+    "await_input": "dovetail.authoring.waiting",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",
     "current": "dovetail.authoring.current",
@@ -131,10 +138,13 @@ _HOMES = {
     "recorded": "dovetail.authoring",
     "resources": "dovetail.authoring.decorators",
     "retry": "dovetail.authoring.decorators",
+    "run_flow": "dovetail.runner.class_flow",
+    "send_signal": "dovetail.authoring.waiting",
     "step": "dovetail.authoring.steps",
     "task": "dovetail.authoring.task_function",
     "timeout": "dovetail.authoring.decorators",
     "unmapped": "dovetail.authoring.mapping",
+    "wait_for_input": "dovetail.authoring.waiting",
 }
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "segment_key",
     "segments_prefix",
     "task_code_key",
+    "wait_key",
+    "waits_prefix",
 ]
 
 MARKER = "dovetail-store.json"
@@ -122,6 +124,16 @@ def inbox_prefix(run: str) -> str:
 def inbox_key(run: str, writer: str, n: int) -> str:
     """The `n`-th event of a writer, written before a driver acts on it."""
     return f"runs/{run}/inbox/{writer}-{n}"
+
+
+def waits_prefix(run: str) -> str:
+    """What tasks of a run have asked for."""
+    return f"runs/{run}/waits/"
+
+
+def wait_key(run: str, path: str) -> str:
+    """When a task began to wait for input, and until when it does."""
+    return f"runs/{run}/waits/{path}/asked"
 
 
 def ends_prefix(run: str) -> str:

@@ -99,6 +99,12 @@ class CallerSlot:
             self._only = None
         self._var.reset(token)
 
+    def reset(self) -> None:
+        """Belong to no attempt, as a process that a task forked by itself: what it called would have no one to
+        record it."""
+        self._only = None
+        self._var.set(None)
+
 
 caller = CallerSlot()
 """The attempt that runs."""

@@ -7,7 +7,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Generic, ParamSpec, TypeVar
+    from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
     from typing_extensions import Self
 
@@ -40,10 +40,16 @@ class DeclaredFunction(Generic[P, R]):
 
     kind = ""
     """`flow` or `task`."""
+    code_key = ""
+    """Key of the code that it stands for; empty: that of its own function."""
+    code_parts: Mapping[str, str] = {}
+    """What went into it."""
     fn: Callable[P, R]
     """The function as written; calling it calls nothing of Dovetail's."""
     name: str
     """What runs, messages and settings call it."""
+    step_kind: Literal["task", "wait"] = "task"
+    """What its calls are to the driver."""
     is_async: bool
     """Whether it is a coroutine function."""
     __name__: str

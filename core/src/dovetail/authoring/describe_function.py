@@ -62,7 +62,7 @@ def describe_task_function(task: TaskFunction[..., Any], problems: list[Problem]
         task: The task.
         problems: What is wrong with it is added here.
     """
-    return _describe(task, task.uses, "task", problems)
+    return _describe(task, task.uses, task.step_kind, problems)
 
 
 def tasks_in(module: object) -> list[TaskFunction[..., Any]]:

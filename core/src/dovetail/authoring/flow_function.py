@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from dovetail.authoring.calling import caller
 from dovetail.authoring.declared import DeclaredFunction, Generic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, ParamSpec, TypeVar, overload
 
     from typing_extensions import Self
@@ -33,11 +34,25 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it, and wait for what it returns. Called inside a run, it is a child run of it."""
-        from dovetail.runner.live import run_flow  # type: ignore[import-not-found,unused-ignore]
-
         given = self.shape.bind(*args, **kwargs)
-        found: Any = run_flow(self, given)
+        if "dovetail.runner.live" not in sys.modules and caller.get() is None:
+            from dovetail.runner._driver_process import drivers
+
+            drivers.prepare()  # it starts while this process imports what it needs itself
+        from dovetail.runner.live import call_flow
+
+        found: Any = call_flow(self, given)
         return found  # type: ignore[no-any-return]
+
+    def unbind(self, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, validated and made what the hints say.
+
+        Raises:
+            ValidationError: With everything that is wrong.
+        """
+        from dovetail.authoring.signature import coerce_arguments
+
+        return self.shape.unbind(coerce_arguments(self.fn, given))
 
     def main(self, argv: Sequence[str] | None = None) -> None:
         """Run Dovetail's command line on this flow; does not return.

@@ -19,10 +19,10 @@ Each call is a task of the run, named `now`, `random`, `uuid` or `sleep`. Outsid
 
 from __future__ import annotations
 
-import time as _time
 from typing import TYPE_CHECKING
 
 from dovetail.authoring.task_function import task as _task
+from dovetail.interfaces.clock import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +32,7 @@ __all__ = ["asleep", "now", "random", "sleep", "uuid"]
 
 @_task(name="now", isolation="inline")
 def _now() -> float:
-    return _time.time()
+    return clock().time()
 
 
 @_task(name="random", isolation="inline")
@@ -52,7 +52,7 @@ def _uuid() -> str:
 @_task(name="sleep", isolation="inline")
 def _until(seconds: float) -> float:
     """Begins to sleep: the end is recorded before, so that what is left counts when the run goes on."""
-    return _time.time() + seconds
+    return clock().time() + seconds
 
 
 def now() -> datetime:
@@ -78,7 +78,7 @@ def sleep(seconds: float) -> None:
     Args:
         seconds: How long.
     """
-    _time.sleep(max(0.0, _until(seconds) - _time.time()))
+    clock().sleep(max(0.0, _until(seconds) - clock().time()))
 
 
 async def asleep(seconds: float) -> None:
@@ -87,6 +87,4 @@ async def asleep(seconds: float) -> None:
     Args:
         seconds: How long.
     """
-    import asyncio
-
-    await asyncio.sleep(max(0.0, _until(seconds) - _time.time()))
+    await clock().asleep(max(0.0, _until(seconds) - clock().time()))

@@ -16,9 +16,9 @@ OPTIONS = frozenset(
     {
         "all", "compute", "config", "datastore", "datastore_root", "debug", "environment", "flow", "follow", "help",
         "home", "ignore", "isolation", "json", "max_log_size", "max_num_splits", "max_workers", "metadata",
-        "namespace", "no_color", "on_failure", "origin_run_id", "params", "post_mortem", "profile", "quiet",
-        "resume", "reuse", "run_id", "run_id_file", "set", "tag", "tags", "user_namespace", "verbose", "version",
-        "with",
+        "namespace", "no_color", "on_failure", "origin_run_id", "params", "pause_after", "post_mortem", "profile",
+        "quiet", "resume", "reuse", "run_id", "run_id_file", "set", "tag", "tags", "user_namespace", "verbose",
+        "version", "with",
     }
 )  # fmt: skip
 """Options of `run`, and Metaflow's: names that no parameter can have, whatever their case."""

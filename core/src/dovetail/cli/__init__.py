@@ -32,13 +32,16 @@ VERBS = {
     "tasks": "list the tasks of a run",
     "tag": "add or remove tags of a run",
     "cancel": "stop a run",
+    "pause": "hold a run: nothing new begins, what runs ends",
+    "unpause": "let a paused run go on",
+    "signal": "answer what a run waits for, or send it a message",
     "metadata-rebuild": "rebuild the index of runs from the data store",
     "plugins": "list, show and check plugins",
     "config": "show settings, and explain where they come from",
 }
 """Verb → what it does."""
 _GROUPS = (
-    ("Run", ("run", "resume", "check", "cancel")),
+    ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
     ("Look", ("show", "explain", "logs", "artifacts", "get", "runs", "tasks", "tag")),
     ("Set up", ("config", "plugins", "metadata-rebuild")),
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.waits import Question
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Output
 
@@ -63,6 +64,7 @@ class RunProgress(RunListener):
         self._lost: dict[str, int] = {}
         self._partial: dict[tuple[str, str], bytes] = {}
         self._gone: list[IO[str]] = []
+        self._asked: dict[str, Question] = {}
         self.run = ""
 
     # -- what happens ---------------------------------------------------------------------------------------------
@@ -81,6 +83,7 @@ class RunProgress(RunListener):
     def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
         name = step_of(path)
         step = self._step(name)
+        self._asked.pop(path, None)
         self._flush_partial(path)
         if state is not TaskState.CACHED:
             step.running = max(0, step.running - 1)
@@ -103,6 +106,13 @@ class RunProgress(RunListener):
             self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{why}")
         else:
             self._count(name, step)
+
+    def asked(self, question: Question) -> None:
+        self._asked[question.path] = question
+        self._say(f"  {paint('?', 'yellow', stream=sys.stderr)} {self._question(question)}")
+
+    def answered(self, path: str) -> None:
+        self._asked.pop(path, None)
 
     def task_known(self, path: str) -> None:
         step = self._step(step_of(path))
@@ -154,16 +164,35 @@ class RunProgress(RunListener):
         tasks = "1 task" if done == 1 else f"{done} tasks"
         known = sum(step.known for step in self._steps.values())
         reused = f", {cached} of them reused" if cached else f", {known} of them done before" if known else ""
-        colour = "green" if state is RunState.SUCCEEDED else "red"
+        colour = {RunState.SUCCEEDED: "green", RunState.PAUSED: "yellow"}.get(state, "red")
         self._say(f"run {self.run} {paint(str(state), colour, stream=sys.stderr)}: {tasks}{reused}, {took}")
         if root_cause is not None:
             self._say_why(*root_cause)
-        if state is not RunState.SUCCEEDED:
+        if state is RunState.PAUSED:
+            self._say_paused()
+        elif state is not RunState.SUCCEEDED:
             path = root_cause[0] if root_cause else ""
             where = f"{self.run}/{path}" if path else self.run
             self._say(
                 f"\n  look deeper:  dovetail logs {where}\n  go on:        dovetail resume {self.run}", always=True
             )
+
+    def _say_paused(self) -> None:
+        """How a run goes on that waits for somebody."""
+        for question in self._asked.values():
+            self._say(f"\n  it waits for {self._question(question)}", always=True)
+        if not self._asked:
+            self._say(f"\n  go on:  dovetail unpause {self.run}", always=True)
+
+    def _question(self, question: Question) -> str:
+        """A question, and the command that answers it."""
+        from dovetail.client.signals import command_of, waiting_from
+
+        alone = len({one.path for one in (*self._asked.values(), question)}) == 1
+        command = command_of(self.run, waiting_from(question.path, question.to_plain()), alone=alone)
+        text = f": {question.text}" if question.text else ""
+        refused = f"\n    the answer before was refused: {question.refused}" if question.refused else ""
+        return clean(f"{question.name}{text}{refused}\n    answer it:  {command}")
 
     # -- how it looks ---------------------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         tags=tuple(options.tag),
         max_workers=options.max_workers,
         on_failure=options.on_failure,
+        pause_after=options.pause_after,
         run_id_file=options.run_id_file,
     )
     return exit_code(resume_run(settings_from(options), request, RunProgress(quiet=options.quiet)))

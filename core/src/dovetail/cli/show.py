@@ -108,7 +108,8 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     failed = run.failed_task
     if as_json:
         failure = None if failed is None else {**task_json(failed), "attempts": len(failed.attempts)}
-        document = {**run_json(run), "steps": step_rows(run), "failure": failure}
+        waiting = [one.to_plain() for one in run.waiting]
+        document = {**run_json(run), "steps": step_rows(run), "failure": failure, "waiting": waiting}
         if tree:
             from dovetail.cli._tree import tree_json
 
@@ -128,6 +129,8 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     facts += [("tags", output.clean(", ".join(sorted(run.user_tags))))] if run.user_tags else []
     if run.state is RunState.LOST:
         facts.append(("driver", f"process {run.info.get('pid')} on {run.info.get('host')} is gone"))
+    if run.info.get("held") and not run.state.final:
+        facts.append(("held", "on request; nothing new begins"))
     facts += [("reason", output.clean(str(run.info["reason"])))] if run.info.get("reason") else []
     output.pairs(facts, indent="  ")
     if run.parameters:
@@ -151,7 +154,26 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     elif run.error is not None:
         output.say()
         output.say(output.clean(str(run.error.get("message", ""))))
+    _say_waiting(run)
     _what_next(run, failed)
+
+
+def _say_waiting(run: Run) -> None:
+    """What the run waits for, and how to answer."""
+    waiting = run.waiting
+    if not waiting:
+        return
+    from dovetail.client.signals import command_of
+
+    output.say()
+    output.say("waits for")
+    for one in waiting:
+        until = "" if one.deadline is None else f", until {output.human_time(one.deadline.timestamp())}"
+        since = f"since {output.human_time(one.since.timestamp())}{until}"
+        output.say(f"  {output.paint(one.name, 'bold')}  {since}  {output.clean(one.question)}".rstrip())
+        if one.refused:
+            output.say(f"    the answer before was refused: {output.clean(one.refused)}")
+        output.say(f"    {output.clean(command_of(run.id, one, alone=len(waiting) == 1))}")
 
 
 def _notes(run: Run) -> list[dict[str, Any]]:
@@ -241,6 +263,8 @@ def _what_next(run: Run, failed: Task | None) -> None:
     commands = []
     if state == "running":
         commands = [("follow", f"dovetail logs {run.id} --follow"), ("stop", f"dovetail cancel {run.id}")]
+    elif state == "paused":
+        commands = [("look deeper", f"dovetail logs {run.id}"), ("go on", f"dovetail {_way_on(run)} {run.id}")]
     elif state == "succeeded":
         commands = [("artifacts", f"dovetail artifacts {run.id}"), ("logs", f"dovetail logs {run.id}")]
     else:
@@ -248,6 +272,10 @@ def _what_next(run: Run, failed: Task | None) -> None:
         commands = [("look deeper", f"dovetail logs {where}"), ("go on", f"dovetail resume {run.id}")]
     output.say()
     output.pairs(commands, indent="  ")
+
+
+def _way_on(run: Run) -> str:
+    return "unpause" if run.info.get("held") else "resume"
 
 
 # -- a step or a task -------------------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.interfaces.clock import clock
 from dovetail.interfaces.errors import NotFoundError, StoreError, UnknownNameError
 from dovetail.interfaces.events import Event
 
@@ -250,19 +250,27 @@ class Connection:
         prefix = f"run:{run}"
         return {lease.name[len("run:") :] for lease in self.provider.leases(prefix)}
 
-    def append(self, run: str, kind: str, **data: Any) -> None:
-        """Append an inbox event to a run's journal. Power-durable when it returns.
+    def append(self, run: str, kind: str, *, once: str = "", **data: Any) -> int:
+        """Append an inbox event to a run's journal; its sequence number. Power-durable when it returns.
+
+        Args:
+            run: Run id.
+            kind: Of the inbox.
+            once: Names the event: appended again under this name it changes nothing.
+            data: Of the event.
 
         Raises:
             NotFoundError: There is no such run.
         """
         provider = self.provider
+        if once:
+            return provider.append(run, [Event(once, 1, kind, clock().time(), "", data)])
         with self._lock:
             if not self._writer:
                 self._writer = f"client-{os.urandom(8).hex()}"
             self._events += 1
-            event = Event(self._writer, self._events, kind, time.time(), "", data)
-        provider.append(run, [event])
+            event = Event(self._writer, self._events, kind, clock().time(), "", data)
+        return provider.append(run, [event])
 
 
 _inherited: list[list[Any]] = []

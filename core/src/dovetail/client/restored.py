@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
     from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.reports import AttemptReport
+    from dovetail.artifacts.waits import Question
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.flow import FlowDescription
 
@@ -97,6 +98,11 @@ def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
     paths.sort(key=lambda path: _first_told(records.get(path), reports.get(path, [])))
     for path in paths:
         journal.task(path, records.get(path), reports.get(path, []), ended=ended is not None)
+    if ended is None or not RunState(ended.state).final:
+        for question in _questions(store, run, {*records, *reports}):
+            journal.time = question.since
+            info = json.dumps({"wait": question.to_plain()})
+            journal.add(EventKind.TASK, question.path, state="waiting", attempt=1, started=question.since, info=info)
     state = RunState.RUNNING.value
     if ended is not None:
         state = ended.state
@@ -124,6 +130,16 @@ def _first_told(record: CommitRecord | None, reports: list[AttemptReport]) -> fl
         ends.append((record.finished, record.started))
     finished, started = min(ends, key=lambda end: end[0])
     return finished if started is None else min(finished, started + HELD_SECONDS)
+
+
+def _questions(store: DataStore, run: str, ended: set[str]) -> Iterator[Question]:
+    """What tasks wait for that left neither a record nor a report."""
+    from dovetail.artifacts.waits import question_paths, read_question
+
+    for path in question_paths(store, run):
+        question = None if path in ended else read_question(store, run, path)
+        if question is not None:
+            yield question
 
 
 def _why(error: Mapping[str, Any] | None, reason: str) -> dict[str, Any]:

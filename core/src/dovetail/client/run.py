@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dovetail.client.data import Data
     from dovetail.client.lineage import Lineage
     from dovetail.client.logs import LogLine
+    from dovetail.client.signals import Waiting
     from dovetail.client.step import Step
     from dovetail.client.task import Task
     from dovetail.interfaces.datastore import DataStore
@@ -191,6 +192,42 @@ class Run(RunRow):
                 f"run.task(PATH).data reads what its tasks left.",
             )
         return task.data
+
+    # -- what it waits for ----------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """What its tasks wait for, the oldest question first; of a run that has ended nothing."""
+        from dovetail.client.signals import waiting_of
+
+        return waiting_of(self)
+
+    def signal(self, value: Any = True, *, name: str | None = None) -> Waiting | None:
+        """Answer what a task of the run waits for, or send a message that one will take later.
+
+        Power-durable when it returns; a driver acts on it within a second. A run whose driver has exited goes on
+        with `dovetail resume`.
+
+        Args:
+            value: JSON-able, or a dataclass or pydantic model.
+            name: Of the input that it is for; None: what the run waits for, which must be one thing.
+
+        Returns:
+            What was answered; None when nothing waits for it yet.
+
+        Raises:
+            UsageError: The run has ended; without a name, it waits for nothing or for several things.
+            ValidationError: It is no answer to the question; says why, field by field. Nothing was sent.
+        """
+        from dovetail.client.signals import answer
+
+        return answer(self, value, name)
+
+    def _send(self, value: Any, name: str, *, once: str = "") -> None:
+        """Send a message, checked against nothing: it may be for a later question."""
+        from dovetail.client.signals import send
+
+        send(self, value, name, once=once)
 
     # -- what is in the data store --------------------------------------------------------------------------------
 

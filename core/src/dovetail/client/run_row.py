@@ -265,6 +265,32 @@ class RunRow:
         self._connection.append(self.id, EventKind.CANCEL, reason=reason)
         return True
 
+    def pause(self, reason: str = "") -> bool:
+        """Ask for the run to be held: nothing new begins, what runs ends, then the driver exits. Whether it will be.
+
+        Power-durable when it returns: a driver acts on it within a second. A run that is paused already, since it
+        waits for input, is then not continued by an answer alone. Nothing is written where no driver lives otherwise.
+        """
+        if self.state is not RunState.PAUSED and (self.state.final or not self._connection.live_runs(self.id)):
+            return False
+        self._connection.append(self.id, EventKind.PAUSE, reason=reason)
+        return True
+
+    def unpause(self) -> bool:
+        """Take back what `pause` asked for. Whether the run goes on by itself: a driver that lives lets it; a run
+        whose driver has exited is continued by `dovetail unpause` or `dovetail resume`.
+        """
+        from dovetail.client.signals import wait_for_driver
+
+        if self.state.final:
+            return False
+        return wait_for_driver(self, self._connection.append(self.id, EventKind.UNPAUSE))
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody asked for it to be held, and nobody for it to go on since."""
+        return bool((self.refresh()._row["info"] or {}).get("held"))
+
     # -- as a value -----------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:

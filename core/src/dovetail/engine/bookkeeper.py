@@ -15,6 +15,7 @@ from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Usage
 
 if TYPE_CHECKING:
     from dovetail.artifacts.logs import LogWriter
+    from dovetail.artifacts.waits import Question
     from dovetail.engine.committer import Committer, Pending, Written
     from dovetail.engine.journal import Journal
     from dovetail.engine.listener import RunListener
@@ -76,6 +77,24 @@ class Bookkeeper:
         self._journal.begun(path, attempt, now)
         self._listener.task_began(path, attempt)
 
+    def asks(self, question: Question) -> None:
+        """A task waits for somebody outside of the run."""
+        self._started[question.path] = question.since
+        info = compact({"wait": question.to_plain()})
+        self._journal.task(question.path, TaskState.WAITING, attempt=1, started=question.since, info=info)
+        self._journal.flush()  # somebody may look for it now
+
+    def asks_no_more(self, attempt: Attempt) -> None:
+        """What a task asked need not be answered any more."""
+        self._started.pop(attempt.task.path, None)
+        self._journal.task(attempt.task.path, TaskState.CANCELLED, finished=time.time())
+        self._listener.answered(attempt.task.path)
+
+    def paused(self, attempt: Attempt) -> None:
+        """An attempt was ended since the run is paused: it is made again, and nothing of it failed."""
+        self._started.pop(attempt.task.path, None)
+        self._journal.task(attempt.task.path, TaskState.WAITING, attempt=attempt.number)
+
     def started(self, path: str) -> float | None:
         """When the present attempt of a task began, if it did."""
         return self._started.get(path)
@@ -106,7 +125,9 @@ class Bookkeeper:
         for pending in batch:
             if pending.written is None and pending.state == "succeeded":
                 pending.log = self._log(pending.call.path, pending.attempt)
-        for written in self._committer.write(batch):
+        done = self._committer.write(batch)
+        self._journal.touched({written.record[0] for written in done if written.pending.written is None})
+        for written in done:
             self._committed(written)
             yield written
 

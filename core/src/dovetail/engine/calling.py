@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dovetail.engine.machine import Attempt
 from dovetail.interfaces.errors import DovetailError, ValidationError
-from dovetail.interfaces.states import TaskState
+from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport
 from dovetail.interfaces.workers import Answer
 from dovetail.planning.planned import PlannedTask
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
+    from dovetail.engine.waits import Waits
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -43,6 +44,15 @@ class _Open:
         """Who waits: (worker, number of the call there, the attempt that called)."""
 
 
+class _Told(NamedTuple):
+    """What a caller shall be told once the run is not held any more."""
+
+    path: str
+    opened: _Open
+    written: Written | None
+    error: ErrorReport | None
+
+
 class CallDesk:
     """Takes the calls of one run. Owned by the driver's thread.
 
@@ -58,6 +68,7 @@ class CallDesk:
         answer: Sends an answer to a worker.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
         keep_code: Keeps what the code of a task is made of.
+        inputs: Tasks that wait for somebody outside of the run.
     """
 
     def __init__(
@@ -74,7 +85,12 @@ class CallDesk:
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
         keep_code: Callable[[StepDescription], None],
+        inputs: Waits,
     ) -> None:
+        self._inputs = inputs
+        self._holds = False
+        self._calls_later: list[tuple[WorkerKey, Attempt, Called]] = []
+        self._told_later: list[_Told] = []
         self._plans = plans
         self._machine = machine
         self._planner = planner
@@ -91,7 +107,7 @@ class CallDesk:
         self._open: dict[str, _Open] = {}
         self._looked_for: list[tuple[Attempt, WorkerKey, Called]] = []
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
-        self._known_up_to: Attempt | None = None
+        self._known_up_to: tuple[Attempt, int, int] | None = None
         self._failures: dict[str, tuple[str, ErrorReport]] = {}
 
     # -- what workers ask -----------------------------------------------------------------------------------------
@@ -132,6 +148,9 @@ class CallDesk:
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
         """A task calls another one."""
+        if self._holds and event.asks and not _is_part(event.path):
+            self._calls_later.append((key, caller, event))
+            return
         name, plan = self._declared[key][event.slot]
         waiter = (key, event.number, caller)
         known = self._open.get(event.path)
@@ -139,14 +158,19 @@ class CallDesk:
             known.callers.append(waiter)
             self._waits(caller, True)
             return
-        if caller.number > 1 and self._known_up_to is not caller:
-            self._known_up_to = caller
+        made_again = (caller, caller.number, caller.faults)
+        if caller.replays and self._known_up_to != made_again:
+            self._known_up_to = made_again
             self._recorded.know(self._reread())
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
         )
         opened = self._open[event.path] = _Open(event.here)
         opened.callers.append(waiter)
+        if plan.waits:
+            self._waits(caller, True)
+            self._ask(Attempt(task, self._calls.build(task)))
+            return
         if not event.here:
             self._waits(caller, True)
         if plan.policy.cache is not None:
@@ -187,6 +211,15 @@ class CallDesk:
         if event.asks:
             self._answer(key, Answer(event.number, attempt=1, last=attempt.last))
 
+    def _ask(self, attempt: Attempt) -> None:
+        """Begin to wait for somebody outside, unless the answer is on record."""
+        self._machine.begun()
+        found = self._recorded.find(attempt.call) if self._recorded else None
+        if found is not None and found.record is not None:
+            self._reuse(attempt, found)
+        else:
+            self._books.asks(self._inputs.open(attempt))
+
     def ended(self, key: WorkerKey, event: CallEnded) -> Attempt:
         """The attempt of a called task that its caller's process made."""
         return self._here[key][event.number]
@@ -205,19 +238,28 @@ class CallDesk:
 
     def committed(self, written: Written) -> None:
         """The record of a called task is written."""
-        opened = self._open.pop(written.pending.task.path, None)
+        path = written.pending.task.path
+        opened = self._open.pop(path, None)
         if opened is not None:
-            self._tell(opened, written=written)
+            self._tell_unless_held(_Told(path, opened, written, None))
 
     def failed(self, attempt: Attempt, error: ErrorReport) -> None:
         """A called task failed for good."""
         if len(self._failures) < FAILURES_KEPT:
             self._failures.setdefault(error.message, (attempt.task.path, error))
-        opened = self._open.pop(attempt.task.path, None)
+        path = attempt.task.path
+        opened = self._open.pop(path, None)
         if opened is not None:
-            self._tell(opened, error=error)
+            self._tell_unless_held(_Told(path, opened, None, error))
 
-    def _tell(self, opened: _Open, *, written: Written | None = None, error: ErrorReport | None = None) -> None:
+    def _tell_unless_held(self, told: _Told) -> None:
+        if self._holds and not _is_part(told.path):
+            self._told_later.append(told)
+        else:
+            self._tell(told)
+
+    def _tell(self, told: _Told) -> None:
+        _, opened, written, error = told
         value = None if written is None else written.result
         for key, number, caller in opened.callers:
             if opened.here:
@@ -238,10 +280,85 @@ class CallDesk:
             if self._open.pop(attempt.task.path, None) is None:
                 continue
             self._machine.dropped()
+            if self._machine.ended_by is RunState.PAUSED:
+                self._books.paused(attempt)
+                continue
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
             self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
         for attempt, caller, event in self._looked_for:
             if caller == key and event.here:
                 self._open.pop(attempt.task.path, None)
-        for opened in self._open.values():
+        for opened in (*self._open.values(), *(told.opened for told in self._told_later)):
             opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]
+        self._calls_later = [late for late in self._calls_later if late[0] != key]
+        self._close_waits(unasked=True)
+
+    def caller_ended(self, attempt: Attempt) -> None:
+        """An attempt of a task ended: it waits for nothing any more, whatever its process goes on to do."""
+        for path in self._inputs.paths():
+            opened = self._open[path]
+            opened.callers = [waiter for waiter in opened.callers if waiter[2] is not attempt]
+        self._close_waits(unasked=True)
+
+    def _close_waits(self, *, unasked: bool) -> None:
+        """End the waits, or those alone that nobody would hear the answer of."""
+        for path in list(self._inputs.paths()):
+            if unasked and self._open[path].callers:
+                continue
+            del self._open[path]
+            attempt = self._inputs.close(path)
+            self._machine.dropped()
+            if self._machine.ended_by is not RunState.PAUSED:
+                self._books.asks_no_more(attempt)
+
+    # -- holding and pausing --------------------------------------------------------------------------------------
+
+    def hold(self, holds: bool) -> None:
+        """Begin or end to let the body of a function flow wait at its next call. Tasks that run end as ever."""
+        self._holds = holds
+        if holds:
+            return
+        told, self._told_later = self._told_later, []
+        for one in told:
+            self._tell(one)
+        calls, self._calls_later = self._calls_later, []
+        for key, caller, event in calls:
+            self.called(key, caller, event)
+
+    def stop(self) -> None:
+        """The run stops, and whoever called is being ended."""
+        self._calls_later.clear()
+        self._told_later.clear()
+        self._close_waits(unasked=False)
+
+    def busy(self) -> int:
+        """How many tasks go on by themselves: neither wait for somebody outside, nor are held, nor wait for such."""
+        stuck = [(path, self._open[path].callers) for path in self._inputs.paths()]
+        stuck += [(told.path, told.opened.callers) for told in self._told_later]
+        stuck += [(event.path, [(key, event.number, caller)]) for key, caller, event in self._calls_later]
+        if self._holds:  # some of these begin later; those that run are counted themselves
+            stuck += [(path, opened.callers) for path, opened in self._open.items() if not _is_part(path)]
+        paths: set[str] = set()
+        callers: set[Attempt] = set()
+        while stuck:
+            path, waiters = stuck.pop()
+            paths.add(path)
+            for _, _, caller in waiters:
+                if caller not in callers:
+                    callers.add(caller)
+                    if caller.task.path in self._open:
+                        stuck.append((caller.task.path, self._open[caller.task.path].callers))
+        above = {parent for path in paths for parent in _parents(path)}
+        here = sum(attempt.task.path in above for attempts in self._here.values() for attempt in attempts.values())
+        return self._machine.running - len(self._inputs) - len(callers) - here
+
+
+def _is_part(path: str) -> bool:
+    """Whether a called task is a part of another one; what the body of a function flow calls is not."""
+    return "/" in path
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path

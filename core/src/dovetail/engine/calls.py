@@ -45,6 +45,8 @@ class StepPlan:
     here: str = ""
     """Of a task that others call: how their process runs it, `inline`, `thread` or `either` (a call is inline, what is
     submitted a thread); empty: another process does."""
+    waits: bool = False
+    """Whether no process runs its tasks: they end when somebody outside of the run answers."""
 
 
 class CallBuilder:

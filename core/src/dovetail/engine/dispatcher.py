@@ -208,7 +208,7 @@ class Dispatcher:
             fresh, worker.fresh = worker.fresh, []
             group.assign(
                 worker.number,
-                [Assignment(a.call, a.number, a.last, self._replays or a.number > 1) for a in fresh],
+                [Assignment(a.call, a.number, a.last, self._replays or a.replays) for a in fresh],
             )
             if worker.pid:
                 for attempt in fresh if not worker.exclusive else fresh[:1] if worker.queue[0] is fresh[0] else ():

@@ -22,7 +22,8 @@ from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
-from dovetail.interfaces.events import EventKind
+from dovetail.interfaces.clock import clock
+from dovetail.interfaces.events import UNPAUSED, EventKind
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
+    from dovetail.engine.waits import Waits
+    from dovetail.interfaces.events import Event
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -70,6 +73,8 @@ class Driver:
         values_of: Bytes of the values section of a recorded task.
         caught: Makes the outcome of a task whose last attempt died and is caught.
         keep_code: Keeps what the code of a called task is made of.
+        waits: Tasks that wait for somebody outside of the run.
+        pause_after: Seconds that the driver waits for input with nothing else to do, before it pauses the run.
         terminal: Whether a step may have the terminal, with a debugger on it.
         grace: Seconds between SIGTERM and SIGKILL.
     """
@@ -96,6 +101,8 @@ class Driver:
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
+        waits: Waits,
+        pause_after: float = 0.0,
         terminal: bool = False,
         grace: float = 5.0,
     ) -> None:
@@ -128,7 +135,12 @@ class Driver:
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
             keep_code=keep_code,
+            inputs=waits,
         )
+        self._clock = clock()
+        self._waits = waits
+        self._pause_after = pause_after
+        self._idle_since: float | None = None
         self._selector = selectors.DefaultSelector()
         self._pending: list[Pending] = []
         self._held: Attempt | None = None
@@ -144,13 +156,17 @@ class Driver:
 
         All that was committed is kill-durable; the caller makes it power-durable and tells the final state.
         """
-        gc.freeze()  # what was imported stays
-        gc.enable()
+        if not gc.isenabled():
+            gc.freeze()  # what was imported stays
+            gc.enable()
         self._open_new_groups()
         with self._signals(), self._selector:
             self._fill()
             while not self._machine.finished:
-                for key, _ in self._selector.select(self._timeout()):
+                ready = self._selector.select(self._timeout())
+                if not ready and (retry := self._machine.next_due()) is not None:
+                    self._clock.skip_to(retry)
+                for key, _ in ready:
                     if key.data is not None:
                         self._dispatcher.read(key.data)
                     else:
@@ -160,6 +176,7 @@ class Driver:
                 self._write_commits()
                 self._look_around()
                 self._fill()
+                self._pause_if_idle()
         return self._machine.state
 
     def _open_new_groups(self) -> None:
@@ -177,7 +194,9 @@ class Driver:
             self._ownership.next_due(),
             self._journal.next_due(),
             self._dispatcher.next_due(),
-            self._machine.next_due(),
+            self._clock.real_due(self._machine.next_due()),
+            self._waits.next_due(),
+            None if self._idle_since is None else self._idle_since + self._pause_after,
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
@@ -186,15 +205,37 @@ class Driver:
         now = time.monotonic()
         self._journal.flush_if_due()
         self._ownership.renew_if_due()
-        for event in self._inbox.take(self._journal):
-            if event.kind == EventKind.CANCEL:
-                self._stop(RunState.CANCELLED, event.data.get("reason") or "cancelled on request")
+        self._take_in(self._inbox.take(self._journal, at_once=self._waits.is_due()))
+        for attempt, outcome, error in self._waits.settle():
+            self.ended(attempt, outcome, error, None, None, Isolation.INLINE)
+        for question in self._waits.fresh():
+            self._listener.asked(question)
         if now >= self._tick:
             self._tick = now + TICK_SECONDS
             self._books.flush_logs()  # others may follow them
             self._listener.tick()
         if self._interrupts:
             self._stop(RunState.INTERRUPTED, "interrupted")
+
+    def _take_in(self, events: Iterable[Event]) -> None:
+        """Do what others ask for. A run that is being ended takes in nothing: who asked sees it end."""
+        holds = self._machine.holds
+        for event in events:
+            if event.kind == EventKind.CANCEL:
+                self._stop(RunState.CANCELLED, event.data.get("reason") or "cancelled on request")
+            elif event.kind == EventKind.SIGNAL:
+                self._waits.received(event)
+            else:
+                holds = event.kind == EventKind.PAUSE
+                if not holds and self._machine.ended_by is None:
+                    self._books.note(UNPAUSED, level="info")
+        if holds != self._machine.holds and self._machine.ended_by is None:
+            if holds:
+                self._put_held_back()
+                self._books.note("pausing on request: what runs goes on to its end, nothing new begins", level="info")
+            self._machine.hold(holds)
+            self._planner.hold(holds)
+            self._desk.hold(holds)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -243,7 +284,7 @@ class Driver:
         self._dispatcher.send()
 
     def _place(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         while len(self._pending) < BATCH:
             attempt = self._held
             self._held = None
@@ -316,7 +357,8 @@ class Driver:
         if error is not None and call.policy.catch is not None and attempt.last and error.kind not in _NOT_CAUGHT:
             outcome, error = self._caught(attempt, error, self._books.started(call.path)), None
         number = attempt.number
-        verdict = self._machine.ended(attempt, error, time.monotonic())
+        self._desk.caller_ended(attempt)
+        verdict = self._machine.ended(attempt, error, self._clock.monotonic())
         if isinstance(verdict, Commit):
             assert outcome is not None
             self._pending.append(
@@ -333,6 +375,9 @@ class Driver:
             )
             return
         assert error is not None
+        if self._machine.ended_by is RunState.PAUSED:
+            self._books.paused(attempt)
+            return
         state = TaskState.WAITING if isinstance(verdict, Retry) else TaskState.FAILED
         if isinstance(verdict, GiveUp) and verdict.cancelled:
             state = TaskState.CANCELLED
@@ -361,6 +406,7 @@ class Driver:
 
     def worker_gone(self, key: WorkerKey) -> None:
         """A worker's process ended."""
+        self._write_commits()  # of what it ran itself, some may have ended before
         self._desk.gone(key)
 
     def returned(self, attempt: Attempt) -> None:
@@ -404,10 +450,31 @@ class Driver:
             self._put_held_back()
             self._planner.drop_calls()
             self._machine.stop(state)
-            self._books.note(f"{why}: ending the tasks that run")
+            self._desk.stop()
+            if state is not RunState.PAUSED:
+                self._books.note(f"{why}: ending the tasks that run")
             self._dispatcher.kill_all(why)
         elif self._interrupts > 1:
             self._dispatcher.kill_all(why, grace=0.0)
+
+    def _pause_if_idle(self) -> None:
+        """Pause a run that is held or waits for input, once nothing of it goes on by itself."""
+        machine = self._machine
+        if not (machine.holds or self._waits) or machine.ended_by is not None or machine.finished:
+            self._idle_since = None
+            return
+        taken = self._held is not None  # there was no room for it, and none comes from what waits
+        if machine.next_due() is not None or self._desk.busy() > taken:
+            self._idle_since = None
+            return
+        now = time.monotonic()
+        if machine.root_cause is not None and machine.on_failure != "continue":
+            self._stop(RunState.FAILED, "another task failed")
+            return
+        if self._idle_since is None:
+            self._idle_since = now
+        if machine.holds or now >= self._idle_since + self._pause_after:
+            self._stop(RunState.PAUSED, "paused")
 
     def _put_held_back(self) -> None:
         if self._held is not None:

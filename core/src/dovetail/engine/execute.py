@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import manifest_key
+from dovetail.artifacts.layout import fence_key, manifest_key, object_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
@@ -19,6 +19,7 @@ from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.task_code import put_task_code
+from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.caching import ResultCache
 from dovetail.engine.calls import CallBuilder
@@ -31,7 +32,8 @@ from dovetail.engine.journal import Journal
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
-from dovetail.interfaces.artifacts import InlinePlace
+from dovetail.engine.waits import Waits, used_signals
+from dovetail.interfaces.artifacts import InlinePlace, ObjectPlace
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.events import EventKind
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.waits import Question
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
@@ -80,6 +83,7 @@ def execute(
     recorded: Recorded | None = None,
     max_workers: int | None = None,
     on_failure: str | None = None,
+    pause_after: float | None = None,
     run_id_file: Path | None = None,
 ) -> RunResult:
     """Drive a run until it ends.
@@ -93,6 +97,7 @@ def execute(
         recorded: What may be reused.
         max_workers: Attempts at the same time; None: as set.
         on_failure: What follows a failure; None: as set.
+        pause_after: Seconds that input is waited for with nothing else to do; None: as set.
         run_id_file: File that gets the run id once the run is registered and this process drives it.
 
     Raises:
@@ -172,8 +177,16 @@ def execute(
             caught=CaughtOutcomes(artifacts, plan.flow),
             keep_code=_code_keeper(store, journal, run, plan),
             ownership=ownership,
-            inbox=Inbox(provider, store, run, writer=writer),
+            inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
+            waits=Waits(
+                artifacts=artifacts,
+                keep=lambda question: _keep(store, journal, run, question),
+                recall=lambda path: read_question(store, run, path),
+                used=_used(store, run) if continued else set(),
+                note=books.note,
+            ),
+            pause_after=core.pause_after if pause_after is None else pause_after,
             terminal=session.terminal,
         )
         listener.run_started(manifest, continued=continued)
@@ -225,7 +238,12 @@ def _open_journal(
     journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
     if not continued:
         journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=manifest.created)
-    journal.touched([manifest_key(manifest.run)])
+    journal.touched([manifest_key(manifest.run), fence_key(manifest.run, ownership.fence)])
+    if not continued:
+        for plain in (*manifest.parameters.values(), *filter(None, [manifest.code.get("package")])):
+            ref = ref_from_plain(plain)
+            if isinstance(ref.place, ObjectPlace):
+                journal.touched([object_key(ref.digest)], ref.place.store)
 
 
 def _shown(plain: Mapping[str, Any]) -> Any:
@@ -317,6 +335,19 @@ def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[st
                 store.sync(found)
 
     return sync
+
+
+def _keep(store: DataStore, journal: Journal, run: str, question: Question) -> Question:
+    """Put a question on record; the one that counts."""
+    kept, key = put_question(store, run, question)
+    journal.touched([key])
+    return kept
+
+
+def _used(store: DataStore, run: str) -> set[str]:
+    """Signals that are on record as used; no record is read of a run that never asked."""
+    asked = next(question_paths(store, run), None) is not None
+    return used_signals(read_records(store, run)) if asked else set()
 
 
 def _tell_way_on(error: DovetailError, run: str) -> None:

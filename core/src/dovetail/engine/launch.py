@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import WorkerGroup
 
-__all__ = ["RunRequest", "describe_source", "new_manifest", "start_run"]
+__all__ = ["RunRequest", "describe_source", "new_manifest", "parent_tag", "start_run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,8 @@ class RunRequest:
     """Attempts at the same time; None: as set."""
     on_failure: str | None = None
     """`finish`, `cancel` or `continue`; None: as set."""
+    pause_after: float | None = None
+    """Seconds that input is waited for with nothing else to do; None: as set."""
     run_id_file: Path | None = None
     """File that gets the run id once the run is registered."""
     debug: str | None = None
@@ -82,6 +84,7 @@ def start_run(session: Session, request: RunRequest, listener: RunListener) -> R
             listener=listener,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            pause_after=request.pause_after,
             run_id_file=request.run_id_file,
         )
     finally:
@@ -95,8 +98,20 @@ def new_manifest(
     *,
     tags: Sequence[str],
     origin: str | None = None,
+    saved: Mapping[str, Any] | None = None,
+    parent: str | None = None,
 ) -> RunManifest:
-    """What a new run pins."""
+    """What a new run pins.
+
+    Args:
+        session: The opened backends.
+        plan: Every choice of the run.
+        values: Values of parameters that are still to be saved.
+        tags: User tags.
+        origin: Run that this one resumes.
+        saved: Further parameters, as plain references.
+        parent: `run/path` of the task that called the flow.
+    """
     import socket
 
     user, flow = username(), plan.flow
@@ -107,9 +122,13 @@ def new_manifest(
         created=time.time(),
         user=user,
         description=flow.to_plain(),
-        parameters={name: ref_to_plain(artifacts.save(value)) for name, value in values.items()},
+        parameters={**(saved or {}), **{name: ref_to_plain(artifacts.save(value)) for name, value in values.items()}},
         tags=tuple(sorted(tags)),
-        system_tags=(f"python:{sys.version_info[0]}.{sys.version_info[1]}", f"user:{user}"),
+        system_tags=(
+            *(() if parent is None else (parent_tag(parent),)),
+            f"python:{sys.version_info[0]}.{sys.version_info[1]}",
+            f"user:{user}",
+        ),
         code={**plan.code, **_code_package(artifacts, flow)},
         environments=plan.plans.environments,
         plugins=plan.plugins,
@@ -123,8 +142,18 @@ def new_manifest(
             "module": flow.module,
             "hash_seed": session.source.hash_seed,
             "dovetail": __version__,
+            **({} if parent is None else {"parent": parent}),
         },
     )
+
+
+def parent_tag(parent: str) -> str:
+    """System tag of the runs that a task called.
+
+    Args:
+        parent: `run/path` of the task.
+    """
+    return f"parent:{parent}"
 
 
 def _code_package(artifacts: ArtifactStore, flow: FlowDescription) -> dict[str, Any]:

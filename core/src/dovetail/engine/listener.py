@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dovetail.artifacts.manifest import RunManifest
+    from dovetail.artifacts.waits import Question
     from dovetail.interfaces.states import RunState, TaskState
     from dovetail.interfaces.tasks import ErrorReport
     from dovetail.interfaces.workers import Output
@@ -33,6 +34,12 @@ class RunListener:
 
     def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
         """An attempt ended; `WAITING`: it will be tried again."""
+
+    def asked(self, question: Question) -> None:
+        """A task waits for somebody outside of the run; `task_ended` or `answered` tells of its end."""
+
+    def answered(self, path: str) -> None:
+        """A question need not be answered any more."""
 
     def task_known(self, path: str) -> None:
         """Of a continued run: a task had succeeded before."""

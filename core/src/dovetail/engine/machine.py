@@ -51,6 +51,11 @@ class Attempt:
         """Whether no retry follows a failure."""
         return self.number > self.call.policy.retry.times
 
+    @property
+    def replays(self) -> bool:
+        """Whether one was made before, so that what it calls may be on record."""
+        return self.number > 1 or self.faults > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -101,7 +106,9 @@ class RunMachine:
     failures: int = 0
     ended_by: RunState | None = None
     reached_end: bool = False
+    holds: bool = False
     _due: list[tuple[float, int, Attempt]] = field(default_factory=list)
+    _later: list[tuple[float, int, Attempt]] = field(default_factory=list)
     _count: int = 0
 
     # -- what to start --------------------------------------------------------------------------------------------
@@ -128,10 +135,17 @@ class RunMachine:
         """When the next retry is due."""
         return self._due[0][0] if self._due else None
 
+    def hold(self, holds: bool) -> None:
+        """Begin or end to start only what running tasks need to end."""
+        self.holds = holds
+        waiting, self._due, self._later = self._due + self._later, [], []
+        for at, _, attempt in waiting:
+            self._wait(attempt, at)
+
     @property
     def finished(self) -> bool:
         """Whether nothing runs and nothing will."""
-        return self.running == 0 and not self._due and self.planner.done
+        return self.running == 0 and not self._due and not self._later and self.planner.done
 
     @property
     def state(self) -> RunState:
@@ -202,13 +216,15 @@ class RunMachine:
 
     def _stop(self) -> None:
         self.planner.abandon()
-        for _, _, attempt in self._due:
+        for _, _, attempt in self._due + self._later:
             self.planner.failed(attempt.task, ErrorReport(type="", message="not tried again", kind="cancelled"))
         self._due.clear()
+        self._later.clear()
 
     def _wait(self, attempt: Attempt, until: float) -> None:
         self._count += 1
-        heapq.heappush(self._due, (until, self._count, attempt))
+        later = self.holds and not attempt.task.is_part
+        heapq.heappush(self._later if later else self._due, (until, self._count, attempt))
 
 
 def _matches(policy: RetryPolicy, error: ErrorReport) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dovetail.engine.step_plans import StepPlans
+from dovetail.engine.step_plans import NO_FILE, StepPlans
 from dovetail.interfaces.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     plans = StepPlans(session, flow, first, debug)
     run_store = plans.take_store(session.settings.select("datastore", None, flow))
     steps = {step.name: plans.plan(step) for step in flow.steps}
-    if plans.problems:
-        raise ValidationError(f"{flow.name} can't run:", problems=plans.problems)
+    problems, plans.problems = [one for one in plans.problems if one.code != NO_FILE], []
+    if problems:
+        raise ValidationError(f"{flow.name} can't run:", problems=problems)
+    plans.groups.update(session.beside)
     # A constant that is too large to be inline is stored by the first worker, in the run's own data store.
     constants = {name: {**ref, "object": run_store} if "object" in ref else ref for name, ref in flow.constants.items()}
     return RunPlan(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from dovetail.engine.plan import plan_run
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.session import FlowSource, Session
 from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageError
+from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
@@ -65,29 +68,50 @@ class ResumeRequest:
     """Attempts at the same time; None: as set."""
     on_failure: str | None = None
     """What follows a failure; None: as set."""
+    pause_after: float | None = None
+    """Seconds that input is waited for with nothing else to do; None: as set."""
     run_id_file: Path | None = None
     """File that gets the run id once the run is registered."""
+    same_run: bool = False
+    """Whether only the run itself may go on, and no new one take its place."""
 
 
-def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener) -> RunResult:
+def resume_run(
+    settings: Settings,
+    request: ResumeRequest,
+    listener: RunListener,
+    *,
+    session_of: Callable[[Settings, FlowSource], Session] = Session,
+) -> RunResult:
     """Resume a run and drive it to its end.
+
+    Args:
+        settings: The resolved layers.
+        request: What the user asks for.
+        listener: Told what happens here.
+        session_of: Makes the session, for a flow that was imported otherwise.
 
     Raises:
         UsageError: There is no such run, or it is being driven.
         ValidationError: The flow as it is now has problems; nothing was started.
     """
-    opened = Session(settings, FlowSource(file=request.file or Path()))
+    opened = session_of(settings, FlowSource(file=request.file or Path()))
     provider = opened.metadata()
     origin, state = _find(provider, opened.datastore(), request)
     store = _store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
+    if request.file is None and not manifest.info["file"]:
+        raise UsageError(
+            f"run {origin} of {manifest.flow} has no file to go on with: the flow was typed in, not imported",
+            hint=f"Put {manifest.flow} into a file and name it: dovetail resume FILE {origin}",
+        )
     if not file.exists():
         raise UsageError(
             f"run {origin} was started from {file}, which is not there",
             hint=f"Name the file: dovetail resume {file.name} {origin}",
         )
-    session = Session(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
+    session = session_of(settings, FlowSource(file=file, name=manifest.flow, hash_seed=manifest.info["hash_seed"]))
     session.adopt(opened)
     try:
         flow, group = describe_source(session, listener)
@@ -98,19 +122,30 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
         plan.plans.stores = {**manifest.stores, **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
-        pinned = {name: artifacts.load(ref_from_plain(ref)) for name, ref in manifest.parameters.items()}
+        given = parse_parameters(flow, request.argv)
+        pinned, opaque = _pinned(manifest, artifacts)
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
-        values = resolve_parameters(flow, {**kept, **parse_parameters(flow, request.argv)})
-        same = home == plan.store and values == pinned and _unchanged(manifest, plan)
+        passed_on = {name: ref for name, ref in opaque.items() if name in known - given.keys()}
+        asked_for = replace(flow, parameters=tuple(p for p in flow.parameters if p.name not in passed_on))
+        values = resolve_parameters(asked_for, {**kept, **given})
+        same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
         continued = same and state in _CONTINUED and not request.rerun
+        if request.same_run and not continued:
+            raise UsageError(
+                f"run {origin} can't go on as it is: " + (f"it is {state}" if same else "the flow has changed since"),
+                hint=f"A new run reuses what it did, and asks again: dovetail resume {origin}",
+            )
         if continued:
+            _let_go_on(provider, origin)
             # A run that itself resumed another one goes on to reuse from that as it was asked to.
             before = _manifest(store, manifest.origin)
         else:
             before = manifest
             tags = sorted({*manifest.tags, *request.tags})
-            manifest = new_manifest(session, plan, values, tags=tags, origin=origin)
+            manifest = new_manifest(
+                session, plan, values, tags=tags, origin=origin, saved=passed_on, parent=manifest.info.get("parent")
+            )
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
         damaged: list[str] = []
@@ -136,10 +171,28 @@ def resume_run(settings: Settings, request: ResumeRequest, listener: RunListener
             recorded=recorded,
             max_workers=request.max_workers,
             on_failure=request.on_failure,
+            pause_after=request.pause_after,
             run_id_file=request.run_id_file,
         )
     finally:
         session.close()
+
+
+def _pinned(manifest: RunManifest, artifacts: ArtifactStore) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(values of a run's parameters, plain references of those that are no plain data).
+
+    The latter come from a flow that was called. They are handed on as they are: only a process that has imported the
+    flow may load them.
+    """
+    values: dict[str, Any] = {}
+    opaque: dict[str, Any] = {}
+    for name, plain in manifest.parameters.items():
+        ref = ref_from_plain(plain)
+        if ref.serializer == "json":
+            values[name] = artifacts.load(ref)
+        else:
+            opaque[name] = plain
+    return values, opaque
 
 
 def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
@@ -206,6 +259,13 @@ def _file_of(store: DataStore, run: str, info: Any) -> str | None:
         return str(read_manifest(store, run).info.get("file"))
     except NotFoundError:
         return None
+
+
+def _let_go_on(provider: MetadataProvider, run: str) -> None:
+    """Hold a run no longer: who continues it means it to go on."""
+    page = provider.query(Query(kind="runs", run=run), columns=("info",))
+    if page.rows and (page.rows[0][0] or {}).get("held"):
+        provider.append(run, [Event(f"resume-{os.urandom(8).hex()}", 1, EventKind.UNPAUSE, time.time())])
 
 
 def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:

@@ -14,6 +14,7 @@ from dovetail.interfaces.errors import UnsupportedOperationError, UsageError
 from dovetail.interfaces.workers import Launch, SupportsDirectWorkers, WorkerGroup
 
 if TYPE_CHECKING:
+    from dovetail.engine.step_plans import Here
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.flow import FlowDescription, StepDescription
     from dovetail.interfaces.metadata import MetadataProvider
@@ -32,6 +33,8 @@ class FlowSource:
     """Name of the class, where the file has several."""
     hash_seed: str = "0"
     """PYTHONHASHSEED of every process that runs user code: sets iterate alike in all of them."""
+    refusal: str = ""
+    """Why no other process can import the flow; empty when it can."""
 
 
 def find_flow_file(text: str) -> Path:
@@ -73,7 +76,11 @@ class Session:
         self.source = source
         self.terminal = terminal
         """Whether inline tasks get the terminal."""
+        self.here: Here = "nothing"
+        """What the process that calls the flow runs itself, see `StepPlans`."""
         self._post_mortem = post_mortem
+        self.beside: dict[str, WorkerGroup] = {}
+        """Groups that run nothing and are listened to, such as whoever waits for the run; closed by who made them."""
         self._opened: dict[tuple[str, str], Any] = {}
         self._groups: list[WorkerGroup] = []
         self._first: WorkerGroup | None = None
@@ -90,6 +97,7 @@ class Session:
 
     def adopt(self, other: Session) -> None:
         """Take over what another session of the same settings has opened."""
+        self.beside.update(other.beside)
         self._opened.update(other._opened)
         other._opened.clear()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dovetail.artifacts.manifest import open_store
 from dovetail.engine.calls import StepPlan
 from dovetail.interfaces.environment import EnvironmentSpec
 from dovetail.interfaces.problems import Problem
-from dovetail.interfaces.tasks import CodeRef, Isolation
+from dovetail.interfaces.tasks import CodeRef, Isolation, Policy, Resources
 from dovetail.settings.kinds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Selection
 
-__all__ = ["StepPlans", "current_platform"]
+__all__ = ["CALLER", "NO_FILE", "Here", "StepPlans", "current_platform"]
+
+Here: TypeAlias = Literal["nothing", "steps", "everything"]
+"""What is run by the process that called the flow: `steps` are those of a class flow, and the body of a function flow;
+`everything` are the tasks too that would have a process of their own."""
+CALLER = "caller"
+"""Name of the group of that process."""
+NO_FILE = "flow-file"
+"""Code of the problem that only matters when the task is called."""
+
+_WAIT_KEY = b"dovetail-wait-1".ljust(32, b"\0")
 
 
 def current_platform() -> str:
@@ -54,10 +64,11 @@ class StepPlans:
         self._flow = flow
         self._first = first
         self._debug = debug
+        self._of_caller = session.here
         self._flow_level = session.settings.select("compute", None, None)
         self._locked: dict[str, LockedEnvironment] = {}
         self._chosen: set[tuple[str, str]] = set()
-        self.groups: dict[str, WorkerGroup] = {}
+        self.groups: dict[str, WorkerGroup] = {} if session.here == "nothing" else {CALLER: first}
         """Name → workers that run tasks of one compute instance and environment."""
         self.launches: dict[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]] = {}
         """Name of a group → how it is opened again."""
@@ -78,18 +89,26 @@ class StepPlans:
         """What every task of a step shares. What can't be met is added to `problems`."""
         session, flow = self._session, self._flow
         settings = session.settings
+        if step.kind == "wait":
+            return self._wait_plan(step)
         options = settings.step_options(step, flow)
         compute = settings.select("compute", step, flow)
         environment = settings.select("environment", step, flow)
         self._chosen.update((one.kind, one.backend) for one in (compute, environment))
         locked = self._lock(environment)
-        group = self._group(compute, environment, locked)
-        isolation, timeout = options.isolation, options.timeout
         is_task = step.kind == "task"
+        group = self._group(compute, environment, locked, of_caller=not is_task)
+        isolation, timeout = options.isolation, options.timeout
         here = ""
         if is_task:
             undeclared = "isolation.kind" not in options.sources
             here = self._here(isolation, group, undeclared=undeclared and timeout is None)
+            if not here and session.source.refusal:
+                self.problems.append(_no_file(step, session.source.refusal))
+        elif self._of_caller != "nothing":
+            isolation = Isolation.INLINE
+        if self._of_caller == "everything":
+            timeout = None
         if self._debug in ("*", step.name) and not here:
             isolation, timeout = Isolation.INLINE, None
         if timeout is not None and isolation in (Isolation.THREAD, Isolation.INLINE):
@@ -117,6 +136,19 @@ class StepPlans:
             here=here,
         )
 
+    def _wait_plan(self, step: StepDescription) -> StepPlan:
+        """Of a wait: nothing runs, and its key never changes, so that a run that waited outlives an upgrade."""
+        return StepPlan(
+            code=CodeRef(module=step.module, name=step.name, key=_WAIT_KEY),
+            environment="",
+            resources=Resources(),
+            backend="",
+            datastore=self.take_store(self._session.settings.select("datastore", None, self._flow)),
+            isolation=Isolation.INLINE,
+            policy=Policy(),
+            waits=True,
+        )
+
     def take_store(self, selection: Selection) -> str:
         """UUID of a selected data store, which the run uses."""
         self._chosen.add((selection.kind, selection.backend))
@@ -137,19 +169,36 @@ class StepPlans:
                     found[record.dist] = {"version": record.version, "entry": record.entry, "target": record.target}
         return found
 
-    def _group(self, compute: Selection, environment: Selection, locked: LockedEnvironment) -> str:
-        """Name of the workers for a compute instance and an environment."""
+    def _group(self, compute: Selection, environment: Selection, locked: LockedEnvironment, *, of_caller: bool) -> str:
+        """Name of the workers for a compute instance and an environment.
+
+        Args:
+            of_caller: Whether the caller's process takes it, where there is one.
+        """
+        if self._of_caller == "everything" or (of_caller and self._of_caller == "steps"):
+            return CALLER
         python, env = self._python(environment, locked)
+        shared = python == (sys.executable,) and not env and compute.same(self._flow_level)
+        if shared and self._of_caller == "steps":
+            return CALLER
         name = f"{compute.to_plain()!r} {locked.id}"
-        if name not in self.groups:
-            shared = python == (sys.executable,) and not env and compute.same(self._flow_level)
-            self.groups[name] = self._first if shared else self._session.open_group(compute, python=python, env=env)
+        if name not in self.groups and not self._session.source.refusal:
+            self.groups[name] = self._first if shared else self._open_group(compute, python, env)
             self.launches[name] = (compute, python, env)
         return name
 
+    def _open_group(self, compute: Selection, python: tuple[str, ...], env: Mapping[str, str]) -> WorkerGroup:
+        if self._of_caller == "nothing":
+            return self._session.open_group(compute, python=python, env=env)
+        from dovetail.engine.late_group import LateGroup
+
+        return LateGroup(lambda: self._session.open_group(compute, python=python, env=env))
+
     def _here(self, isolation: Isolation, group: str, *, undeclared: bool) -> str:
         """How the process that calls a task runs it: `inline`, `thread`, `either`; empty: another process does."""
-        if self.groups[group] is not self._first:
+        if self._of_caller == "everything":
+            return isolation.value if isolation in (Isolation.INLINE, Isolation.THREAD) else "either"
+        if self.groups.get(group) is not self._first:
             return ""
         if undeclared:
             return "either"
@@ -175,6 +224,16 @@ def _no_timeout(step: StepDescription, isolation: Isolation) -> Problem:
         code="timeout-isolation",
         message=f"{step.kind} {step.name} has a timeout, but isolation {isolation} can't be killed from outside",
         fix=f"Use isolation fork or spawn for this {step.kind}, or drop the timeout.",
+        file=step.file,
+        line=step.line,
+    )
+
+
+def _no_file(step: StepDescription, why: str) -> Problem:
+    return Problem(
+        code=NO_FILE,
+        message=f"task {step.name} shall run in another process, which imports the flow, and {why}",
+        fix="Put the flow and its tasks into a file and import that, or give the task isolation inline or thread.",
         file=step.file,
         line=step.line,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail.interfaces.paths import step_of
 
-__all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "Event", "EventKind", "RowChanges", "fold"]
+__all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "UNPAUSED", "Event", "EventKind", "RowChanges", "fold"]
 
 
 class EventKind:
@@ -26,12 +26,16 @@ class EventKind:
     ATTEMPT = "attempt"  # attempt, error, exit, cpu, memory, retry_at?: a failed attempt
     NOTE = "note"  # message, level: what the driver wants on record (fallbacks, re-runs and why)
     TAG = "tag"  # add, remove                                   (inbox: any writer)
-    SIGNAL = "signal"  # name, value                             (inbox)
+    SIGNAL = "signal"  # name, value, path? (the wait it is for)  (inbox)
     CANCEL = "cancel"  # reason                                  (inbox)
+    PAUSE = "pause"  # reason: place nothing more                 (inbox)
+    UNPAUSE = "unpause"  #                                        (inbox)
 
 
-INBOX_KINDS = frozenset({EventKind.TAG, EventKind.SIGNAL, EventKind.CANCEL})
+INBOX_KINDS = frozenset({EventKind.TAG, EventKind.SIGNAL, EventKind.CANCEL, EventKind.PAUSE, EventKind.UNPAUSE})
 """What any writer may append without a fence."""
+UNPAUSED = "goes on as asked"
+"""The note of a driver that has taken in an `unpause`: who asked knows that it need not continue the run itself."""
 
 TASK_COLUMNS = (
     "path",
@@ -169,6 +173,8 @@ def fold(events: Iterable[Event], into: RowChanges | None = None) -> RowChanges:
             changes.run["state"] = "running"
             changes.run["finished"] = None
             changes.run.setdefault("info", {}).update(fence=data["fence"], host=data["host"], pid=data["pid"])
+        elif kind in (EventKind.PAUSE, EventKind.UNPAUSE):
+            changes.run.setdefault("info", {}).update(held=kind == EventKind.PAUSE)
         elif kind == EventKind.TAG:
             for tag in data.get("add", ()):
                 changes.add_tags.add(tag)

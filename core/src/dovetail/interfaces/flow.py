@@ -111,8 +111,9 @@ class StepDescription:
     """Of a task: module that holds it, by its canonical name; empty where it can't be found by name."""
     qualname: str = ""
     """Of a task: name inside the module, perhaps with dots."""
-    kind: Literal["step", "task"] = "step"
-    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task`, which other tasks call."""
+    kind: Literal["step", "task", "wait"] = "step"
+    """A `@step` method or the body of a `@flow` function, which a run plans; or a `@task`, which other tasks call; or
+    a call that waits for somebody outside of the run."""
 
     def to_plain(self) -> dict[str, Any]:
         """This step as JSON-able data."""

@@ -25,6 +25,15 @@ class DynamicPlanner:
     def __init__(self, inner: StaticPlanner) -> None:
         self._inner = inner
         self._called: deque[PlannedTask] = deque()
+        self._later: deque[PlannedTask] = deque()
+        self._holds = False
+
+    def hold(self, holds: bool) -> None:
+        """Begin or end to plan only what running tasks need to end: what they call."""
+        self._holds = holds
+        if not holds:
+            self._called.extend(self._later)
+            self._later.clear()
 
     def call(self, task: PlannedTask) -> None:
         """Plan a called task."""
@@ -33,6 +42,7 @@ class DynamicPlanner:
     def drop_calls(self) -> None:
         """Forget what was called and has not begun: the callers are being ended."""
         self._called.clear()
+        self._later.clear()
 
     @property
     def expected(self) -> dict[str, int]:
@@ -41,7 +51,12 @@ class DynamicPlanner:
 
     def take(self) -> PlannedTask | None:
         """The next task that can run, or None while there is none."""
-        return self._called.popleft() if self._called else self._inner.take()
+        while self._called:
+            task = self._called.popleft()
+            if not self._holds or task.is_part:
+                return task
+            self._later.append(task)
+        return None if self._holds else self._inner.take()
 
     def put_back(self, task: PlannedTask) -> None:
         """Return a task that was taken and not begun."""
@@ -53,7 +68,7 @@ class DynamicPlanner:
     @property
     def done(self) -> bool:
         """Whether nothing is planned or running."""
-        return not self._called and self._inner.done
+        return not self._called and not self._later and self._inner.done
 
     def abandon(self) -> None:
         """Plan nothing more of the graph, for good. What runs may still call: it needs that to end."""

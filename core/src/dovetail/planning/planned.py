@@ -45,6 +45,12 @@ class PlannedTask:
         return self.arguments is not None
 
     @property
+    def is_part(self) -> bool:
+        """Whether it is a part of another task, which needs it to end. What the body of a function flow calls is a
+        task beside others."""
+        return self.arguments is not None and "/" in self.path
+
+    @property
     def predecessors(self) -> list[str]:
         """Paths of the tasks before it."""
         if self.joined:

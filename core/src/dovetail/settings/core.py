@@ -60,6 +60,10 @@ class CoreSettings:
         "After a task failed: let running ones finish and start nothing, cancel them, or go on with what does not "
         "depend on it",
     ] = "finish"
+    pause_after: Annotated[
+        float,
+        "Seconds that a run which only waits for input keeps its driver, before it is paused and the driver exits",
+    ] = 5.0
     home: Annotated[Path | None, "Folder of local state; DOVETAIL_HOME comes first"] = None
     tags: Annotated[TagSettings, "Tags of runs"] = field(default_factory=TagSettings)
     plugins: Annotated[PluginRules, "Which plugins are used"] = field(default_factory=PluginRules)
@@ -67,3 +71,5 @@ class CoreSettings:
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:
             raise ValueError("max_workers must be at least 1")
+        if not self.pause_after >= 0:
+            raise ValueError("pause_after must be 0 or more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,8 @@ from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
 
 if TYPE_CHECKING:
+    import asyncio
+
     from dovetail.authoring.futures import TaskFuture
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.artifacts import ArtifactRef
@@ -143,6 +144,11 @@ class Calls:
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._unfinished: Unfinished | None = None
 
+    @property
+    def printed(self) -> Any:
+        """Takes what the task prints, where nobody reads it from a pipe."""
+        return self._executor.printed
+
     # -- what tasks ask for ---------------------------------------------------------------------------------------
 
     def call(
@@ -179,7 +185,9 @@ class Calls:
                 await settled(future)
         waited, given = self._wait_for_inputs(given, wait_for)
         self._executor.channel().read_always()
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
         made = self._prepare(task, kept, given, waited, key, reply=_AsyncReply(loop))
         self._tell(made)
         return await self._run_async(made, asked=self._asks or kept.asks)
@@ -465,8 +473,8 @@ class Calls:
 
         made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
         future.path = made.path
-        at_once = not asked  # what comes back, maybe before the next line, changes `asked`
-        self._tell(made)
+        at_once = not asked
+        self._tell(made)  # from here on `answered` may be called, on the thread that reads
         if at_once:
             run(1, True)
 

@@ -125,7 +125,7 @@ class Channel:
         assert self._inbox is not None
         messages = self._inbox.read()
         if messages is None:
-            driver_is_gone()
+            self._gone()
             return
         for message in messages:
             if message[0] == Kind.ANSWER:
@@ -133,7 +133,6 @@ class Channel:
             else:
                 self._inbox.take(message)
 
-
-def driver_is_gone() -> None:
-    """End this process: nobody would keep what it does."""
-    os._exit(1)
+    def _gone(self) -> None:
+        """The driver is gone: end this process, nobody would keep what it does."""
+        os._exit(1)

@@ -136,6 +136,10 @@ class Inbox:
         elif message[0] == Kind.SAVE:
             error = self._executor.save_constants()
             self._connection.sendall(pack((Kind.SAVED, None if error is None else error.to_plain())))
+        self.wake()
+
+    def wake(self) -> None:
+        """Have `wait` look again, where a thread reads."""
         if self._arrived is not None and self._arrived.locked():
             self._arrived.release()
 

@@ -90,6 +90,8 @@ class TaskDescriber:
         step = describe_task_function(task, problems)
         if problems:
             raise ValidationError(f"task {task.name} can't run:", problems=problems)
+        if task.code_key:
+            return replace(step, code_key=task.code_key, code_parts=task.code_parts)
         known = self._flow.by_name.get(step.name)
         if known is not None and task.address is not None:  # else its closure may differ
             same = replace(step, code_key=known.code_key, code_parts=known.code_parts)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from dovetail.authoring.binding import bind, instance
-from dovetail.authoring.calling import caller
-from dovetail.authoring.current import current
 from dovetail.authoring.describe import step_methods
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace
 from dovetail.interfaces.errors import DovetailError
-from dovetail.interfaces.tasks import CatchPolicy, ErrorReport, TaskOutcome
+from dovetail.interfaces.tasks import ErrorReport, TaskOutcome
 from dovetail.worker.binding import TaskBinding
-from dovetail.worker.callers import LateCalls
-from dovetail.worker.leaving import Leaving
 from dovetail.worker.reports import kind_of_ours, report_exception
+from dovetail.worker.step_attempt import StepShared, attempt_step
 from dovetail.worker.stores import RunStores
 from dovetail.worker.transitions import StepTransitions
 from dovetail.worker.usage import ProcessUsage, ThreadUsage
@@ -43,19 +37,6 @@ THREADS = 32
 """Threads at most for submitted tasks of one process: they wait for others more than they compute."""
 
 
-class _Step:
-    """What all attempts of a step share."""
-
-    __slots__ = ("environment", "method", "transitions")
-
-    def __init__(
-        self, method: Callable[..., Any], transitions: StepTransitions, environment: Mapping[str, str]
-    ) -> None:
-        self.method = method
-        self.transitions = transitions
-        self.environment = environment
-
-
 class Executor:
     """Runs attempts of one flow in this process. Made before a fork; opens nothing until a task needs it.
 
@@ -78,7 +59,7 @@ class Executor:
         self._is_function = description.style == "function"
         methods = {} if self._is_function else step_methods(flow_cls)
         self._steps = {
-            step.name: _Step(
+            step.name: StepShared(
                 methods[step.name],
                 StepTransitions(step, is_end=step.name == description.end),
                 environments.get(step.name) or {},
@@ -87,6 +68,8 @@ class Executor:
             if step.name in methods
         }
         self._run_store = str(settings.get("store") or next(iter(facts.stores), ""))
+        self.printed: Any = None
+        """Takes what the process prints, where nobody reads it from a pipe."""
         self.current_facts = facts_to_plain(facts)
         """What `current` tells of the run."""
         self._stores = RunStores(facts)
@@ -150,6 +133,30 @@ class Executor:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
         return self._threads
 
+    # -- functions ------------------------------------------------------------------------------------------------
+
+    def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """(the user's function that an attempt runs, its arguments)."""
+        from dovetail.worker.functions import find_task, given_arguments
+
+        function: Any
+        if task.arguments is None:
+            function = self.flow_cls
+            binding = TaskBinding(task, self.artifacts)
+            given = {name: binding.load(name) for name in self.facts.parameters}
+        else:
+            function = find_task(task.template.code_module, task.template.code_name)
+            given = given_arguments(task.arguments, self.artifacts())
+        args, kwargs = function.unbind(given)
+        return function.fn, args, kwargs
+
+    def returned(self, value: Any) -> None:
+        """Told what a function returned, once it can be stored."""
+
+    def raised(self, error: BaseException) -> bool:
+        """Told what a function raised. Whether to wait for what it submitted."""
+        return True
+
     # -- before a fork --------------------------------------------------------------------------------------------
 
     def share_with_children(self) -> None:
@@ -203,76 +210,11 @@ class Executor:
         return outcome, code
 
     def _attempt(self, task: Task, started: float, thread: bool) -> tuple[TaskOutcome, int]:
-        template = task.template
         if self._is_function or task.arguments is not None:
             from dovetail.worker.function_attempt import attempt_function
 
             return attempt_function(self, task, started, thread)
-        step = self._steps[template.step]
-        binding = TaskBinding(task, self.artifacts)
-        flow = instance(self.flow_cls)
-        inputs = bind(flow, binding, template.step, binding.inputs())
-        current._set(
-            self.current_facts,
-            step=template.step,
-            path=task.path,
-            attempt=task.attempt,
-            graph=self.graph,
-            thread=thread,
-        )
-        before = None
-        if step.environment:
-            before = _set_environment(step.environment)
-            if thread:  # siblings share the variables, so they stay
-                before = None
-        calls = LateCalls(self, task, task.path)
-        token = caller.enter(calls, process=not thread)
-        leaving = Leaving(flow, binding, self.artifacts(template.datastore), template.datastore == self._run_store)
-        finished = 0.0
-        try:
-            if self._wrappers == []:
-                step.method(flow) if inputs is None else step.method(flow, inputs)
-            else:
-                self.run_wrapped(task, lambda: step.method(flow) if inputs is None else step.method(flow, inputs))
-            calls.finish()
-            finished = time.time()
-            return leaving.leave(step.transitions, template.catch, started, finished), 0
-        except BaseException as error:
-            failure = error
-            calls.wait()
-        finally:
-            if before is not None:
-                _restore_environment(before)
-            caller.leave(token, process=not thread)
-            current._clear()
-        if self.post_mortem:
-            debug(failure)
-        # Once the step has returned, what fails is storing what it left.
-        report = report_exception(failure, kind=kind_of_ours(failure) if finished else "exception")
-        finished = finished or time.time()
-        caught = self._catch(task, template.catch, step, leaving, report, started, finished)
-        if caught is not None:
-            return caught, 0
-        code = failure.code if isinstance(failure, SystemExit) else 1
-        outcome = TaskOutcome(path=task.path, attempt=task.attempt, started=started, finished=finished, error=report)
-        return outcome, code if isinstance(code, int) else 1
-
-    def _catch(
-        self,
-        task: Task,
-        catch: CatchPolicy | None,
-        step: _Step,
-        leaving: Leaving,
-        report: ErrorReport,
-        started: float,
-        finished: float,
-    ) -> TaskOutcome | None:
-        """What `@catch` makes of a failure, or None when it does not apply."""
-        if catch is None or not task.last or report.type == "KeyboardInterrupt":
-            return None
-        if catch.print_exception:
-            sys.stderr.write(report.traceback or f"{report.type}: {report.message}\n")
-        return leaving.leave_caught(step.transitions, catch, report, started, finished)
+        return attempt_step(self, self._steps[task.template.step], task, started, thread)
 
     @property
     def is_wrapped(self) -> bool:
@@ -309,21 +251,6 @@ class Executor:
         except BaseException as error:
             return report_exception(error, kind=kind_of_ours(error, "start"))
         return None
-
-
-def _set_environment(variables: Mapping[str, str]) -> dict[str, str | None]:
-    """Set variables; what they were before."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    return before
-
-
-def _restore_environment(before: Mapping[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def debug(error: BaseException) -> None:

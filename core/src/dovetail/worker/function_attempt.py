@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
-from dovetail.authoring.signature import coerce_arguments
 from dovetail.interfaces.tasks import TaskOutcome
-from dovetail.worker.binding import TaskBinding
 from dovetail.worker.callers import LateCalls
-from dovetail.worker.functions import caught, find_task, given_arguments, leave_value, run_function
+from dovetail.worker.functions import caught, leave_value, run_function
 from dovetail.worker.reports import kind_of_ours, report_exception
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
     token = caller.enter(calls, process=not thread)
     result: list[Any] = []
     try:
-        function, args, kwargs = _function(executor, task)
+        function, args, kwargs = executor.function_of(task)
         if executor.is_wrapped:
             executor.run_wrapped(task, lambda: result.append(run_function(function, args, kwargs)))
         else:
@@ -53,10 +51,12 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             finished=time.time(),
             arguments=task.arguments or b"",
         )
+        executor.returned(result[0])
         return outcome, 0
     except BaseException as error:
         failure = error
-        calls.wait()
+        if executor.raised(error):
+            calls.wait()
     finally:
         caller.leave(token, process=not thread)
         current._clear()
@@ -65,7 +65,7 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
 
         debug(failure)
     if template.catch is not None and task.last and not isinstance(failure, KeyboardInterrupt):
-        outcome, _ = caught(
+        outcome, value = caught(
             failure,
             template.catch,
             artifacts,
@@ -75,22 +75,10 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             started=started,
             arguments=task.arguments or b"",
         )
+        executor.returned(value)
         return outcome, 0
     # Once the function has returned, what fails is storing what it left.
     report = report_exception(failure, kind=kind_of_ours(failure) if result else "exception")
     outcome = TaskOutcome(path=task.path, attempt=task.attempt, started=started, finished=time.time(), error=report)
     code = failure.code if isinstance(failure, SystemExit) else 1
     return outcome, code if isinstance(code, int) else 1
-
-
-def _function(executor: Executor, task: Task) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """(the user's function, its arguments)."""
-    if task.arguments is None:
-        flow: Any = executor.flow_cls
-        binding = TaskBinding(task, executor.artifacts)
-        given = {name: binding.load(name) for name in executor.facts.parameters}
-        args, kwargs = flow.unbind(coerce_arguments(flow.fn, given))
-        return flow.fn, args, kwargs
-    called = find_task(task.template.code_module, task.template.code_name)
-    args, kwargs = called.unbind(given_arguments(task.arguments, executor.artifacts()))
-    return called.fn, args, kwargs

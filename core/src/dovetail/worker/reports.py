@@ -11,7 +11,7 @@ from dovetail.interfaces.tasks import ErrorReport
 if TYPE_CHECKING:
     from traceback import TracebackException
 
-__all__ = ["kind_of_ours", "qualified_name", "report_exception"]
+__all__ = ["is_ours", "kind_of_ours", "qualified_name", "report_exception"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FUTURES = os.path.join(os.sep, "concurrent", "futures", "")
@@ -91,7 +91,7 @@ def _cut(shown: TracebackException) -> None:
         if one is None or any(one is other for other in seen):
             continue
         seen.append(one)
-        kept = [frame for frame in one.stack if not _is_ours(frame.filename)]
+        kept = [frame for frame in one.stack if not is_ours(frame.filename)]
         if one.stack and not kept:
             details.add(id(one))
         one.stack[:] = kept
@@ -108,5 +108,6 @@ def _beyond(shown: TracebackException | None, details: set[int]) -> TracebackExc
     return shown
 
 
-def _is_ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
+    """Whether a source file is Dovetail's or the import system's, which no user wants to see in a traceback."""
     return file.startswith((_OURS, "<frozen importlib")) or _CLOUDPICKLE in file or _FUTURES in file

@@ -86,6 +86,23 @@ class Kind:
     CALL_DONE: Final = 36
     """An attempt of a called task ended that was made in the worker itself; as `DONE`, with the number of the call and
     the attempt."""
+    # a process that calls a flow ↔ its driver
+    REQUEST: Final = 40
+    """Run this flow: `[request]`."""
+    STORES: Final = 41
+    """Where parameters are to be saved: `[uuid, stores, home]`; answered with `PARAMETERS`."""
+    PARAMETERS: Final = 42
+    """`[name → reference]`."""
+    INTERRUPT: Final = 43
+    """The user does not want the run to go on; nothing more comes of the body."""
+    CANCEL: Final = 44
+    """Leave the body as soon as it calls something: the run is being ended."""
+    SHOW: Final = 45
+    """Something to print: `[stream, text]`."""
+    RUN_ENDED: Final = 46
+    """`[state, path of the first failure, its error or None, tasks that ended]`."""
+    REFUSED: Final = 47
+    """The run can't be begun or driven: `[class of the error, message, hint, run id or empty]`."""
 
 
 class Mode:
