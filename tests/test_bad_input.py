@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from flowproject import FlowProject, Said
 
+from dovetail.local._schema import FORMAT
+
 PLAIN = """
 class Plain(FlowSpec):
     rate = Parameter(default=0.5, help="how fast")
@@ -547,7 +549,7 @@ def test_a_newer_version(stored: FlowProject, what: str) -> None:
     if path is not None:
         path.write_text(text)
     else:
-        version(stored.home / "metadata.db", 1)
+        version(stored.home / "metadata.db", FORMAT)
     assert set(stored.ok("resume", run).ran) == {"end"}
 
 

@@ -343,6 +343,60 @@ def test_a_newer_format_is_refused(metadata: SqliteMetadata) -> None:
     assert "Upgrade" in (caught.value.hint or "")
 
 
+def older(path: Path) -> None:
+    """Make a database what a version that cached nothing has left."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX task_cache")
+        connection.execute("ALTER TABLE task DROP COLUMN cache")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_an_older_format_is_brought_up_to_date(metadata: SqliteMetadata) -> None:
+    wide(metadata, 10)
+    metadata.close()
+    older(metadata.path)
+    again = SqliteMetadata(metadata.path)
+    assert len(again.query(Query(kind="tasks"), columns=("path", "cache")).rows) == 10
+    again.append("r", [task(900, "body[3]", cache="k")], fence=1)
+    assert again.query(Query(kind="tasks", cache=("k",)), columns=("path",)).rows == [("body[3]",)]
+    again.close()
+    with sqlite3.connect(metadata.path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (_schema.FORMAT,)
+    connection.close()
+
+
+def test_an_older_format_that_can_not_be_written_is_read(metadata: SqliteMetadata) -> None:
+    wide(metadata, 10)
+    older(metadata.path)  # a file is brought up to date when it is opened, and this one is open
+    assert {row[-1] for row in metadata.query(Query(kind="tasks"), columns=TASK_COLUMNS).rows} == {None}
+    assert metadata.query(Query(kind="tasks", cache=("k",)), columns=("path",)).rows == []
+    metadata.close()
+
+
+def test_cached_tasks_are_found_by_key_with_one_statement(
+    metadata: SqliteMetadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, run in enumerate(("r", "s", "t")):
+        metadata.create_run("F", run_id=run)
+        keyed = {"cache": f"key{n}", "record": f'["{run}",{n}]', "finished": 5.0 + n}
+        events = [task(i, f"body[{i}]", **keyed) for i in (1, 2)] + [task(3, "other", cache="both"), task(4, "none")]
+        metadata.append(run, events, fence=1)
+    columns = ("cache", "run", "path", "record", "finished", "cpu")
+
+    def found(*keys: str, besides: str | None = None) -> list[tuple[object, ...]]:
+        return sorted(metadata.query(Query(kind="tasks", cache=keys, besides=besides), columns=columns).rows)
+
+    assert found("key0", "both", "nothing") == [
+        ("both", "t", "other", None, None, None),
+        ("key0", "r", "body[2]", '["r",0]', 5.0, None),
+    ]
+    assert found("both", "key2", besides="t") == [("both", "s", "other", None, None, None)]
+    told = plan(metadata, monkeypatch, Query(kind="tasks", cache=("a", "b"), besides="r"), *columns)
+    assert "SEARCH c USING COVERING INDEX task_cache (cache=?)" in told
+    assert "TEMP B-TREE" not in told
+
+
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metadata.db"
     with sqlite3.connect(path) as connection:

@@ -98,6 +98,7 @@ def task(random: Random) -> dict[str, Any]:
             log=LOGS,
             record=RECORDS,
             info=TEXTS,
+            cache=[None, "k1", "k2"],
         ),
     }
 
@@ -252,6 +253,11 @@ class MetadataMachine(RuleBasedStateMachine):
                     return rows
 
         assert self.both(paged) == whole
+
+    @rule(besides=st.sampled_from([None, *RUNS]))
+    def cached(self, besides: str | None) -> None:
+        query = Query(kind="tasks", cache=("k1", "k2", "k3"), besides=besides)
+        self.both(lambda provider: sorted(provider.query(query, columns=("cache", "run", "path")).rows))
 
     @rule(run=st.sampled_from(RUNS), chance=st.integers(0, 9))
     def delete_or_reopen(self, run: str, chance: int) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dovetail.interfaces.errors import PluginError
+from dovetail.interfaces.caching import CachePolicy
+from dovetail.interfaces.errors import PluginError, SettingsError
 from dovetail.interfaces.problems import Problem
 from dovetail.settings.exported import exported
 
@@ -126,5 +127,29 @@ def test_a_task_with_a_time_limit_that_nothing_can_keep(project, build):
     assert problem.message == "task 'train' has a time limit, which isolation 'inline' can't enforce"
 
 
-def test_what_a_call_site_says_about_caching_is_known(project, build):
-    assert project.load().check(build.flow(build.use("cache", by="inputs"))) == []
+def test_tasks_are_cached_and_steps_are_not(project, build):
+    flow = build.flow(build.use("cache", by="code+inputs", expires="2h"))
+    step = flow.steps[0]
+    task = replace(step, kind="task")
+    assert [problem.code for problem in project.load().check(flow)] == ["cache-step"]
+    assert project.load().check(replace(flow, steps=(task,))) == []
+    assert project.load().step_options(task, flow).cache == CachePolicy(by=("inputs", "code"), expires=7200)
+    assert project.load().step_options(step, flow).cache is None
+    told = project.load("train.cache.by=inputs").check(build.flow())
+    assert "--set train.cache.by=inputs: 'train' is no task" in told[0].message
+    assert project.load("*.cache.by=inputs").check(build.flow()) == []
+
+
+def test_refresh_alone_caches_nothing(project, build):
+    flow = build.flow()
+    task = replace(flow.steps[0], kind="task")
+    refreshed = project.load("*.cache.refresh=true")
+    assert refreshed.step_options(task, flow).cache is None
+    cached = replace(task, decorators=(build.use("cache", by="inputs"),))
+    assert refreshed.step_options(cached, flow).cache == CachePolicy(by=("inputs",), refresh=True)
+    never = replace(task, decorators=(build.use("cache", by=""),))
+    assert refreshed.step_options(never, flow).cache is None
+    aged = project.load("train.cache.expires=90").step_options(task, flow).cache
+    assert aged == CachePolicy(by=("inputs", "code", "environment"), expires=90)
+    with pytest.raises(SettingsError, match=r"expires='soon' is no time"):
+        project.load("train.cache.expires=soon").step_options(task, flow)

@@ -26,6 +26,7 @@ __all__ = [
     "segment_fence",
     "segment_key",
     "segments_prefix",
+    "task_code_key",
     "wait_key",
     "waits_prefix",
 ]
@@ -53,6 +54,11 @@ def run_prefix(run: str) -> str:
 def manifest_key(run: str) -> str:
     """What a run is."""
     return f"runs/{run}/run.json"
+
+
+def task_code_key(run: str, code_key: str) -> str:
+    """What the code of a called task is made of, where `run.json` does not tell."""
+    return f"runs/{run}/tasks/{code_key}"
 
 
 def commits_prefix(run: str, path: str | None = None) -> str:

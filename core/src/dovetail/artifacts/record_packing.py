@@ -14,6 +14,7 @@ from dovetail.artifacts.packing import FOREACH_OUTPUT
 
 if TYPE_CHECKING:
     from dovetail.artifacts.outputs import Outputs
+    from dovetail.interfaces.caching import CacheKey
     from dovetail.interfaces.tasks import ErrorReport, Exit, Next
 
 __all__ = ["RECORD_VERSION", "Reads", "join_record", "pack_body", "pack_head"]
@@ -42,6 +43,7 @@ def pack_head(
     log: tuple[str, int, int] | None = None,
     origin: str | None = None,
     isolation: str = "",
+    cache: CacheKey | None = None,
 ) -> bytes:
     """The driver's half of a record.
 
@@ -60,27 +62,29 @@ def pack_head(
         log: Where its log is (see `dovetail.artifacts.logs`).
         origin: Run that it was reused from.
         isolation: Kind of its process.
+        cache: Under what later runs find its value.
     """
     plain_exit = None if exit is None else [exit.code, exit.signal, exit.out_of_memory, exit.last_memory]
-    return pack(
-        [
-            RECORD_VERSION,
-            path,
-            call_digest,
-            code_key,
-            environment,
-            attempt,
-            state,
-            predecessors,
-            store,
-            plain_exit,
-            cpu,
-            memory,
-            log,
-            origin,
-            isolation,
-        ]
-    )
+    fields = [
+        RECORD_VERSION,
+        path,
+        call_digest,
+        code_key,
+        environment,
+        attempt,
+        state,
+        predecessors,
+        store,
+        plain_exit,
+        cpu,
+        memory,
+        log,
+        origin,
+        isolation,
+    ]
+    if cache is not None:
+        fields.append([cache.digest, cache.by])
+    return pack(fields)
 
 
 def pack_body(

@@ -10,6 +10,7 @@ from dovetail.artifacts.msgpacked import unpack_checked
 from dovetail.artifacts.packing import FOREACH_OUTPUT, Origin, row_to_ref, table_to_refs
 from dovetail.artifacts.record_packing import RECORD_VERSION, Reads
 from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.caching import CacheKey
 from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, NotFoundError, StoreVersionError
 from dovetail.interfaces.tasks import ErrorReport, Exit, Next, Usage
 
@@ -182,6 +183,12 @@ class CommitRecord:
     def isolation(self) -> str:
         """Kind of the attempt's process."""
         return self._head[14]  # type: ignore[no-any-return]
+
+    @property
+    def cache(self) -> CacheKey | None:
+        """Under what later runs find the task's value; None where it is not cached."""
+        plain = self._head[_HEAD_SIZE] if len(self._head) > _HEAD_SIZE else None
+        return None if plain is None else CacheKey(plain[0], plain[1])
 
     # -- the worker's half ----------------------------------------------------------------------------------------
 

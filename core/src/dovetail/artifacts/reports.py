@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,15 @@ class AttemptReport:
     """Where its log is."""
     worker: str = ""
     """Which process ran it."""
+    arguments: bytes = b""
+    """Of a called task: what it was called with (see `dovetail.artifacts.arguments`)."""
 
     def to_plain(self) -> dict[str, Any]:
         """This report as JSON-able data."""
         plain: dict[str, Any] = {"version": REPORT_VERSION, **{f.name: getattr(self, f.name) for f in fields(self)}}
         plain["call_digest"] = self.call_digest.hex()
         plain["error"] = self.error.to_plain()
+        plain["arguments"] = b64encode(self.arguments).decode()
         if self.exit is not None:
             plain["exit"] = {f.name: getattr(self.exit, f.name) for f in fields(self.exit)}
         return plain
@@ -93,6 +97,7 @@ class AttemptReport:
             found["call_digest"] = bytes.fromhex(found["call_digest"])
             found["error"] = ErrorReport.from_plain(found["error"])
             found["exit"] = None if found.get("exit") is None else Exit(**found["exit"])
+            found["arguments"] = b64decode(found.get("arguments", ""))
             found["log"] = None if found.get("log") is None else tuple(found["log"])
             return cls(**found)
         except (KeyError, TypeError, ValueError) as error:

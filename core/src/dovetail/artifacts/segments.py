@@ -16,7 +16,15 @@ from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, NotF
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import Buffer, DataStore
 
-__all__ = ["SEGMENT_LIMIT", "SegmentWriter", "find_record", "put_commit", "read_frame_records", "read_records"]
+__all__ = [
+    "SEGMENT_LIMIT",
+    "SegmentWriter",
+    "find_record",
+    "put_commit",
+    "read_frame_records",
+    "read_frames_from",
+    "read_records",
+]
 
 SEGMENT_LIMIT = 64 * 1024 * 1024
 """A segment of at least this many bytes is followed by a new one."""
@@ -179,14 +187,26 @@ def read_frame_records(store: DataStore, run: str, key: str, frame: int, *, uuid
         ArtifactGoneError: The run was deleted.
         CorruptDataError: There is no valid frame.
     """
+    for _, records in read_frames_from(store, run, key, frame, uuid=uuid):
+        return records
+    raise CorruptDataError(f"{key} in {store.url} has no valid frame at byte {frame}")
+
+
+def read_frames_from(
+    store: DataStore, run: str, key: str, frame: int, *, uuid: str
+) -> Iterator[tuple[int, list[CommitRecord]]]:
+    """(offset, records) of a frame and those that follow it, read as they are asked for.
+
+    Raises:
+        ArtifactGoneError: The run was deleted.
+    """
     try:
         found = store.get(key, byte_range=(frame, 1 << 62))
     except NotFoundError as error:
         raise ArtifactGoneError(f"{key} is gone from {store.url}: its run was deleted") from error
     with found:
         for one in read_frames(found.stream, found.length, RECORD_MAGIC, keep_data=False, offset=frame):
-            return list(_records_of(one, store=uuid, run=run, key=key))
-    raise CorruptDataError(f"{key} in {store.url} has no valid frame at byte {frame}")
+            yield one.offset, list(_records_of(one, store=uuid, run=run, key=key))
 
 
 def find_record(

@@ -180,10 +180,17 @@ class ArtifactStore:
     def reuse(self, key: str, size: int) -> bool:
         """Whether the default store has an object of this size; if so it is made young enough to be left alone by a
         collector."""
-        store = self.store(self.default)
+        return self._renew(self.store(self.default), key, size)
+
+    def renew(self, uuid: str, digest: bytes) -> bool:
+        """Whether a store has an object; if so it is made young enough to be left alone by a collector."""
+        return self._renew(self.store(uuid), object_key(digest), None)
+
+    @staticmethod
+    def _renew(store: DataStore, key: str, size: int | None) -> bool:
         try:
             info = store.head(key)
-            if info.size != size:
+            if size is not None and info.size != size:
                 return False
             if info.now - info.modified > GRACE_SECONDS / 2:
                 store.refresh(key)

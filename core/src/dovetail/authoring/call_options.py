@@ -18,7 +18,8 @@ def uses_of_options(options: dict[str, Any], file: str, line: int) -> tuple[Use,
 
     Args:
         options: `retries`, `retry_delay`, `timeout`, `isolation`, `compute`, `datastore`, `environment`, `cache`,
-            `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of it, else `@resources`.
+            `expires`, `refresh`, `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of it,
+            else `@resources`.
         file: Where they were written.
         line: The line there.
     """
@@ -35,8 +36,8 @@ def uses_of_options(options: dict[str, Any], file: str, line: int) -> tuple[Use,
         made.append(decorators.compute(given.pop("compute"), **amounts))
     elif amounts:
         made.append(decorators.resources(**amounts))
-    if "cache" in given:
-        made.append(_cache(given.pop("cache")))
+    if given.keys() & {"cache", "expires", "refresh"}:
+        made.append(_cache(given.pop("cache", None), given.pop("expires", None), given.pop("refresh", None)))
     for kind, value in given.items():
         made.append(getattr(decorators, kind)(value))
     for decorator in made:
@@ -53,16 +54,36 @@ def _retry(times: Any, delay: Any) -> StepDecorator:
     return made
 
 
-def _cache(parts: Any) -> StepDecorator:
+def _cache(parts: Any, expires: Any, refresh: Any) -> StepDecorator:
     from dovetail.authoring.uses import StepDecorator
 
-    made = StepDecorator("cache", None, {"by": parts if isinstance(parts, (str, bool)) else repr(parts)})
-    known = {"inputs", "code", "environment"}
-    if isinstance(parts, bool):
-        made.use.options["by"] = "inputs+code+environment" if parts else ""
-    elif not isinstance(parts, str) or not set(parts.split("+")) <= known:
-        made.wrong(
-            f"cache={parts!r} does not say what a value depends on",
-            'Give parts, as in cache="inputs+code+environment".',
-        )
+    made = StepDecorator("cache", None, {})
+    options = made.use.options
+    if parts is not None:
+        options["by"] = "" if parts is False else _ALL_PARTS if parts is True else parts
+        if not isinstance(options["by"], str) or not {p.strip() for p in options["by"].split("+")} <= _PARTS:
+            options["by"] = repr(parts)
+            made.wrong(
+                f"cache={parts!r} does not say what a value depends on", f'Give parts, as in cache="{_ALL_PARTS}".'
+            )
+    if expires is not None:
+        options["expires"] = expires.total_seconds() if hasattr(expires, "total_seconds") else expires
+        if not _is_time(options["expires"]):
+            options["expires"] = repr(expires)
+            made.wrong(f"expires={expires!r} is no time", "Give seconds, 90s, 15m, 2h, 3d, 1w or a timedelta.")
+    if refresh is not None:
+        options["refresh"] = bool(refresh)
     return made
+
+
+_ALL_PARTS = "inputs+code+environment"
+_PARTS = {"", *_ALL_PARTS.split("+")}
+
+
+def _is_time(value: object) -> bool:
+    from dovetail.interfaces.caching import seconds_of
+
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return False
+    seconds = seconds_of(value)
+    return seconds is not None and seconds > 0

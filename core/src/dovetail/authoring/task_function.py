@@ -10,6 +10,7 @@ from dovetail.authoring.declared import DeclaredFunction, Generic
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from datetime import timedelta
     from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
     from typing_extensions import Self
@@ -177,6 +178,8 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         gpu: int | None = None,
         disk: int | None = None,
         cache: str | bool | None = None,
+        expires: float | str | timedelta | None = None,
+        refresh: bool | None = None,
         key: Key | None = None,
     ) -> Self:
         """A copy that says something else; it counts more than the decorators.
@@ -196,6 +199,9 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
             disk: Mebibytes.
             cache: What a value that another run made may be taken for: `inputs`, `code` and `environment`, joined
                 by `+`; True is all three, False none.
+            expires: Age at which such a value is made anew: seconds, `"90s"`, `"15m"`, `"2h"`, `"3d"`, `"1w"` or a
+                `timedelta`.
+            refresh: Make the value anew, for this run and later ones; it makes no task a cached one.
             key: Tells this call apart in place of its arguments.
 
         Raises:
@@ -205,6 +211,7 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         options = {
             "compute": compute, "datastore": datastore, "environment": environment, "isolation": isolation,
             "retries": retries, "retry_delay": retry_delay, "timeout": timeout, "cache": cache,
+            "expires": expires, "refresh": refresh,
             "cpu": cpu, "memory": memory, "gpu": gpu, "disk": disk,
         }  # fmt: skip
         made = self._with(name, options, frame.f_code.co_filename, frame.f_lineno)
@@ -281,6 +288,8 @@ if TYPE_CHECKING:
         gpu: int | None = None,
         disk: int | None = None,
         cache: str | bool | None = None,
+        expires: float | str | timedelta | None = None,
+        refresh: bool | None = None,
         key: Key | None = None,
         on_success: Hooks | None = None,
         on_failure: Hooks | None = None,
@@ -308,6 +317,8 @@ def task(
     gpu: int | None = None,
     disk: int | None = None,
     cache: str | bool | None = None,
+    expires: float | str | timedelta | None = None,
+    refresh: bool | None = None,
     key: Key | None = None,
     on_success: Hooks | None = None,
     on_failure: Hooks | None = None,
@@ -332,6 +343,7 @@ def task(
     options = {
         "compute": compute, "datastore": datastore, "environment": environment, "isolation": isolation,
         "retries": retries, "retry_delay": retry_delay, "timeout": timeout, "cache": cache,
+        "expires": expires, "refresh": refresh,
         "cpu": cpu, "memory": memory, "gpu": gpu, "disk": disk,
     }  # fmt: skip
     hooks = {

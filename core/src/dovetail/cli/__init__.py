@@ -25,6 +25,7 @@ VERBS = {
     "check": "find everything that is wrong with a flow, without running it",
     "graph": "draw a flow from its source, or a run as it went",
     "show": "show a run, its steps and its failures",
+    "explain": "tell why tasks ran or were reused, and what changed",
     "logs": "print what tasks wrote",
     "artifacts": "list the artifacts of a run or task",
     "get": "print or save an artifact",
@@ -43,7 +44,7 @@ VERBS = {
 """Verb → what it does."""
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
-    ("Look", ("graph", "show", "logs", "artifacts", "get", "runs", "tasks", "tag")),
+    ("Look", ("graph", "show", "explain", "logs", "artifacts", "get", "runs", "tasks", "tag")),
     ("Set up", ("config", "plugins", "limits", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})

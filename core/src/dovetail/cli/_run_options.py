@@ -28,6 +28,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-id-file", type=_file_to_be, metavar="FILE", help="write the run id to this file when the run begins"
     )
+    parser.add_argument(
+        "--refresh",
+        action="append",
+        nargs="?",
+        const="*",
+        default=[],
+        metavar="TASK",
+        help="make the values of this cached task, or of all, anew (--refresh=TASK); repeatable",
+    )
     parser.add_argument("--quiet", action="store_true", help="print failures only")
     add_choosing(parser)
 

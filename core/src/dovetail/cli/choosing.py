@@ -42,9 +42,10 @@ def settings_from(args: argparse.Namespace) -> Settings:
     """The settings that the options ask for."""
     from dovetail.settings import Settings
 
+    refresh = [f"{task}.cache.refresh=true" for task in getattr(args, "refresh", ())]
     return Settings.load(
         profile=args.profile,
-        set_=args.set_,
+        set_=[*args.set_, *refresh],
         with_=args.with_,
         compute=args.compute,
         datastore=args.datastore,

@@ -33,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "RUN[/PATH]",
         "run id, a prefix of one, or a flow for its newest run; a step or task of it (default: the newest run)",
     )
-    parser.add_argument("--tree", action="store_true", help="show the tasks as a tree")
+    parser.add_argument(
+        "--tree",
+        action="store_true",
+        help="show the tasks as a tree, each call with its inputs, its result and how long it took",
+    )
     parser.add_argument(
         "--notes", action="store_true", help="show what the driver noted: fall-backs, and why tasks ran again"
     )
@@ -107,7 +111,9 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
         waiting = [one.to_plain() for one in run.waiting]
         document = {**run_json(run), "steps": step_rows(run), "failure": failure, "waiting": waiting}
         if tree:
-            document["tasks"] = [task_json(task) for task in run.tasks(oldest_first=True)]
+            from dovetail.cli._tree import tree_json
+
+            document["tasks"] = tree_json(run)
         if notes:
             document["notes"] = _notes(run)
         output.emit_json(document)

@@ -243,6 +243,7 @@ class _Journal:
 def _committed(record: CommitRecord) -> dict[str, Any]:
     """Columns of a committed task's row, as its driver wrote them."""
     from dovetail.artifacts.index import encode_index
+    from dovetail.interfaces.caching import cache_column
 
     columns: dict[str, Any] = {
         "state": record.state,
@@ -259,6 +260,8 @@ def _committed(record: CommitRecord) -> dict[str, Any]:
         columns["memory"] = usage.memory
     if record.log is not None:
         columns["log"] = _compact(record.log)
+    if record.cache is not None:
+        columns["cache"] = cache_column(record.cache.digest)
     info: dict[str, Any] = {}
     if record.isolation and record.isolation != "fork":
         info["isolation"] = record.isolation

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.reports import AttemptReport
 from dovetail.engine.journal import compact
+from dovetail.interfaces.caching import cache_column
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.states import TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Usage
@@ -175,6 +176,7 @@ class Bookkeeper:
                 started=started,
                 finished=finished,
                 log=log,
+                arguments=b"" if attempt.task.arguments is None else attempt.task.arguments.table,
             )
             self._journal.touched([self._report(report)])
             self._journal.add(
@@ -205,6 +207,8 @@ class Bookkeeper:
                 columns["memory"] = usage.memory
         if pending.log is not None:
             columns["log"] = compact(pending.log)
+        if pending.cache is not None:
+            columns["cache"] = cache_column(pending.cache.digest)
         info = _info(pending)
         if info:
             columns["info"] = compact(info)

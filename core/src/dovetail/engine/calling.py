@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dovetail.engine.committer import Written
     from dovetail.engine.limiting import Limiter
     from dovetail.engine.machine import RunMachine
-    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.engine.waits import Waits
     from dovetail.interfaces.flow import StepDescription
@@ -72,6 +72,7 @@ class CallDesk:
         died: Told of a called task whose process died.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
         limiter: Holds the limits of tasks.
+        keep_code: Keeps what the code of a task is made of.
         inputs: Tasks that wait for somebody outside of the run.
     """
 
@@ -85,11 +86,12 @@ class CallDesk:
         recorded: Recorded,
         reread: Callable[[], Iterable[CommitRecord]],
         books: Bookkeeper,
-        reuse: Callable[[Attempt, CommitRecord], None],
+        reuse: Callable[[Attempt, Reuse], None],
         answer: Callable[[WorkerKey, Answer], None],
         waits: Callable[[Attempt, bool], None],
         died: Callable[[Attempt, ErrorReport], None],
         limiter: Limiter,
+        keep_code: Callable[[StepDescription], None],
         inputs: Waits,
     ) -> None:
         self._inputs = inputs
@@ -108,9 +110,11 @@ class CallDesk:
         self._waits = waits
         self._died = died
         self._limiter = limiter
+        self._keep_code = keep_code
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
+        self._looked_for: list[tuple[Attempt, WorkerKey, Called]] = []
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
         self._known_up_to: tuple[Attempt, int, int] | None = None
         self._failures: dict[str, tuple[str, ErrorReport]] = {}
@@ -134,7 +138,10 @@ class CallDesk:
                 number,
                 isolation=plan.here or "driver",
                 datastore=plan.datastore,
-                asks=catch is not None or plan.policy.retry.times > 0 or bool(plan.limits),
+                asks=catch is not None
+                or plan.policy.retry.times > 0
+                or plan.policy.cache is not None
+                or bool(plan.limits),
                 catch=catch,
             ),
         )
@@ -148,6 +155,7 @@ class CallDesk:
             if problems:
                 raise ValidationError(f"task {step.name} can't be called:", problems=problems)
             self._planned[known] = plan
+            self._keep_code(step)
         return plan
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
@@ -180,18 +188,42 @@ class CallDesk:
             return
         if not event.here:
             self._waits(caller, True)
+        if plan.policy.cache is not None:
+            self._looked_for.append((Attempt(task, self._calls.build(task)), key, event))
+        elif event.here:
+            self._begin(Attempt(task, self._calls.build(task)), key, event)
+        else:
             self._planner.call(task)
+
+    def look_up(self) -> None:
+        """Go on with the calls of tasks that other runs may have made, now that all that has come is read: the index
+        is asked once for all of them."""
+        cache = self._recorded.cache
+        if not self._looked_for or cache is None:
             return
-        attempt = Attempt(task, self._calls.build(task))
+        waiting, self._looked_for = self._looked_for, []
+        cache.look_up(attempt.call for attempt, _, _ in waiting)
+        for attempt, key, event in waiting:
+            if attempt.task.path not in self._open:
+                continue  # the process that called is gone
+            if event.here:
+                self._begin(attempt, key, event)
+            else:
+                self._planner.call(attempt.task)
+
+    def _begin(self, attempt: Attempt, key: WorkerKey, event: Called) -> None:
+        """Begin a task that its caller's process runs, unless there is a record of it."""
         self._machine.begun()
-        if event.asks and self._recorded:
+        if event.asks and (self._recorded or attempt.call.cache_key is not None):
             found = self._recorded.find(attempt.call)
             if found.record is not None:
-                self._reuse(attempt, found.record)
+                self._reuse(attempt, found)
                 return
             if found.reason:
                 self._books.not_reused(event.path, found.reason)
         self._here.setdefault(key, {})[event.number] = attempt
+        plan = attempt.task.plan
+        assert plan is not None  # of every task that is called
         if not self._limiter.admit(attempt, plan.limits, here=True):
             self.held_up(attempt)
             return
@@ -202,8 +234,8 @@ class CallDesk:
     def _ask(self, attempt: Attempt) -> None:
         """Begin to wait for somebody outside, unless the answer is on record."""
         self._machine.begun()
-        found = self._recorded.find(attempt.call).record if self._recorded else None
-        if found is not None:
+        found = self._recorded.find(attempt.call) if self._recorded else None
+        if found is not None and found.record is not None:
             self._reuse(attempt, found)
         else:
             self._books.asks(self._inputs.open(attempt))
@@ -289,6 +321,9 @@ class CallDesk:
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
             self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
             self._died(attempt, error)
+        for attempt, caller, event in self._looked_for:
+            if caller == key and event.here:
+                self._open.pop(attempt.task.path, None)
         for opened in (*self._open.values(), *(told.opened for told in self._told_later)):
             opened.callers = [waiter for waiter in opened.callers if waiter[0] != key]
         self._calls_later = [late for late in self._calls_later if late[0] != key]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from dovetail.artifacts.reads import error_digest
+from dovetail.engine.caching import cache_key
 from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Resources, TaskCall
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class StepPlan:
     isolation: Isolation
     """Process or thread."""
     policy: Policy
-    """Retries, time limit, catch, reuse."""
+    """Retries, time limit, catch, reuse, caching."""
     group: str = ""
     """Name of the workers that run its tasks."""
     here: str = ""
@@ -57,10 +58,15 @@ class CallBuilder:
 
     The call digest covers code, environment and inputs (scope, foreach indexes with their sequences, joined
     scopes). Siblings of a foreach differ in one index only, so the rest is hashed once and copied.
+
+    Args:
+        steps: Step → what its tasks share.
+        store: UUID of the run's data store.
     """
 
-    def __init__(self, steps: Mapping[str, StepPlan]) -> None:
+    def __init__(self, steps: Mapping[str, StepPlan], *, store: str) -> None:
         self._steps = steps
+        self._store = store
         self._stem: tuple[object, object, object] = (None, None, None)
         self._stem_hash = blake3()
 
@@ -84,6 +90,7 @@ class CallBuilder:
             datastore=plan.datastore,
             isolation=plan.isolation,
             policy=plan.policy,
+            cache_key=None if task.arguments is None else cache_key(plan, task.arguments, self._store),
         )
 
     def _digest(self, plan: StepPlan, task: PlannedTask) -> bytes:

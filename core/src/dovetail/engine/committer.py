@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.segments import SegmentWriter
     from dovetail.interfaces.artifacts import ArtifactRef
+    from dovetail.interfaces.caching import CacheKey
     from dovetail.interfaces.tasks import Exit, TaskCall, TaskOutcome, Usage
     from dovetail.planning.planned import PlannedTask
 
@@ -38,6 +39,13 @@ class Pending:
     origin: str | None = None
     written: CommitRecord | None = None
     """The record, where it is in this run already."""
+    by_key: bool = True
+    """Whether other runs may find it by the call's cache key: not where it was reused though its code differs."""
+
+    @property
+    def cache(self) -> CacheKey | None:
+        """Under what other runs find its value. A failure that was caught is no value."""
+        return self.call.cache_key if self.by_key and self.outcome.caught is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ class Committer:
             log=item.log,
             origin=item.origin,
             isolation=item.isolation,
+            cache=item.cache,
         )
 
     def _written(self, item: Pending, place: tuple[str, int, int]) -> Written:

@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from dovetail.engine.listener import RunListener
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
-    from dovetail.engine.recorded import Recorded
+    from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.engine.transactions import Transactions
     from dovetail.engine.waits import Waits
     from dovetail.interfaces.events import Event
+    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
     from dovetail.planning.planned import PlannedTask
@@ -79,6 +80,7 @@ class Driver:
         caught: Makes the outcome of a task whose last attempt died and is caught.
         limiter: Holds the limits of tasks.
         limits_of: What a task needs of them.
+        keep_code: Keeps what the code of a called task is made of.
         waits: Tasks that wait for somebody outside of the run.
         pause_after: Seconds that the driver waits for input with nothing else to do, before it pauses the run.
         terminal: Whether a step may have the terminal, with a debugger on it.
@@ -107,6 +109,7 @@ class Driver:
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
         limiter: Limiter,
         limits_of: Callable[[PlannedTask], Mapping[str, int]],
+        keep_code: Callable[[StepDescription], None],
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
@@ -146,11 +149,12 @@ class Driver:
             recorded=recorded,
             reread=reread,
             books=books,
-            reuse=lambda attempt, record: self._reuse(attempt.task, attempt.call, record),
+            reuse=lambda attempt, found: self._reuse(attempt.task, attempt.call, found),
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
             died=self._call_hooks,
             limiter=limiter,
+            keep_code=keep_code,
             inputs=waits,
         )
         self._clock = clock()
@@ -189,6 +193,7 @@ class Driver:
                     else:
                         key.fileobj.recv(64)  # type: ignore[union-attr]
                 self._dispatcher.enforce()
+                self._desk.look_up()
                 self._write_commits()
                 self._look_around()
                 self._fill()
@@ -362,22 +367,24 @@ class Driver:
     def _attempt(self, task: PlannedTask) -> Attempt | None:
         """The first attempt of a task, or None when a record stands for it."""
         call = self._calls.build(task)
-        if self._recorded:
+        if self._recorded or call.cache_key is not None:
             reuse = self._recorded.find(call)
             if reuse.record is not None:
-                self._reuse(task, call, reuse.record)
+                self._reuse(task, call, reuse)
                 return None
             if reuse.reason:
                 self._books.not_reused(call.path, reuse.reason)
         return Attempt(task, call)
 
-    def _reuse(self, task: PlannedTask, call: TaskCall, record: CommitRecord) -> None:
+    def _reuse(self, task: PlannedTask, call: TaskCall, found: Reuse) -> None:
+        record, values = found.record, found.values
+        assert record is not None
         same_run = record.call_digest == call.digest and record.run == self._recorded.run
         self._pending.append(
             Pending(
                 task=task,
                 call=call,
-                outcome=outcome_of(record, self._values_of(record)),
+                outcome=outcome_of(record, self._values_of(record) if values is None else values),
                 attempt=record.attempt,
                 state=record.state if same_run else "cached",
                 isolation=record.isolation,
@@ -385,6 +392,7 @@ class Driver:
                 log=record.log,
                 origin=record.origin if same_run else record.origin or record.run,
                 written=record if same_run else None,
+                by_key=record.code_key == call.code.key or record.cache == call.cache_key,
             )
         )
 

@@ -18,8 +18,10 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.task_code import put_task_code
 from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
+from dovetail.engine.caching import ResultCache
 from dovetail.engine.calls import CallBuilder
 from dovetail.engine.catching import CaughtOutcomes
 from dovetail.engine.committer import Committer
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
+    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.interfaces.tasks import ErrorReport, Scope
     from dovetail.interfaces.workers import WorkerGroup
@@ -159,9 +162,11 @@ def execute(
         )
         limiter = Limiter(provider, f"{manifest.flow}/{run}", told=books.held_up, note=books.note)
         stack.callback(limiter.close)
+        recorded = Recorded.nothing(run) if recorded is None else recorded
+        recorded.cache = ResultCache(run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts)
         driver = Driver(
             machine=machine,
-            calls=CallBuilder(plan.steps),
+            calls=CallBuilder(plan.steps, store=plan.store),
             groups=plans.groups,
             group_of=lambda task: (task.plan or plan.steps[task.step]).group,
             begin=begin,
@@ -169,7 +174,7 @@ def execute(
             slots=max_workers or core.max_workers or usable_cpus(),
             books=books,
             journal=journal,
-            recorded=recorded or Recorded.nothing(run),
+            recorded=recorded,
             planner=planner,
             hooks=Hooks(
                 run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
@@ -181,6 +186,7 @@ def execute(
             caught=CaughtOutcomes(artifacts, plan.flow),
             limiter=limiter,
             limits_of=lambda task: (task.plan or plan.steps[task.step]).limits,
+            keep_code=_code_keeper(store, journal, run, plan),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
@@ -306,6 +312,18 @@ def _root(manifest: RunManifest) -> Scope:
     """Parameters and constants as the outermost scope."""
     plain = {**manifest.description["constants"], **manifest.parameters}
     return root_scope({name: ref_from_plain(ref) for name, ref in plain.items()})
+
+
+def _code_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) -> Callable[[StepDescription], None]:
+    """Keeps what the code of called tasks is made of that the run's description does not tell."""
+    described = {step.code_key for step in plan.flow.steps}
+
+    def keep(step: StepDescription) -> None:
+        if step.code_key not in described:
+            described.add(step.code_key)
+            journal.touched([put_task_code(store, run, step.name, step.code_key, step.code_parts)])
+
+    return keep
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:

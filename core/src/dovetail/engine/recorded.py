@@ -31,6 +31,7 @@ from dovetail.interfaces.tasks import ForeachFrame, JoinInput, Scope, TaskCall, 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.sequences import SequenceReader
+    from dovetail.engine.caching import ResultCache
 
 __all__ = ["Recorded", "Reuse"]
 
@@ -56,6 +57,8 @@ class Reuse:
     """The record that stands for the task; None when it must run."""
     reason: str = ""
     """Why it must run, in words; empty when there is nothing recorded to compare with."""
+    values: bytes | None = None
+    """Values section of the record, where it is read already."""
 
 
 @dataclass(kw_only=True)
@@ -71,6 +74,7 @@ class Recorded:
         ignore_code: Steps whose code may differ; empty string in it: any step.
         open_sequence: Opens a foreach sequence, for the digest of an item.
         parts: Step → what went into its code key, of the newest origin, to name what changed.
+        cache: Finds what any other run has made, once nothing here fits.
     """
 
     run: str
@@ -82,6 +86,7 @@ class Recorded:
     open_sequence: Callable[[ArtifactRef], SequenceReader]
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     present_parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    cache: ResultCache | None = None
 
     def __post_init__(self) -> None:
         self._own = {(r.path, r.call_digest): r for r in self.own}
@@ -116,6 +121,16 @@ class Recorded:
 
     def find(self, call: TaskCall) -> Reuse:
         """The record that stands for a call, or why there is none."""
+        found = self._find(call)
+        if found.record is not None or self.cache is None or call.cache_key is None or call.step in self.rerun:
+            return found
+        hit = self.cache.find(call)
+        if hit.record is not None:
+            return Reuse(hit.record, values=hit.values)
+        return Reuse(None, found.reason or hit.reason)
+
+    def _find(self, call: TaskCall) -> Reuse:
+        """As `find`, in this run and those that it resumes."""
         own = self._own.get((call.path, call.digest))
         if own is not None:
             return Reuse(own)

@@ -51,11 +51,13 @@ TASK_COLUMNS = (
     "log",
     "record",
     "info",
+    "cache",
 )
 """Columns of a task row. `started` and `finished` are seconds since the epoch; `outputs` is JSON text (see
 `dovetail.artifacts.index`); `error` JSON text of an ErrorReport; `cpu` seconds; `memory` bytes; `log` JSON text
 [segment, begin, end]; `record` JSON text [key, offset]; `info` JSON text of what else is known (exit, origin,
-reason of a re-run, isolation, caught)."""
+reason of a re-run, isolation, caught); `cache` the key of a cached value as text (see
+`dovetail.interfaces.caching`)."""
 
 RUN_COLUMNS = (
     "run",

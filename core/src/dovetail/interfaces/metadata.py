@@ -54,6 +54,11 @@ class Query:
     """Of runs: created at or after; of tasks: started at or after. Seconds since the epoch."""
     until: float | None = None
     """Of runs: created before; of tasks: started before."""
+    cache: tuple[str, ...] | None = None
+    """Of tasks: the newest finished one with each of these keys, as the column `cache` has them; the other filters of
+    tasks, pages and their order don't apply."""
+    besides: str | None = None
+    """With `cache`: leave out the tasks of this run."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Of runs: parameters with these values."""
     limit: int | None = None

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.caching import CacheKey, CachePolicy
 
 __all__ = [
     "Arguments",
@@ -96,6 +97,8 @@ class Policy:
     """Seconds an attempt may take before it is killed."""
     reuse: int = 1
     """Tasks that one process may run; 0: as many as keep it busy for a short while ("auto")."""
+    cache: CachePolicy | None = None
+    """Whether a value that another run made is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +247,9 @@ class TaskCall:
     isolation: Isolation
     """Process or thread."""
     policy: Policy
-    """Retries, time limit, catch, reuse."""
+    """Retries, time limit, catch, reuse, caching."""
+    cache_key: CacheKey | None = None
+    """Of a task that is cached: under what other runs have left its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Literal
 from dovetail.interfaces.errors import StoreError
 from dovetail.local._faults import fault
 from dovetail.local._publish import publish
-from dovetail.local._schema import check_format, create_schema
+from dovetail.local._schema import FORMAT, check_format, create_schema, upgrade
 from dovetail.local._sqlite_faults import explain, is_busy
 from dovetail.local._turns import Turns
 
@@ -52,6 +52,7 @@ class Database:
         self._immutable = False
         self._logged = False  # whether the file has a write-ahead log
         self._synced = True  # whether the writer syncs each commit
+        self._present = False  # whether the file is known to have the present format
         self._turns = Turns(os.path.dirname(path))
         with self._explained():
             if not os.path.exists(path):
@@ -207,6 +208,8 @@ class Database:
         try:
             if not check_format(connection, self.path):
                 self._fill(connection)
+            if not self._present and not self._immutable:
+                self._present = self._upgrade(connection)
             # FULL: a commit is on the disk when it returns, also in write-ahead mode.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -214,6 +217,20 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _upgrade(self, connection: sqlite3.Connection) -> bool:
+        """Bring an older format up to the present one; False where the file can't be written: it is read as is."""
+        if connection.execute("PRAGMA user_version").fetchone()[0] >= FORMAT:
+            return True
+        try:
+            self._begin(connection)
+        except sqlite3.OperationalError as error:
+            if "readonly" in str(error):
+                return False
+            raise
+        upgrade(connection)  # looks again: another process may have been faster
+        connection.execute("COMMIT")
+        return True
 
     def _create(self) -> None:
         """Make the file aside and give it its name: nobody ever sees it half made."""

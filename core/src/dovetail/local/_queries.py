@@ -11,6 +11,7 @@ from dovetail.interfaces.events import RUN_COLUMNS, TASK_COLUMNS
 from dovetail.interfaces.metadata import Page, Query
 from dovetail.interfaces.paths import step_of
 from dovetail.local._packing import STATE_CODES, stored_path
+from dovetail.local._schema import CACHE_FORMAT
 from dovetail.local._task_columns import TaskSelect, state_codes, state_sql
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ def _parameter_condition(name: str, value: Any, parameters: list[Any]) -> str:
 def _tasks(connection: sqlite3.Connection, asked: Query, columns: Sequence[str] | None) -> Page:
     names = tuple(TASK_COLUMNS if columns is None else columns)
     _check_columns([name for name in names if not name.startswith("artifact:")], (*TASK_COLUMNS, "run"))
+    asks = "cache" in names or asked.cache is not None
+    cached = not asks or connection.execute("PRAGMA user_version").fetchone()[0] >= CACHE_FORMAT
+    if asked.cache is not None:
+        return Page(columns=names, rows=_cached_tasks(connection, asked, names) if cached else [])
     after = None if asked.cursor is None else int(_position(asked.cursor, 1)[0])
     parameters: list[Any] = []
     where = _run_conditions(asked, parameters)
@@ -140,7 +145,8 @@ def _tasks(connection: sqlite3.Connection, asked: Query, columns: Sequence[str] 
     rows: list[tuple[Any, ...]] = []
     room = None if asked.limit is None else asked.limit + 1
     for run in runs:
-        found = _tasks_of(connection, asked, names, run, after, None if room is None else room - len(rows))
+        left = None if room is None else room - len(rows)
+        found = _tasks_of(connection, asked, names, run, after, left, cached=cached)
         rows = rows + found if rows else found
         if room is not None and len(rows) >= room:
             break
@@ -160,11 +166,13 @@ def _tasks_of(
     run: tuple[int, str, int, int],
     after: int | None,
     room: int | None,
+    *,
+    cached: bool,
 ) -> list[tuple[Any, ...]]:
     """Rows of one run; with their row id at the end where pages are asked for."""
     number, run_id, base, places = run
     parameters: list[Any] = []
-    select = TaskSelect(number=number, run=run_id, base=base)
+    select = TaskSelect(number=number, run=run_id, base=base, cached=cached)
     selected = []
     for name in names:
         sql, values = select.column(name)
@@ -211,6 +219,27 @@ def _tasks_of(
         f"{_where(where)} ORDER BY t.id {way} LIMIT ?"
     )
     return connection.execute(sql, (*parameters, -1 if room is None else room)).fetchall()
+
+
+def _cached_tasks(connection: sqlite3.Connection, asked: Query, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The newest row of each key, all found with one statement."""
+    parameters: list[Any] = []
+    select = TaskSelect(number="r.id", base="r.base")
+    selected = []
+    for name in names:
+        sql, values = select.column(name)
+        selected.append(sql)
+        parameters += values
+    others = ""
+    if asked.besides is not None:
+        others = "AND c.id >> 32 IS NOT (SELECT id FROM run WHERE run = ?)"
+    sql = (
+        f"SELECT {', '.join(selected)} FROM json_each(?) k CROSS JOIN task t ON t.id = "
+        f"(SELECT c.id FROM task c INDEXED BY task_cache WHERE c.cache = k.value {others} ORDER BY c.id DESC LIMIT 1) "
+        "CROSS JOIN step s ON s.id = t.step CROSS JOIN run r ON r.id = t.id >> 32"
+    )
+    parameters.append(json.dumps(asked.cache))
+    return connection.execute(sql, (*parameters, *((asked.besides,) if others else ()))).fetchall()
 
 
 def _few(connection: sqlite3.Connection, run: int, step: str, places: int) -> bool:

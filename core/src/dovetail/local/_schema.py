@@ -16,12 +16,15 @@ from dovetail.local._sqlite_faults import REBUILD
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["APPLICATION", "FORMAT", "check_format", "create_schema"]
+__all__ = ["APPLICATION", "CACHE_FORMAT", "FORMAT", "check_format", "create_schema", "upgrade"]
 
 APPLICATION = 0x44564D44
 """SQLite's application id, "DVMD": tells this database from any other."""
-FORMAT = 1
-"""SQLite's user version. A reader takes its own format and older ones."""
+FORMAT = 2
+"""SQLite's user version. A reader takes its own format and older ones; older ones are brought up to it when a file
+that can be written is opened."""
+CACHE_FORMAT = 2
+"""The first format whose tasks have a `cache` column."""
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -87,10 +90,11 @@ CREATE TABLE task (
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL,
     path TEXT NOT NULL,                    -- what follows the step's name, or = and the whole path
-    state, attempt, started, finished, outputs, error, cpu, memory, log, record, info
+    state, attempt, started, finished, outputs, error, cpu, memory, log, record, info, cache
 );
 CREATE UNIQUE INDEX task_path ON task (step, path);
 CREATE INDEX task_unfinished ON task (step, state) WHERE state > 1;
+CREATE INDEX task_cache ON task (cache) WHERE cache NOT NULL;
 CREATE TABLE lease (
     name TEXT NOT NULL,
     slot INTEGER NOT NULL,
@@ -116,6 +120,14 @@ def create_schema(connection: sqlite3.Connection) -> None:
         if statement.strip():
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring the tables of an older format up to the present one, inside the caller's transaction."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] < CACHE_FORMAT:
+        connection.execute("ALTER TABLE task ADD COLUMN cache")
+        connection.execute("CREATE INDEX task_cache ON task (cache) WHERE cache NOT NULL")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 

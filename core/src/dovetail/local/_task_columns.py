@@ -32,12 +32,20 @@ _PLAIN = {
 
 
 class TaskSelect:
-    """Columns of the tasks `t`, joined with steps `s`, of one run, as SQL without parameters."""
+    """Columns of the tasks `t`, joined with steps `s`, as SQL.
 
-    def __init__(self, *, number: int, run: str, base: int) -> None:
+    Args:
+        number: Number of the run that they are of, or SQL for that of each.
+        base: What its times count from, or SQL for it.
+        run: Id of the run; None: `r.run`.
+        cached: Whether the table has keys of cached values.
+    """
+
+    def __init__(self, *, number: int | str, base: int | str, run: str | None = None, cached: bool = True) -> None:
         self._number = number
         self._run = run
         self._base = base
+        self._cached = cached
 
     def column(self, name: str) -> tuple[str, tuple[Any, ...]]:
         """SQL of a column and its parameters.
@@ -61,7 +69,9 @@ class TaskSelect:
             packed = f"{head} || ',' || {begin} || ',' || ({begin} + (t.log & {_mask(LENGTH_BITS)})) || ']'"
             return f"CASE typeof(t.log) WHEN 'integer' THEN {packed} ELSE t.log END", ()
         if name == "run":
-            return "?", (self._run,)
+            return ("r.run", ()) if self._run is None else ("?", (self._run,))
+        if name == "cache" and not self._cached:
+            return "NULL", ()
         if name.startswith("artifact:"):
             return _artifact(name[len("artifact:") :])
         if name not in TASK_COLUMNS:

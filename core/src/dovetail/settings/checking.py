@@ -11,7 +11,7 @@ from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Isolation
 from dovetail.plugins.extensions import DecoratorSpec
 from dovetail.plugins.schema import problems_of
-from dovetail.settings.kinds import CALL_KINDS, KINDS, POLICY_KINDS
+from dovetail.settings.kinds import KINDS, POLICY_KINDS
 from dovetail.settings.merging import given_options
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def _check_sets(settings: Settings, flow: FlowDescription) -> Iterable[Problem]:
             hint = did_you_mean(override.step, names) or f"The steps are: {', '.join(names)}."
             message = f"{override.given.source}: {flow.name} has no step {override.step!r}"
             yield Problem(code="unknown-step", message=message, fix=hint)
+        elif override.kind == "cache" and override.step != "*" and names[override.step].kind == "step":
+            yield _not_cached(names[override.step], override.given.source)
 
 
 def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription) -> list[Problem]:
@@ -58,6 +60,8 @@ def _check_step(settings: Settings, step: StepDescription, flow: FlowDescription
     uses = {use.kind: use for use in reversed((*flow.decorators, *step.decorators))}
     for use in step.decorators:
         problems += _check_use(settings, use, file)
+        if use.kind == "cache" and step.kind == "step":
+            problems.append(_at(_not_cached(step, "@cache"), use))
     for kind in KINDS:
         if kind == "metadata":
             continue
@@ -96,9 +100,18 @@ def _check_isolation(step: StepDescription, options: StepOptions, flow: FlowDesc
         yield Problem(code="unsafe-fork", message=message, fix=fix)
 
 
+def _not_cached(step: StepDescription, source: str) -> Problem:
+    """Caching asks what a task's inputs are: arguments are, what a step's `self` or a body may read is not known."""
+    return Problem(
+        code="cache-step",
+        message=f"{source}: {step.name!r} is no task, and only tasks are cached across runs",
+        fix="Move what takes long into a @task function and call it there; `dovetail resume` reuses whole steps.",
+    )
+
+
 def _check_use(settings: Settings, use: DecoratorUse, file: str) -> list[Problem]:
     """A decorator whose kind nobody knows, or whose options its plugin refuses."""
-    if use.kind in KINDS or use.kind in POLICY_KINDS or use.kind in CALL_KINDS:
+    if use.kind in KINDS or use.kind in POLICY_KINDS:
         return []
     try:
         for kind in ("step-decorator", "flow-decorator"):

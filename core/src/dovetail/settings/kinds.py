@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "CALL_KINDS",
     "COMMON_KEYS",
     "DEFAULTS",
     "FREE_KINDS",
@@ -20,12 +19,10 @@ DEFAULTS = {"datastore": "local", "metadata": "sqlite", "compute": "local", "env
 """The embedded default of each kind."""
 COMMON_KEYS = ("use", "target", "retries", "rate_limit")
 """Keys that every instance has: the backend, its place, further tries of a call, calls a second."""
-POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation", "limit")
+POLICY_KINDS = ("retry", "catch", "timeout", "resources", "environment_variables", "isolation", "limit", "cache")
 """Decorators of the core that set policies; `dovetail.settings.policies` has their options."""
 FREE_KINDS = {"environment_variables": "vars", "limit": "occupy"}
 """Policies whose options have names of the user's own, and the field that takes them as a mapping."""
-CALL_KINDS = ("cache",)
-"""Options of `@task` and `with_options` alone: a call site's word is final, so no layer sets them."""
 STEP_KINDS = ("datastore", "compute", "environment", *POLICY_KINDS)
 """What a step can choose or set."""
 RESOURCE_KEYS = ("cpu", "memory", "gpu", "disk", "shared_memory")

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from dovetail.interfaces.caching import CACHE_PARTS, CachePolicy, cache_parts, seconds_of
+
 __all__ = [
     "POLICIES",
+    "CacheOptions",
     "CatchOptions",
     "EnvironmentVariablesOptions",
     "IsolationOptions",
@@ -123,6 +126,40 @@ class LimitOptions:
             _require(slots >= 1, f"a task must occupy at least 1 of limit {name}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """`@cache`: take the value that another run made, where what it depends on is the same."""
+
+    by: Annotated[str, "What it depends on: `inputs`, `code` and `environment`, joined by `+`; empty: never cached"] = (
+        "+".join(CACHE_PARTS)
+    )
+    expires: Annotated[
+        float | str | None, "Age at which a value is made anew: seconds, or `90s`, `15m`, `2h`, `3d`, `1w`"
+    ] = None
+    refresh: Annotated[bool, "Whether to make the value anew, for this run and later ones"] = False
+
+    def __post_init__(self) -> None:
+        _require(
+            cache_parts(self.by) is not None,
+            f"by={self.by!r} does not say what a value depends on: give parts, as in {'+'.join(CACHE_PARTS)}",
+        )
+        _require(
+            self.expires is None or (self.seconds or 0) > 0,
+            f"expires={self.expires!r} is no time: give seconds, or 90s, 15m, 2h, 3d, 1w",
+        )
+
+    @property
+    def seconds(self) -> float | None:
+        """`expires` in seconds; None where it is nothing, or no time."""
+        return seconds_of(self.expires)
+
+    @property
+    def policy(self) -> CachePolicy | None:
+        """What a task call carries; None where nothing is cached."""
+        parts = cache_parts(self.by)
+        return CachePolicy(by=parts, expires=self.seconds, refresh=self.refresh) if parts else None
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
@@ -136,5 +173,6 @@ POLICIES: dict[str, type] = {
     "environment_variables": EnvironmentVariablesOptions,
     "isolation": IsolationOptions,
     "limit": LimitOptions,
+    "cache": CacheOptions,
 }
 """Kind of decorator → its options."""

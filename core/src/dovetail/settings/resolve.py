@@ -237,6 +237,8 @@ class Settings:
             PluginError: The compute backend can't be found.
         """
         merged = {kind: self.merged(kind, step, flow, call) for kind in POLICY_KINDS}
+        if step.kind == "step":  # what a step or a body reads is not known before it runs
+            merged["cache"] = Merged()
         try:
             given = self.choice("compute", step, flow, call).given
         except PluginError:

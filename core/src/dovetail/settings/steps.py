@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dovetail.interfaces.caching import CachePolicy
 from dovetail.interfaces.errors import SettingsError
 from dovetail.interfaces.tasks import CatchPolicy, Isolation, Policy, Resources, RetryPolicy
 from dovetail.plugins.given import Given
@@ -14,6 +15,7 @@ from dovetail.settings.merging import Merged
 
 if TYPE_CHECKING:
     from dovetail.settings.policies import (
+        CacheOptions,
         CatchOptions,
         EnvironmentVariablesOptions,
         IsolationOptions,
@@ -42,6 +44,8 @@ class StepOptions:
     """Process or thread."""
     reuse: int = 1
     """Tasks that one process may run; 0: "auto"."""
+    cache: CachePolicy | None = None
+    """Whether a value that another run made is taken."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of the attempt's process."""
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -51,8 +55,8 @@ class StepOptions:
 
     @property
     def policy(self) -> Policy:
-        """Retries, catch, time limit and reuse, as a task call has them."""
-        return Policy(retry=self.retry, catch=self.catch, timeout=self.timeout, reuse=self.reuse)
+        """Retries, catch, time limit, reuse and caching, as a task call has them."""
+        return Policy(retry=self.retry, catch=self.catch, timeout=self.timeout, reuse=self.reuse, cache=self.cache)
 
 
 def _as_schema(kind: str, merged: Merged) -> Mapping[str, Given]:
@@ -109,6 +113,8 @@ def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, wh
     variables: EnvironmentVariablesOptions | None = built("environment_variables")
     catch: CatchOptions | None = built("catch")
     limits: LimitOptions | None = built("limit")
+    # `refresh` alone, which the command line gives to every task, makes none a cached one.
+    cache: CacheOptions | None = None if merged["cache"].given.keys() == {"refresh"} else built("cache")
     return StepOptions(
         retry=_retry(built("retry")),
         catch=None if catch is None else CatchPolicy(var=catch.var, print_exception=catch.print_exception),
@@ -116,6 +122,7 @@ def options_of(merged: Mapping[str, Merged], compute: Mapping[str, Given], *, wh
         resources=_resources(built("resources"), build(ResourcesOptions, compute, where="compute"), compute),
         isolation=Isolation(isolation.kind),
         reuse=0 if isolation.reuse == "auto" else isolation.reuse,
+        cache=None if cache is None else cache.policy,
         env=dict(variables.vars) if variables else {},
         limits=dict(limits.occupy) if limits else {},
         sources=sources,

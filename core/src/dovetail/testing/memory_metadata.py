@@ -340,6 +340,9 @@ def _step_rows(runs: Sequence[_Run], query: Query) -> _Rows:
 
 
 def _task_rows(runs: Sequence[_Run], query: Query) -> _Rows:
+    if query.cache is not None:
+        yield from _cached_rows(runs, query)
+        return
     for run in runs:
         for place, (path, task) in enumerate(run.tasks.items()):
             if (
@@ -348,6 +351,16 @@ def _task_rows(runs: Sequence[_Run], query: Query) -> _Rows:
                 and (not query.states or task["state"] in query.states)
                 and _within(task["started"], query)
             ):
+                yield (run.number, place), {**task, "run": run.columns["run"]}
+
+
+def _cached_rows(runs: Sequence[_Run], query: Query) -> _Rows:
+    """The newest task of each key."""
+    keys = set(query.cache or ())
+    for run in reversed(runs):
+        for place, task in reversed(list(enumerate(run.tasks.values()))):
+            if task["cache"] in keys and run.columns["run"] != query.besides:
+                keys.remove(task["cache"])
                 yield (run.number, place), {**task, "run": run.columns["run"]}
 
 
