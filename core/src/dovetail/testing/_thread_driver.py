@@ -39,7 +39,8 @@ class Watch(RunListener):
     """
 
     def __init__(self, crash_after: int | None, die: Callable[[], None]) -> None:
-        self._left = crash_after
+        self._crash_after = crash_after
+        self.recorded = 0
         self._die = die
         self.executed: list[str] = []
         self.reused: list[str] = []
@@ -48,7 +49,7 @@ class Watch(RunListener):
         self.output_of: dict[str, bytearray] = {}
 
     def run_started(self, manifest: Any, *, continued: bool) -> None:
-        if self._left == 0:
+        if self._crash_after == 0:
             self._crash()
 
     def task_ended(self, path: str, state: TaskState, attempt: int, error: ErrorReport | None, seconds: float) -> None:
@@ -58,9 +59,9 @@ class Watch(RunListener):
         self.executed.append(path)
         if error is not None:
             self.failed.append((path, str(error)))
-        if state is TaskState.SUCCEEDED and self._left is not None:
-            self._left -= 1
-            if self._left == 0:
+        if state is TaskState.SUCCEEDED:
+            self.recorded += 1
+            if self.recorded == self._crash_after:
                 self._crash()
 
     def task_known(self, path: str) -> None:

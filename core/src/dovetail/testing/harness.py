@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Harness", "MemoryRun", "run", "run_crashing"]
 
-_RECORDS_AT_MOST = 10_000
-
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryRun:
@@ -52,6 +50,8 @@ class MemoryRun:
     """Why it did not succeed."""
     executed: tuple[str, ...] = ()
     """Paths of the attempts that ran, in the order in which they ended."""
+    recorded: int = 0
+    """How many tasks ended with a value."""
     reused: tuple[str, ...] = ()
     """Paths of the tasks that were recorded already."""
     notes: tuple[str, ...] = ()
@@ -211,6 +211,7 @@ class Harness:
             value=value,
             error=error,
             executed=tuple(watch.executed),
+            recorded=watch.recorded,
             reused=tuple(watch.reused),
             notes=tuple(watch.notes),
             output={path: bytes(data).decode(errors="replace") for path, data in watch.output_of.items()},
@@ -235,15 +236,13 @@ def run_crashing(flow: type[FlowSpec] | FlowFunction[..., Any], /, *args: Any, *
         test to say, as in `assert len({run.value for run in runs}) == 1`.
     """
     runs = [run(flow, *args, **parameters)]
-    for n in range(_RECORDS_AT_MOST):
+    for n in range(runs[0].recorded + 1):
         harness = Harness()
         harness.crash_after = n
         try:
-            harness.run(flow, *args, **parameters)
+            runs.append(harness.run(flow, *args, **parameters))
         except CrashError:
             runs.append(harness.resume())
-        else:
-            break
     return runs
 
 
