@@ -18,7 +18,7 @@ from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.async_reply import AsyncReply
 from dovetail.worker.channel import Reply
 from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value, run_function
+from dovetail.worker.functions import caught, leave_value, returned, run_function
 from dovetail.worker.futures import Submitted, Unfinished
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
@@ -332,8 +332,24 @@ class Calls:
             answer = channel.wait(call.reply)
 
     async def _run_async(self, call: _Call, *, asked: bool) -> Any:
-        channel = self._executor.channel()
         reply: Any = call.reply
+        try:
+            return await self._run_awaited(call, reply, asked=asked)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled: what is answered from now on, nobody would hear
+                started, cancelled = time.time(), error
+
+                def decline(answer: Answer) -> None:
+                    if answer.value is None and answer.error is None:
+                        self._given_up(call, answer.attempt, cancelled, started)
+                    else:
+                        self._executor.channel().forget(call.number)
+
+                reply.leave(decline)
+            raise
+
+    async def _run_awaited(self, call: _Call, reply: Any, *, asked: bool) -> Any:
+        channel = self._executor.channel()
         attempt, last = 1, True
         error: BaseException | None = None
         value: Any = None
@@ -354,30 +370,39 @@ class Calls:
 
     def _attempt(self, call: _Call, attempt: int, last: bool) -> tuple[TaskOutcome, Any, BaseException | None]:
         started = time.time()
-        args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = run_function(call.task.fn, args, kwargs)
+                args, kwargs = call.task.unbind(call.given)
+                value = returned(run_function(call.task.fn, args, kwargs))
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
-            except BaseException as error:  # Ctrl-C, SystemExit: of the process, not of the task
-                self._failed(call, error, attempt, False, started)
+            except BaseException as error:  # Ctrl-C: of the process, not of the task
+                self._given_up(call, attempt, error, started)
                 raise
 
     async def _attempt_async(
         self, call: _Call, attempt: int, last: bool
     ) -> tuple[TaskOutcome, Any, BaseException | None]:
         started = time.time()
-        args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = await call.task.fn(*args, **kwargs)
+                args, kwargs = call.task.unbind(call.given)
+                value = returned(await call.task.fn(*args, **kwargs))
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
+            except BaseException as error:  # the coroutine was cancelled
+                self._given_up(call, attempt, error, started)
+                raise
+
+    def _given_up(self, call: _Call, attempt: int, error: BaseException, started: float) -> None:
+        """Tell the driver that nobody waits for a call any more, and that it shall not be tried again."""
+        report = report_exception(error, kind="cancelled")
+        outcome = TaskOutcome(path=call.path, attempt=attempt, started=started, finished=time.time(), error=report)
+        self._executor.channel().send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
 
     @contextmanager
     def _inside(self, call: _Call, attempt: int) -> Iterator[Calls]:
