@@ -160,7 +160,7 @@ def test_an_environment_variable_that_is_not_right(plain: FlowProject, name: str
         ("x = 1\nraise ValueError('at import')\n", ["ValueError: at import", "line 2"]),
         ("import sys\nsys.exit(3)\n", ["sys.exit(3)", "line 2"]),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", ["killed", "SIGKILL"]),
-        ("x = 1\n", ["flow.py has no flow", "dovetail.FlowSpec"]),
+        ("x = 1\n", ["flow.py has no flow", "@flow", "FlowSpec"]),
         (
             "from dovetail import FlowSpec, step\n"
             "class A(FlowSpec):\n    @step\n    def start(self): pass\n"

@@ -104,7 +104,7 @@ def test_calls_as_json(project: FlowProject) -> None:
 
 def test_calls_of_steps(project: FlowProject) -> None:
     project.write(FLOW)
-    said = project.ok("run", "flow.py:Shop")
+    said = project.ok("run", "flow.py:Shop", "--max-workers", "1")
     assert tree(project, said.run) == [
         "├─ start  succeeded",
         "│  └─ outer(x=1, text='hello') → <list, 1.0 KiB>  succeeded",
@@ -120,8 +120,8 @@ def test_calls_of_steps(project: FlowProject) -> None:
 
 def test_cached_calls_show_what_they_were(project: FlowProject) -> None:
     project.write(FLOW.replace("@task\ndef inner", "@task(cache=True)\ndef inner"))
-    first = project.ok("run", "flow.py:Shop")
-    second = project.ok("run", "flow.py:Shop")
+    first = project.ok("run", "flow.py:Shop", "--max-workers", "1")
+    second = project.ok("run", "flow.py:Shop", "--max-workers", "1")
     assert "│  │  └─ inner(x=1) → {'a': 1}  cached" in tree(project, second.run)
     old = {row["finished"] for row in rows(project, first.run) if row["step"] == "inner"}
     assert {row["finished"] for row in rows(project, second.run) if row["step"] == "inner"} <= old

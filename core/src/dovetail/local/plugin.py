@@ -39,6 +39,7 @@ def dovetail_metadata_providers() -> Iterable[MetadataProviderSpec]:
             factory="dovetail.local.metadata:SqliteMetadata",
             settings="dovetail.local.settings:SqliteSettings",
             summary="an SQLite file on this machine",
+            capabilities=("limits",),
             guard=False,
         )
     ]
