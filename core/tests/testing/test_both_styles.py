@@ -92,6 +92,8 @@ def work(kind: str, name: str, place: Place, value: Any) -> tuple[Place, int]:
     return place, (given * 31 + int(name[1:])) % 1009
 
 
+# Joins take plain numbers: a call is known by its pickled arguments, and a pickle also tells which parts of a value are
+# one object, which differs between values that were just made and the same ones loaded on resume.
 def joined(place: Place, values: list[int]) -> tuple[Place, int]:
     return place, sum((n + 1) * value for n, value in enumerate(values)) % 1009
 
