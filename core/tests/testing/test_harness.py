@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,18 @@ def test_the_fixtures_cost_other_tests_next_to_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     ours = {name for name in done.stdout.split() if name.startswith("dovetail")}
     assert ours == {"dovetail", "dovetail.testing", "dovetail.testing.pytest_plugin"}
+
+
+class Slow(FlowSpec):
+    @step
+    def start(self) -> None:
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        time.sleep(0.1)  # meanwhile the journal is told that it comes
+
+
+def test_a_run_that_goes_on_expects_no_more_tasks_than_before() -> None:
+    for one in run_crashing(Slow):
+        assert {name: states["expected"] for name, states in one.client.counts().items()} == {"start": 1, "end": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.reports import AttemptReport
@@ -34,6 +34,7 @@ class Bookkeeper:
         logs: Takes what tasks print.
         report: Keeps the report of a failed attempt; its key.
         listener: Told what happens.
+        expected: Of a run that is continued: step → tasks that the journal says are to come.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Bookkeeper:
         logs: LogWriter,
         report: Callable[[AttemptReport], str],
         listener: RunListener,
+        expected: Mapping[str, int] | None = None,
     ) -> None:
         self._committer = committer
         self._journal = journal
@@ -54,17 +56,21 @@ class Bookkeeper:
         self._started: dict[str, float] = {}
         self._held_up: set[str] = set()
         self._expected: dict[str, int] = {}
+        self._journaled = dict(expected or {})
 
     # -- while attempts run ---------------------------------------------------------------------------------------
 
     def expected(self, counts: Iterable[tuple[str, int]]) -> None:
         """So many tasks of each step are known to come, in all."""
         for step, count in counts:
-            known = self._expected.get(step, 0)
-            if count > known:
-                self._expected[step] = count
-                self._journal.add(EventKind.EXPECTED, step=step, count=count - known)
-                self._listener.expected(step, count)
+            if count <= self._expected.get(step, 0):
+                continue
+            self._expected[step] = count
+            self._listener.expected(step, count)
+            journaled = self._journaled.get(step, 0)
+            if count > journaled:
+                self._journaled[step] = count
+                self._journal.add(EventKind.EXPECTED, step=step, count=count - journaled)
 
     def not_reused(self, path: str, reason: str) -> None:
         """Of a resumed run: why a task runs."""

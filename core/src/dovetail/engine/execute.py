@@ -159,6 +159,7 @@ def execute(
             logs=logs,
             report=lambda report: put_report(store, run, report),
             listener=listener,
+            expected=_expected(provider, run) if continued else None,
         )
         limiter = Limiter(provider, f"{manifest.flow}/{run}", told=books.held_up, note=books.note)
         stack.callback(limiter.close)
@@ -269,6 +270,11 @@ def _told(provider: MetadataProvider, run: str) -> bool:
     """Whether the journal tells of the run: the driver before may have been killed ahead of its first event."""
     page = provider.query(Query(kind="runs", run=run), columns=("user",))
     return bool(page.rows and page.rows[0][0])
+
+
+def _expected(provider: MetadataProvider, run: str) -> dict[str, int]:
+    """How many tasks of each step the index knows to come."""
+    return {step: states["expected"] for step, states in provider.counts(run).items() if "expected" in states}
 
 
 def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
