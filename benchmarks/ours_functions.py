@@ -23,7 +23,7 @@ CACHED = {"FAN_ISOLATION": "inline", "FAN_CACHE": "1"}
 
 
 def _run(folder: Path, flow: str, width: int = 0, more: dict[str, str] | None = None) -> Measured:
-    command = [program(US, US), "run", f"{FLOWS / 'dovetail_functions.py'}:{flow}"]
+    command: list[str | Path] = [program(US, US), "run", f"{FLOWS / 'dovetail_functions.py'}:{flow}"]
     return _watched(folder, command, width, more)
 
 
@@ -34,7 +34,7 @@ def _watched(folder: Path, command: list[str | Path], width: int, more: dict[str
 
 def _killed(folder: Path, flow: str, width: int, more: dict[str, str]) -> None:
     """A run whose driver and body are killed by `kill -9` as soon as the last of its tasks has returned."""
-    command = [program(US, US), "run", f"{FLOWS / 'dovetail_functions.py'}:{flow}"]
+    command: list[str | Path] = [program(US, US), "run", f"{FLOWS / 'dovetail_functions.py'}:{flow}"]
     # The shell becomes the driver, so its id is known beforehand.
     shell: list[str | Path] = ["sh", "-c", 'FAN_KILL=$$ exec "$0" "$@"', *command]
     repeat(1, lambda: _watched(folder, shell, width, more), warm=0, exit=KILLED)
