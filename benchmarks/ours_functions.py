@@ -19,7 +19,7 @@ KILLED = -9
 THREADS: dict[str, str] = {}
 FORKED = {"FAN_ISOLATION": "fork"}
 INLINE = {"FAN_ISOLATION": "inline"}
-CACHED = {"FAN_ISOLATION": "inline", "FAN_CACHE": "1"}
+CACHED = {"FAN_CACHE": "1"}
 
 
 def _run(folder: Path, flow: str, width: int = 0, more: dict[str, str] | None = None) -> Measured:
