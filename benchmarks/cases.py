@@ -18,7 +18,7 @@ class Case:
     figure: str
     """The number of a run that is compared."""
     unit: str
-    """Its unit: `s`, `MiB`, `files` or `tasks/s`."""
+    """Its unit: `s`, `ms`, `MiB`, `files`, `rows` or `tasks/s`."""
     goal: float
     """To be reached by Dovetail: at most, or at least where `more_is_better`."""
     more_is_better: bool = False
@@ -81,5 +81,55 @@ CASES = [
         figure="last_end",
         unit="s",
         goal=3.0,
+    ),
+    # Function flows.
+    Case(name="flow3", title="function flow of 3 inline tasks, whole process", figure="wall", unit="s", goal=0.2),
+    Case(
+        name="flow3called",
+        title="the same, called by the program that defines it",
+        figure="wall",
+        unit="s",
+        goal=0.2,
+    ),
+    Case(name="flowwarm", title="the same, called again in a warm process", figure="call_ms", unit="ms", goal=10),
+    Case(name="flowtest", title="the same, run again by the test harness", figure="call_ms", unit="ms", goal=15),
+    Case(name="call1000", title="inline task, kill-durable", figure="ms_per_task", unit="ms", goal=0.3),
+    Case(
+        name="map1000",
+        title="`.map` over 1,000 no-ops in threads, all on record when it returns",
+        figure="in_flow_s",
+        unit="s",
+        goal=0.5,
+    ),
+    Case(
+        name="map1000fork",
+        title="`.map` over 1,000 no-ops in processes, whole process",
+        figure="wall",
+        unit="s",
+        goal=2.5,
+    ),
+    Case(
+        name="map100000",
+        title="`.map` over 100,000 inline no-ops",
+        figure="wall",
+        unit="s",
+        goal=20.0,
+        also=(("peak", "MiB, driver", 128 * 1e6 / 2**20), ("metadata_bytes_per_task", "bytes of metadata a task", 300)),
+    ),
+    Case(name="cached1000", title="second run of 1,000 cached tasks", figure="wall", unit="s", goal=0.4),
+    Case(
+        name="metadata1000",
+        title="rows of metadata a task, of 1,000",
+        figure="metadata_rows_per_task",
+        unit="rows",
+        goal=3,
+        also=(("metadata_bytes_per_task", "bytes", 300),),
+    ),
+    Case(
+        name="replay10000",
+        title="replay of 10,000 recorded calls, run killed and resumed, whole process",
+        figure="wall",
+        unit="s",
+        goal=1.0,
     ),
 ]

@@ -17,12 +17,14 @@ from environments import FLOWS, STATE, home, program, python, variables
 from harness import Measured, descendants, disk, measure
 from timing import Run, imported_modules, over_bare, repeat, reps, started_at_once
 
-__all__ = ["CASES", "SERVED_CASES"]
+__all__ = ["CASES", "PEER", "SERVED_CASES", "run_flow", "server", "with_database"]
 
 PEER = "prefect"
 
 
-def _flow(folder: Path, name: str, *, timeout: float = 900, pss_every: float | None = None, **more: object) -> Measured:
+def run_flow(
+    folder: Path, name: str, *, timeout: float = 900, pss_every: float | None = None, **more: object
+) -> Measured:
     return measure(
         [python(PEER), FLOWS / f"prefect_{name}.py"],
         env=variables(PEER, folder, **more),
@@ -32,10 +34,10 @@ def _flow(folder: Path, name: str, *, timeout: float = 900, pss_every: float | N
     )
 
 
-def _with_database(name: str) -> Path:
+def with_database(name: str) -> Path:
     """A fresh home in which a first run has made the database."""
     folder = home(PEER, name, fresh=True)
-    _flow(folder, "hello")
+    run_flow(folder, "hello")
     return folder
 
 
@@ -69,56 +71,58 @@ def case_help() -> list[Run]:
 
 
 def case_hello3() -> list[Run]:
-    folder = _with_database("hello3")
-    return repeat(reps(3, slow=True), lambda: _flow(folder, "hello"), warm=0)
+    folder = with_database("hello3")
+    return repeat(reps(3, slow=True), lambda: run_flow(folder, "hello"), warm=0)
 
 
 def case_chain100() -> list[Run]:
-    folder = _with_database("chain100")
-    return repeat(reps(2, slow=True), lambda: _flow(folder, "chain"), warm=0, numbers=lambda _: _recorded(folder))
+    folder = with_database("chain100")
+    return repeat(reps(2, slow=True), lambda: run_flow(folder, "chain"), warm=0, numbers=lambda _: _recorded(folder))
 
 
 def case_fan1000() -> list[Run]:
     """In processes, as the others: its pool keeps two of them."""
-    folder = _with_database("fan1000processes")
+    folder = with_database("fan1000processes")
     return repeat(
         1,
-        lambda: _flow(folder, "fan", FAN_N=1000, FAN_RUNNER="process", FAN_WORKERS=2),
+        lambda: run_flow(folder, "fan", FAN_N=1000, FAN_RUNNER="process", FAN_WORKERS=2),
         warm=0,
         numbers=lambda run: _rate(1000, folder, run),
     )
 
 
 def case_fan1000threads() -> list[Run]:
-    folder = _with_database("fan1000")
+    folder = with_database("fan1000")
     return repeat(
         reps(2, slow=True),
-        lambda: _flow(folder, "fan", FAN_N=1000),
+        lambda: run_flow(folder, "fan", FAN_N=1000),
         warm=0,
         numbers=lambda run: _rate(1000, folder, run),
     )
 
 
 def case_fan10000() -> list[Run]:
-    folder = _with_database("fan10000")
+    folder = with_database("fan10000")
     return repeat(
         1,
-        lambda: _flow(folder, "fan", FAN_N=10_000, timeout=1200),
+        lambda: run_flow(folder, "fan", FAN_N=10_000, timeout=1200),
         warm=0,
         numbers=lambda run: _rate(10_000, folder, run),
     )
 
 
 def case_pss100() -> list[Run]:
-    folder = _with_database("pss100")
-    return repeat(reps(2, slow=True), lambda: _flow(folder, "fan", FAN_N=100, FAN_SLEEP=0.25, pss_every=0.25), warm=0)
+    folder = with_database("pss100")
+    return repeat(
+        reps(2, slow=True), lambda: run_flow(folder, "fan", FAN_N=100, FAN_SLEEP=0.25, pss_every=0.25), warm=0
+    )
 
 
 def _kept_results() -> Path:
     """State of a run of 1,000 tasks whose results are kept; made when it is not there yet."""
     folder = home(PEER, "cached1000")
     if not (folder / "storage").exists():
-        repeat(1, lambda: _flow(folder, "fan", FAN_N=1000, FAN_CACHE=1), warm=0)
+        repeat(1, lambda: run_flow(folder, "fan", FAN_N=1000, FAN_CACHE=1), warm=0)
     return folder
 
 
@@ -130,23 +134,23 @@ def case_files1000() -> list[Run]:
 
 def case_client1000() -> list[Run]:
     folder = _kept_results()
-    return repeat(reps(2, slow=True), lambda: _flow(folder, "client"), warm=0)
+    return repeat(reps(2, slow=True), lambda: run_flow(folder, "client"), warm=0)
 
 
 def case_resume1000() -> list[Run]:
     """It has no resume; a second run that takes every result from the cache comes nearest."""
     folder = _kept_results()
-    return repeat(reps(2, slow=True), lambda: _flow(folder, "fan", FAN_N=1000, FAN_CACHE=1), warm=0)
+    return repeat(reps(2, slow=True), lambda: run_flow(folder, "fan", FAN_N=1000, FAN_CACHE=1), warm=0)
 
 
 def case_twenty() -> list[Run]:
-    folder = _with_database("twenty")
+    folder = with_database("twenty")
     command = [python(PEER), FLOWS / "prefect_hello.py"]
     return repeat(1, lambda: started_at_once(20, command, variables(PEER, folder)), warm=0)
 
 
 @contextlib.contextmanager
-def _server(folder: Path) -> Iterator[str]:
+def server(folder: Path) -> Iterator[str]:
     """A server on a free port of this machine, and its address."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
@@ -178,14 +182,14 @@ def _server(folder: Path) -> Iterator[str]:
 
 
 def served_hello3() -> list[Run]:
-    folder = _with_database("served")
-    with _server(folder) as url:
-        return repeat(reps(5), lambda: _flow(folder, "hello", PREFECT_API_URL=url))
+    folder = with_database("served")
+    with server(folder) as url:
+        return repeat(reps(5), lambda: run_flow(folder, "hello", PREFECT_API_URL=url))
 
 
 def served_twenty() -> list[Run]:
-    folder = _with_database("served")
-    with _server(folder) as url:
+    folder = with_database("served")
+    with server(folder) as url:
         env = variables(PEER, folder, PREFECT_API_URL=url)
         return repeat(1, lambda: started_at_once(20, [python(PEER), FLOWS / "prefect_hello.py"], env), warm=0)
 

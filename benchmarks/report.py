@@ -58,6 +58,10 @@ REMARKS = [
     ("prefect twenty", "ok", "20 runs at once, {system}: {value} succeed."),
     ("prefect-served twenty", "ok", "20 runs at once, {system}: {value} succeed ..."),
     ("prefect-served twenty", "last_end", "... and the last ends after {value} s."),
+    ("prefect-served flowwarm", "call_ms", "{system}, a flow of 3 tasks called again in a warm process: {value} ms."),
+    ("dovetail map1000", "recorded", "Of 1,000 mapped in threads, {value} survive a kill when the last returns."),
+    ("dovetail replay10000", "in_flow_s", "The body of a resumed run has 10,000 recorded values after {value} s."),
+    ("prefect metadata1000", "all_recorded_after_s", "{system} has 1,000 tasks on record {value} s after the run."),
 ]
 
 

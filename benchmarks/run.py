@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable
 
 import ours
+import ours_functions
 import peer_metaflow
 import peer_prefect
+import peer_prefect_functions
 from cases import CASES
 from environments import HERE, STATE, install
 from harness import become_subreaper
@@ -26,10 +28,10 @@ from timing import Run, UnexpectedExitError
 
 RESULTS = HERE / "results.json"
 SYSTEMS: dict[str, dict[str, Callable[[], list[Run]]]] = {
-    "dovetail": ours.CASES,
+    "dovetail": {**ours.CASES, **ours_functions.CASES},
     "metaflow": peer_metaflow.CASES,
-    "prefect": peer_prefect.CASES,
-    "prefect-served": peer_prefect.SERVED_CASES,
+    "prefect": {**peer_prefect.CASES, **peer_prefect_functions.CASES},
+    "prefect-served": {**peer_prefect.SERVED_CASES, **peer_prefect_functions.SERVED_CASES},
 }
 
 

@@ -69,7 +69,7 @@ class Forker:
 
     def serve(self) -> NoReturn:
         """Fork and reap until the driver is gone."""
-        preload()
+        preload(tasks=any(step.kind == "task" for step in self._description.steps))
         self._child_inbox = Inbox()
         self._rehearse_tie()
         for stream in (sys.stdout, sys.stderr):
@@ -196,7 +196,7 @@ class Forker:
         )
 
 
-def preload() -> None:
+def preload(*, tasks: bool = False) -> None:
     """Do once what every child would have to do: imports, and the first use of the code between fork and exit.
 
     The interpreter adapts code and fills caches at first use. A child that does so writes to pages that it shares
@@ -204,13 +204,18 @@ def preload() -> None:
 
     For the same reason nothing on this way imports `threading`, whose clean-up after a fork touches 130 pages: a fifth
     of all that a child with a short step does.
+
+    Args:
+        tasks: Whether children may be asked to run functions, not only steps.
     """
     import dovetail.artifacts.sequences
     import dovetail.authoring.inputs
     import dovetail.authoring.merge
-    import dovetail.plugins.opening  # noqa: F401
+    import dovetail.plugins.opening
     from dovetail.worker.rehearsal import rehearse
 
+    if tasks:
+        import dovetail.worker.function_attempt  # noqa: F401
     rehearse(TIMES)
 
 
