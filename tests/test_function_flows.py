@@ -444,3 +444,42 @@ def shop():
     )
     said = project.ok("run", "flow.py")
     assert tuple(result(project, said.run)) == (True, "signal")  # type: ignore[arg-type]
+
+
+def test_a_call_chooses_another_data_store(project: FlowProject) -> None:
+    """One that no task of the file names: the run comes to know it when the task is called."""
+    (project.folder / "dovetail.toml").write_text('[datastore.archive]\nuse = "local"\npath = "archive"\n')
+    project.write(
+        """
+from dovetail import flow, task
+
+@task
+def text(n: int):
+    return "x" * n
+
+@task
+def size(text: str):
+    return len(text)
+
+@flow
+def sizes(fail: bool = False):
+    kept = text.with_options(datastore="archive")
+    found = [
+        len(kept(5000)),
+        size(kept(6000)),
+        size.with_options(isolation="fork")(kept.submit(7000)),
+        len(kept.with_options(isolation="fork")(8000)),
+    ]
+    if fail:
+        raise ValueError("on purpose")
+    return found
+"""
+    )
+    said = project.ok("run", "flow.py")
+    assert project.ok("get", f"{said.run}/result").out == "[5000, 6000, 7000, 8000]\n"
+    assert sum(path.stat().st_size > 1000 for path in (project.folder / "archive").rglob("*") if path.is_file()) == 4
+    failed = project.fails("run", "flow.py", "--fail", "true", code=1)
+    project.write((project.folder / "flow.py").read_text().replace('raise ValueError("on purpose")', "pass"))
+    resumed = project.ok("resume", failed.run)
+    assert project.ok("get", f"{resumed.run}/result").out == "[5000, 6000, 7000, 8000]\n"
+    assert "7 of them reused" in resumed.err or "6 of them reused" in resumed.err

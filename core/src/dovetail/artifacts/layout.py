@@ -26,6 +26,8 @@ __all__ = [
     "segment_fence",
     "segment_key",
     "segments_prefix",
+    "store_pin_key",
+    "store_pins_prefix",
     "task_code_key",
     "wait_key",
     "waits_prefix",
@@ -59,6 +61,16 @@ def manifest_key(run: str) -> str:
 def task_code_key(run: str, code_key: str) -> str:
     """What the code of a called task is made of, where `run.json` does not tell."""
     return f"runs/{run}/tasks/{code_key}"
+
+
+def store_pins_prefix(run: str) -> str:
+    """Data stores that a run came to use after it began."""
+    return f"runs/{run}/stores/"
+
+
+def store_pin_key(run: str, uuid: str) -> str:
+    """How one of them is opened."""
+    return f"{store_pins_prefix(run)}{uuid}"
 
 
 def commits_prefix(run: str, path: str | None = None) -> str:

@@ -33,6 +33,10 @@ class RunStores(Mapping[str, DataStore]):
             return store
         pinned = self._run.manifest.stores.get(uuid)
         if pinned is None:
+            from dovetail.artifacts.store_pins import read_store_pin
+
+            pinned = read_store_pin(store, self._run.id, uuid)
+        if pinned is None:
             raise KeyError(uuid)
         return self._run._connection.store(uuid, pinned)
 

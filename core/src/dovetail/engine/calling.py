@@ -72,7 +72,7 @@ class CallDesk:
         died: Told of a called task whose process died.
         waits: Told when an attempt begins (True) or ends to wait for a task in another process.
         limiter: Holds the limits of tasks.
-        keep_code: Keeps what the code of a task is made of.
+        keep_call: Keeps what nothing else tells of a called task.
         inputs: Tasks that wait for somebody outside of the run.
     """
 
@@ -91,7 +91,7 @@ class CallDesk:
         waits: Callable[[Attempt, bool], None],
         died: Callable[[Attempt, ErrorReport], None],
         limiter: Limiter,
-        keep_code: Callable[[StepDescription], None],
+        keep_call: Callable[[StepDescription], None],
         inputs: Waits,
     ) -> None:
         self._inputs = inputs
@@ -110,7 +110,7 @@ class CallDesk:
         self._waits = waits
         self._died = died
         self._limiter = limiter
-        self._keep_code = keep_code
+        self._keep_call = keep_call
         self._declared: dict[WorkerKey, dict[int, tuple[str, StepPlan]]] = {}
         self._planned: dict[str, StepPlan] = {}
         self._open: dict[str, _Open] = {}
@@ -155,7 +155,7 @@ class CallDesk:
             if problems:
                 raise ValidationError(f"task {step.name} can't be called:", problems=problems)
             self._planned[known] = plan
-            self._keep_code(step)
+            self._keep_call(step)
         return plan
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:

@@ -77,7 +77,7 @@ class Driver:
         caught: Makes the outcome of a task whose last attempt died and is caught.
         limiter: Holds the limits of tasks.
         limits_of: What a task needs of them.
-        keep_code: Keeps what the code of a called task is made of.
+        keep_call: Keeps what nothing else tells of a called task.
         waits: Tasks that wait for somebody outside of the run.
         pause_after: Seconds that the driver waits for input with nothing else to do, before it pauses the run.
         terminal: Whether a step may have the terminal, with a debugger on it.
@@ -106,7 +106,7 @@ class Driver:
         caught: Callable[[Attempt, ErrorReport, float | None], TaskOutcome],
         limiter: Limiter,
         limits_of: Callable[[PlannedTask], Mapping[str, int]],
-        keep_code: Callable[[StepDescription], None],
+        keep_call: Callable[[StepDescription], None],
         ownership: Ownership,
         inbox: Inbox,
         listener: RunListener,
@@ -151,7 +151,7 @@ class Driver:
             waits=self._dispatcher.waits,
             died=self._call_hooks,
             limiter=limiter,
-            keep_code=keep_code,
+            keep_call=keep_call,
             inputs=waits,
         )
         self._clock = clock()

@@ -18,6 +18,7 @@ from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.store_pins import put_store_pin
 from dovetail.artifacts.task_code import put_task_code
 from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
@@ -187,7 +188,7 @@ def execute(
             caught=CaughtOutcomes(artifacts, plan.flow),
             limiter=limiter,
             limits_of=lambda task: (task.plan or plan.steps[task.step]).limits,
-            keep_code=_code_keeper(store, journal, run, plan),
+            keep_call=_call_keeper(store, journal, run, plan),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
@@ -320,14 +321,19 @@ def _root(manifest: RunManifest) -> Scope:
     return root_scope({name: ref_from_plain(ref) for name, ref in plain.items()})
 
 
-def _code_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) -> Callable[[StepDescription], None]:
-    """Keeps what the code of called tasks is made of that the run's description does not tell."""
+def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) -> Callable[[StepDescription], None]:
+    """Keeps of called tasks what the run's description does not tell: their code, and where their values go."""
     described = {step.code_key for step in plan.flow.steps}
+    pinned = set(plan.plans.stores)
 
     def keep(step: StepDescription) -> None:
         if step.code_key not in described:
             described.add(step.code_key)
             journal.touched([put_task_code(store, run, step.name, step.code_key, step.code_parts)])
+        for uuid, pin in plan.plans.stores.items():
+            if uuid not in pinned:
+                pinned.add(uuid)
+                journal.touched([put_store_pin(store, run, uuid, pin)])
 
     return keep
 

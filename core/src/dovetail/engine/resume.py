@@ -15,6 +15,7 @@ from dovetail.artifacts.records import CommitRecord
 from dovetail.artifacts.reports import reported_paths
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.store_pins import read_store_pins
 from dovetail.engine.describe import check
 from dovetail.engine.execute import execute
 from dovetail.engine.launch import describe_source, new_manifest
@@ -119,7 +120,7 @@ def resume_run(
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
-        plan.plans.stores = {**manifest.stores, **plan.plans.stores}
+        plan.plans.stores = {**manifest.stores, **read_store_pins(store, origin), **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
         given = parse_parameters(flow, request.argv)

@@ -20,13 +20,14 @@ class RunStores(Mapping[str, "DataStore"]):
 
     def __init__(self, facts: RunFacts) -> None:
         self._pins = facts.stores
+        self._run, self._own = facts.run, str(facts.settings.get("store", ""))
         self._home = Path(facts.home) if facts.home else Path.cwd() / ".dovetail"
         self._open: dict[str, Any] = {}
 
     def __getitem__(self, uuid: str) -> DataStore:
         store: DataStore | None = self._open.get(uuid)
         if store is None:
-            pin = self._pins.get(uuid)
+            pin = self._pins.get(uuid) or self._pin_of_call(uuid)
             if pin is None:
                 raise ArtifactGoneError(
                     f"a value lies in the data store {uuid}, which this run does not know",
@@ -37,6 +38,14 @@ class RunStores(Mapping[str, "DataStore"]):
             store = self._open.setdefault(uuid, open_backend("datastore", pin, home=self._home))
             assert store is not None
         return store
+
+    def _pin_of_call(self, uuid: str) -> Mapping[str, Any] | None:
+        """How a data store is opened that the run came to use when a task was called."""
+        if self._own not in self._pins or uuid == self._own:
+            return None
+        from dovetail.artifacts.store_pins import read_store_pin
+
+        return read_store_pin(self[self._own], self._run, uuid)
 
     def is_open(self, uuid: str) -> bool:
         """Whether a store is open already."""
