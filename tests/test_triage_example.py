@@ -35,7 +35,7 @@ def result(home: Path, run: str) -> dict[str, object]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What comes out where nobody answers and nothing is killed."""
     home = tmp_path_factory.mktemp("triage")
-    dovetail(home, "run", TRIAGE, "--patience", "0.01", "--quiet", "--run-id-file", home / "id")
+    dovetail(home, "run", TRIAGE, "--cases", "30", "--patience", "0.01", "--quiet", "--run-id-file", home / "id")
     return result(home, (home / "id").read_text().strip())
 
 
@@ -46,7 +46,7 @@ def test_the_models_and_the_person_find_what_is_malignant(undisturbed: dict[str,
 
 def test_it_asks_pauses_and_goes_on_with_what_a_person_says(tmp_path: Path) -> None:
     id_file = tmp_path / "id"
-    dovetail(tmp_path, "run", TRIAGE, "--quiet", "--pause-after", "0", "--run-id-file", id_file)
+    dovetail(tmp_path, "run", TRIAGE, "--cases", "10", "--quiet", "--pause-after", "0", "--run-id-file", id_file)
     run = id_file.read_text().strip()
     for _ in range(20):
         shown = json.loads(dovetail(tmp_path, "show", run, "--json"))
@@ -63,7 +63,7 @@ def test_it_asks_pauses_and_goes_on_with_what_a_person_says(tmp_path: Path) -> N
 def test_killed_and_resumed_it_repeats_no_call(tmp_path: Path, undisturbed: dict[str, object]) -> None:
     id_file = tmp_path / "id"
     environment = {**os.environ, "DOVETAIL_HOME": str(tmp_path)}
-    command = [DOVETAIL, "run", str(TRIAGE), "--patience", "0.01", "--run-id-file", str(id_file)]
+    command = [DOVETAIL, "run", str(TRIAGE), "--cases", "30", "--patience", "0.01", "--run-id-file", str(id_file)]
     driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert driver.stdout is not None
     seen: list[str] = []

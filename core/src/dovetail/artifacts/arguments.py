@@ -36,12 +36,14 @@ class ArgumentWriter:
         keep: Whether the values must be readable by another process; else of large ones only the digest is kept.
     """
 
-    __slots__ = ("_artifacts", "_keep", "_rows")
+    __slots__ = ("_artifacts", "_identities", "_keep", "_rows")
 
     def __init__(self, artifacts: ArtifactStore, *, keep: bool) -> None:
         self._artifacts = artifacts
         self._keep = keep
         self._rows: dict[str, list[Any]] = {}
+        self._identities: dict[str, bytes] = {}
+        """Where they are not the digests of what is stored: two equal values may be stored as different bytes."""
 
     def add(self, name: str, value: object) -> None:
         """Add a value.
@@ -55,8 +57,9 @@ class ArgumentWriter:
             self._rows[name] = [simple_digest(JSON_ID, frame), len(frame), JSON_ID, frame, type(value).__name__]
         elif self._keep:
             self._rows[name] = row_from_ref(self._artifacts.save(value))
+            self._identities[name] = digest_of(self._artifacts.serializers.identify(value))
         else:
-            serialized = self._artifacts.serializers.serialize(value)
+            serialized = self._artifacts.serializers.identify(value)
             size = sum(memoryview(one).nbytes for one in serialized.frames)
             self._rows[name] = [digest_of(serialized), size, serialized.serializer, None, serialized.type]
 
@@ -78,7 +81,9 @@ class ArgumentWriter:
         rows = self._rows
         if key is not None:
             return Arguments(pack(rows), key_digest(key))
-        return Arguments(pack(rows), outputs_digest({name: row[0] for name, row in rows.items()}))
+        return Arguments(
+            pack(rows), outputs_digest({**{name: row[0] for name, row in rows.items()}, **self._identities})
+        )
 
 
 def argument_rows(table: bytes) -> dict[str, list[Any]]:

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import gc
 import selectors
-import signal
-import socket
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from dovetail.engine.calling import CallDesk
 from dovetail.engine.committer import Pending
@@ -23,6 +19,7 @@ from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.hooks import kind_of_end
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
 from dovetail.engine.recorded import outcome_of
+from dovetail.engine.stop_signals import stop_signals
 from dovetail.interfaces.clock import clock
 from dovetail.interfaces.events import UNPAUSED, EventKind
 from dovetail.interfaces.states import RunState, TaskState
@@ -181,7 +178,7 @@ class Driver:
             gc.enable()
         self._open_new_groups()
         self._hooks.know(self._recorded.own_records)
-        with self._signals(), self._selector:
+        with stop_signals(self._selector, self._interrupted, leave_sigint=self._terminal), self._selector:
             self._fill()
             while not self._machine.finished or self._wind_up():
                 ready = self._selector.select(self._timeout())
@@ -281,39 +278,8 @@ class Driver:
             self._planner.hold(holds)
             self._desk.hold(holds)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Take SIGINT, SIGTERM and SIGHUP as a wish to stop; a second one kills at once. Off the main thread: nothing.
-
-        While a debugger has the terminal, Ctrl-C is for it alone. Under nohup the end of the terminal means nothing.
-        """
-        reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
-        self._selector.register(reader, selectors.EVENT_READ, None)
-        previous: dict[int, Any] = {}
-
-        def interrupted(signum: int, frame: object) -> None:
-            self._interrupts += 1
-
-        try:
-            try:
-                for caught in _stop_signals():
-                    ignored = caught == signal.SIGINT and self._terminal
-                    previous[caught] = signal.signal(caught, signal.SIG_IGN if ignored else interrupted)
-                wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-            except ValueError:  # not the main thread: signals are somebody else's
-                yield
-                return
-            try:
-                yield
-            finally:
-                signal.set_wakeup_fd(wakeup)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-            reader.close()
-            writer.close()
+    def _interrupted(self) -> None:
+        self._interrupts += 1
 
     # -- starting -------------------------------------------------------------------------------------------------
 
@@ -561,10 +527,3 @@ class Driver:
 
 
 _NOT_CAUGHT = frozenset({"cancelled", "lost"})
-
-
-def _stop_signals() -> list[signal.Signals]:
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    return numbers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,85 +13,26 @@ from dovetail.authoring.arguments import futures_in, resolved
 from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.authoring.futures import settled
-from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.paths import format_node
 from dovetail.interfaces.tasks import TaskOutcome
-from dovetail.worker.channel import Channel, Reply
+from dovetail.worker.async_reply import AsyncReply
+from dovetail.worker.channel import Reply
 from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value, run_function
+from dovetail.worker.functions import caught, leave_value, returned, run_function
 from dovetail.worker.futures import Submitted, Unfinished
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
 
 if TYPE_CHECKING:
-    import asyncio
-
     from dovetail.authoring.futures import TaskFuture
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.artifacts import ArtifactRef
-    from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.tasks import Arguments
     from dovetail.interfaces.workers import Answer
-    from dovetail.worker.describing import TaskDescriber
+    from dovetail.worker.declarations import Kept
     from dovetail.worker.execute import Executor
 
-__all__ = ["Calls", "Declarations", "Kept"]
-
-
-class Kept:
-    """What was declared to the driver: a task with its options, and how to call it."""
-
-    __slots__ = ("asks", "catch", "datastore", "isolation", "slot")
-
-    def __init__(self, slot: int, answer: Answer) -> None:
-        self.slot = slot
-        self.isolation = answer.isolation
-        """`inline`, `thread`, `either` or `driver`."""
-        self.datastore = answer.datastore
-        """UUID of the data store that takes its values."""
-        self.asks = answer.asks
-        """Whether to ask before it is run here."""
-        self.catch = answer.catch
-        """Whether a failure becomes a value."""
-
-
-class Declarations:
-    """Tasks that were declared over one channel. Thread-safe."""
-
-    def __init__(self, channel: Channel, describer: TaskDescriber) -> None:
-        self._channel = channel
-        self._describer = describer
-        self._lock = _thread.allocate_lock()
-        self._known: dict[int, tuple[StepDescription, Kept]] = {}
-
-    def get(self, task: TaskFunction[..., Any]) -> Kept:
-        """How to call a task.
-
-        Raises:
-            UsageError: Its options can't be met.
-        """
-        description = self._describer.describe(task)
-        known = self._known.get(id(description))
-        if known is not None:
-            return known[1]
-        with self._lock:
-            known = self._known.get(id(description))
-            if known is None:
-                known = description, self._declare(description, len(self._known))
-                self._known[id(description)] = known
-            return known[1]
-
-    def _declare(self, description: StepDescription, slot: int) -> Kept:
-        reply = Reply()
-        number = -1 - slot
-        self._channel.expect(number, reply)
-        self._channel.send(Kind.DECLARE, slot, description.to_plain())
-        answer = self._channel.wait(reply)
-        self._channel.forget(number)
-        if answer.error is not None:
-            self._known[-1 - slot] = (description, Kept(slot, answer))  # its slot is used up
-            raise UsageError(answer.error.message)
-        return Kept(slot, answer)
+__all__ = ["Calls"]
 
 
 class _Call:
@@ -214,7 +154,7 @@ class Calls:
         from asyncio import get_running_loop
 
         loop = get_running_loop()
-        made = self._prepare(task, kept, given, waited, key, reply=_AsyncReply(loop))
+        made = self._prepare(task, kept, given, waited, key, reply=AsyncReply(loop))
         self._tell(made)
         return made.path, await self._run_async(made, asked=self._asks or kept.asks)
 
@@ -392,8 +332,24 @@ class Calls:
             answer = channel.wait(call.reply)
 
     async def _run_async(self, call: _Call, *, asked: bool) -> Any:
-        channel = self._executor.channel()
         reply: Any = call.reply
+        try:
+            return await self._run_awaited(call, reply, asked=asked)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled: what is answered from now on, nobody would hear
+                started, cancelled = time.time(), error
+
+                def decline(answer: Answer) -> None:
+                    if answer.value is None and answer.error is None:
+                        self._given_up(call, answer.attempt, cancelled, started)
+                    else:
+                        self._executor.channel().forget(call.number)
+
+                reply.leave(decline)
+            raise
+
+    async def _run_awaited(self, call: _Call, reply: Any, *, asked: bool) -> Any:
+        channel = self._executor.channel()
         attempt, last = 1, True
         error: BaseException | None = None
         value: Any = None
@@ -414,30 +370,39 @@ class Calls:
 
     def _attempt(self, call: _Call, attempt: int, last: bool) -> tuple[TaskOutcome, Any, BaseException | None]:
         started = time.time()
-        args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = run_function(call.task.fn, args, kwargs)
+                args, kwargs = call.task.unbind(call.given)
+                value = returned(run_function(call.task.fn, args, kwargs))
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
-            except BaseException as error:  # Ctrl-C, SystemExit: of the process, not of the task
-                self._failed(call, error, attempt, False, started)
+            except BaseException as error:  # Ctrl-C: of the process, not of the task
+                self._given_up(call, attempt, error, started)
                 raise
 
     async def _attempt_async(
         self, call: _Call, attempt: int, last: bool
     ) -> tuple[TaskOutcome, Any, BaseException | None]:
         started = time.time()
-        args, kwargs = call.task.unbind(call.given)
         with self._inside(call, attempt) as inside:
             try:
-                value = await call.task.fn(*args, **kwargs)
+                args, kwargs = call.task.unbind(call.given)
+                value = returned(await call.task.fn(*args, **kwargs))
                 inside.finish()
                 return self._leave(call, value, attempt, started), value, None
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
+            except BaseException as error:  # the coroutine was cancelled
+                self._given_up(call, attempt, error, started)
+                raise
+
+    def _given_up(self, call: _Call, attempt: int, error: BaseException, started: float) -> None:
+        """Tell the driver that nobody waits for a call any more, and that it shall not be tried again."""
+        report = report_exception(error, kind="cancelled")
+        outcome = TaskOutcome(path=call.path, attempt=attempt, started=started, finished=time.time(), error=report)
+        self._executor.channel().send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
 
     @contextmanager
     def _inside(self, call: _Call, attempt: int) -> Iterator[Calls]:
@@ -558,30 +523,6 @@ class Calls:
 
     def _load(self, ref: ArtifactRef) -> Any:
         return self._executor.artifacts().load(ref, name=RESULT)
-
-
-class _AsyncReply(Reply):
-    """An answer that a coroutine waits for."""
-
-    __slots__ = ("_future", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(self._given)
-        self._loop = loop
-        self._future: asyncio.Future[Answer] = loop.create_future()
-
-    def _given(self, answer: Answer) -> None:
-        self._loop.call_soon_threadsafe(self._set, answer)
-
-    def _set(self, answer: Answer) -> None:
-        if not self._future.done():
-            self._future.set_result(answer)
-
-    async def arrived(self) -> Answer:
-        """The next answer."""
-        answer = await self._future
-        self._future = self._loop.create_future()
-        return answer
 
 
 def _result(future: TaskFuture[Any]) -> Any:

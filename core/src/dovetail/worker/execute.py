@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import RunFacts
     from dovetail.worker.assignments import Task
-    from dovetail.worker.calls import Declarations
     from dovetail.worker.channel import Channel
     from dovetail.worker.child import Inbox
+    from dovetail.worker.declarations import Declarations
 
 __all__ = ["Executor", "debug"]
 
@@ -119,7 +119,7 @@ class Executor:
     def declarations(self) -> Declarations:
         """Tasks that were called."""
         if self._declarations is None:
-            from dovetail.worker.calls import Declarations
+            from dovetail.worker.declarations import Declarations
             from dovetail.worker.describing import TaskDescriber
 
             self._declarations = Declarations(self.channel(), TaskDescriber(self.description))

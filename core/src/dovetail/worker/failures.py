@@ -50,9 +50,10 @@ def _made(base: type[BaseException], path: str, report: ErrorReport) -> TaskFail
     return error
 
 
-def _class(name: str) -> type[BaseException] | None:
+def _class(name: str) -> type[Exception] | None:
     """An exception class by its qualified name, where its module is imported."""
     module, _, last = name.rpartition(".")
     found: Any = getattr(sys.modules.get(module or "builtins"), last, None)
-    usable = isinstance(found, type) and issubclass(found, BaseException) and found not in (BaseException, Exception)
+    # SystemExit and KeyboardInterrupt of another process are failures here, and no reason to end this one.
+    usable = isinstance(found, type) and issubclass(found, Exception) and found is not Exception
     return found if usable else None

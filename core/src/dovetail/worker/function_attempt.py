@@ -9,7 +9,7 @@ from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.callers import LateCalls
-from dovetail.worker.functions import caught, leave_value, run_function
+from dovetail.worker.functions import caught, leave_value, returned, run_function
 from dovetail.worker.reports import kind_of_ours, report_exception
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             executor.run_wrapped(task, lambda: result.append(run_function(function, args, kwargs)))
         else:
             result.append(run_function(function, args, kwargs))
+        result[0] = returned(result[0])
         calls.finish()
         outcome = leave_value(
             result[0],

@@ -11,6 +11,7 @@ from dovetail.artifacts.arguments import read_arguments
 from dovetail.artifacts.outputs import OutputWriter
 from dovetail.artifacts.packing import RESULT
 from dovetail.artifacts.record_packing import pack_body
+from dovetail.authoring.arguments import futures_in, resolved
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.tasks import ErrorReport, TaskOutcome
 from dovetail.worker.reports import report_exception
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.tasks import CatchPolicy
 
-__all__ = ["caught", "find_task", "given_arguments", "leave_value", "run_function"]
+__all__ = ["caught", "find_task", "given_arguments", "leave_value", "returned", "run_function"]
 
 
 def find_task(module: str, name: str) -> TaskFunction[..., Any]:
@@ -60,6 +61,15 @@ def run_function(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
 
         return asyncio.run(value)
     return value
+
+
+def returned(value: Any) -> Any:
+    """What a function returned, with futures replaced by their values."""
+    return resolved(value, _result) if futures_in(value) else value
+
+
+def _result(future: Any) -> Any:
+    return future.result()
 
 
 def leave_value(

@@ -61,7 +61,20 @@ def _dump_plainly(value: object, buffers: _Buffers) -> bytes | None:
     return stream
 
 
-def _dump_with_cloudpickle(value: object, buffers: _Buffers) -> tuple[bytes, bool]:
+def _dump_tree(value: object, buffers: _Buffers) -> bytes | None:
+    """The stream of plain pickle without references inside of it; None where it refuses, as what is cyclic."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, protocol=5, buffer_callback=buffers.take)
+    pickler.fast = True
+    try:
+        pickler.dump(value)
+        stream = file.getvalue()
+        return None if b"__main__" in stream or holds_sets(value, stream) else stream
+    except Exception:
+        return None
+
+
+def _dump_with_cloudpickle(value: object, buffers: _Buffers, *, is_tree: bool = False) -> tuple[bytes, bool]:
     """The stream, and whether it holds byte code."""
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
@@ -78,7 +91,9 @@ def _dump_with_cloudpickle(value: object, buffers: _Buffers) -> tuple[bytes, boo
         dispatch_table: ClassVar[Any] = ChainMap[Any, Any]({CodeType: reduce_code}, table)
 
     file = io.BytesIO()
-    Pickler(file, protocol=5, buffer_callback=buffers.take).dump(value)
+    pickler = Pickler(file, protocol=5, buffer_callback=buffers.take)
+    pickler.fast = is_tree
+    pickler.dump(value)
     return file.getvalue(), has_code
 
 
@@ -108,6 +123,26 @@ class PickleSerializer(Serializer):
                 raise _unpicklable(value, error) from error
         header = json.dumps({"python": sys.implementation.cache_tag}).encode() if has_code else b""
         return SerializedValue(self.id, header, [stream, *buffers.frames], type_name(type(value)))
+
+    def identify(self, value: Any) -> SerializedValue:
+        """As `dump`, for the digest alone: equal values whose parts are shared or not give the same bytes.
+
+        What was computed in this process and what was loaded piece by piece differ in that. Sets and cycles are
+        written as `dump` does.
+        """
+        buffers = _Buffers()
+        stream = _dump_tree(value, buffers)
+        if stream is None:
+            buffers = _Buffers()
+            if _dump_plainly(value, buffers) is None:
+                buffers = _Buffers()
+                try:
+                    stream, _ = _dump_with_cloudpickle(value, buffers, is_tree=True)
+                except Exception:  # cyclic, or not to be pickled at all
+                    stream = None
+        if stream is None:
+            return self.dump(value)
+        return SerializedValue(self.id, b"", [stream, *buffers.frames], type_name(type(value)))
 
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
         """Read a value back.

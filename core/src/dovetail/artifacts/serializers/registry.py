@@ -59,6 +59,14 @@ class SerializerRegistry:
             return SerializedValue("json", b"", [frame], type(value).__name__)
         return self._for_other(value).dump(value)
 
+    def identify(self, value: object) -> SerializedValue:
+        """As `serialize`, for the digest alone: see `PickleSerializer.identify`."""
+        frame = json_frame(value)
+        if frame is not None:
+            return SerializedValue("json", b"", [frame], type(value).__name__)
+        serializer = self._for_other(value)
+        return serializer.identify(value) if isinstance(serializer, PickleSerializer) else serializer.dump(value)
+
     def by_id(self, id: str) -> Serializer:
         """The serializer that wrote a value.
 
