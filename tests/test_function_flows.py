@@ -483,3 +483,33 @@ def sizes(fail: bool = False):
     resumed = project.ok("resume", failed.run)
     assert project.ok("get", f"{resumed.run}/result").out == "[5000, 6000, 7000, 8000]\n"
     assert "7 of them reused" in resumed.err or "6 of them reused" in resumed.err
+
+
+def test_a_forked_task_finds_all_that_it_needs_imported(project: FlowProject) -> None:
+    """What each of a thousand processes would import for itself costs more than a short task does."""
+    written(
+        project,
+        """
+import sys
+
+HERE, LATE = os.getpid(), []
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if os.getpid() != HERE:
+            LATE.append(name)
+
+sys.meta_path.insert(0, Watch())
+
+@isolation("fork")
+@task
+def late(x):
+    return os.getpid() != HERE, [name for name in LATE if name.startswith("dovetail.")]
+
+@flow
+def shop():
+    return late(1)
+""",
+    )
+    said = project.ok("run", "flow.py")
+    assert result(project, said.run) == (True, [])
