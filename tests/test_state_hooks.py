@@ -299,3 +299,23 @@ async def shop(): ...
 def test_what_can_not_be_a_hook_is_refused_before_the_run(project: FlowProject, source: str, message: str) -> None:
     project.write(HEAD + source + "@flow\ndef shop(): ...\n")
     assert message in project.fails("check", "flow.py", code=2).err
+
+
+def test_a_task_inside_of_a_function_has_hooks_too(project: FlowProject) -> None:
+    project.write(
+        HEAD
+        + """
+def short(what, run, state):
+    note(what=what, step=run.step, state=state.name)
+
+@flow
+def shop():
+    @task(on_success=[short])
+    def inner(n):
+        return n
+    return inner(3)
+"""
+    )
+    project.ok("run", "flow.py")
+    notes = [json.loads(line) for line in (project.folder / "notes.txt").read_text().splitlines()]
+    assert notes == [{"what": None, "step": "inner", "state": "succeeded"}]

@@ -219,7 +219,7 @@ async def ship():
     said = project.fails("signal", run.id, "true", code=2)
     assert "legal" in said.err
     assert "--name" in said.err
-    said = project.ok("signal", run.id, "9.5", "--name", "price", "--pause-after", "0")
+    said = project.ok("signal", run.id, "--name", "price", "9.5", "--pause-after", "0")
     assert [one.name for one in project.run(run.id).waiting] == ["legal"]
     project.ok("signal", run.id, "true")
     assert result(project, run) == [True, 9.5]

@@ -128,7 +128,11 @@ def _run(verb: str, module: Any, summary: str, words: list[str]) -> int:
         return int(module.run(argparse.Namespace(words=words)))
     parser = argparse.ArgumentParser(prog=f"dovetail {verb}", description=f"{summary[:1].upper()}{summary[1:]}.")
     module.configure(parser)
-    return int(module.run(parser.parse_args(words)))
+    try:
+        found = parser.parse_intermixed_args(words)  # options may stand between the words
+    except TypeError:  # it has verbs of its own
+        found = parser.parse_args(words)
+    return int(module.run(found))
 
 
 def _run_plugin_verb(verb: str, words: list[str]) -> int:

@@ -19,10 +19,12 @@ def run_hook(hook: str, subject: str, run: Mapping[str, Any], state: Mapping[str
 
     Args:
         hook: `module:name` of the function.
-        subject: `module:name` of the flow, task or step's method that it belongs to.
+        subject: `module:name` of the flow, task or step's method that it belongs to; without a name where that is
+            defined inside of a function, which no other process finds.
         run: A `HookRun` as data.
         state: A `HookState` as data.
     """
     error = state["error"]
     report = None if error is None else ErrorReport.from_plain(error)
-    return named_in_module(hook)(named_in_module(subject), HookRun(**run), HookState(name=state["name"], error=report))
+    what = None if subject.endswith(":") else named_in_module(subject)
+    return named_in_module(hook)(what, HookRun(**run), HookState(name=state["name"], error=report))
