@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from _thread import RLock  # not `threading`, see `dovetail.worker.forking.preload`
 from typing import TYPE_CHECKING, Any
 
 from dovetail.authoring.describe import step_methods
@@ -82,6 +83,7 @@ class Executor:
         self._channel: Channel | None = None
         self._declarations: Declarations | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._making = RLock()  # of the three above, by threads that call at the same time
         self._artifacts: dict[str, ArtifactStore] = {}
         for uuid in facts.stores:  # nothing is opened; made here, children need not make it
             self.artifacts(uuid)
@@ -110,28 +112,31 @@ class Executor:
 
     def channel(self) -> Channel:
         """What calls go through."""
-        if self._channel is None:
-            from dovetail.worker.channel import Channel
+        with self._making:
+            if self._channel is None:
+                from dovetail.worker.channel import Channel
 
-            self._channel = Channel(self._connection, self._inbox)
-        return self._channel
+                self._channel = Channel(self._connection, self._inbox)
+            return self._channel
 
     def declarations(self) -> Declarations:
         """Tasks that were called."""
-        if self._declarations is None:
-            from dovetail.worker.declarations import Declarations
-            from dovetail.worker.describing import TaskDescriber
+        with self._making:
+            if self._declarations is None:
+                from dovetail.worker.declarations import Declarations
+                from dovetail.worker.describing import TaskDescriber
 
-            self._declarations = Declarations(self.channel(), TaskDescriber(self.description))
-        return self._declarations
+                self._declarations = Declarations(self.channel(), TaskDescriber(self.description))
+            return self._declarations
 
     def threads(self) -> ThreadPoolExecutor:
         """Threads for what is submitted."""
-        if self._threads is None:
-            from concurrent.futures import ThreadPoolExecutor
+        with self._making:
+            if self._threads is None:
+                from concurrent.futures import ThreadPoolExecutor
 
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
-        return self._threads
+                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dovetail-task")
+            return self._threads
 
     # -- functions ------------------------------------------------------------------------------------------------
 
