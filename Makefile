@@ -4,7 +4,7 @@
 #   make demo       run examples/digits, the handwritten-digit flow
 #   make test       the tests, on the Python of .venv
 #   make test-all   the tests on every installed Python from 3.10 to 3.13
-#   make soak       the tests that take an amount with large ones, for about an hour; narrow with SOAK_PARTS
+#   make soak       the tests that take an amount with large ones, for about half an hour; narrow with SOAK_PARTS
 #   make check      lint, formatting and types
 #   make bench      measure side by side with Metaflow and Prefect; narrow with BENCH_CASES and BENCH_REPS
 #   make dist       a wheel of every package, into dist/

@@ -128,7 +128,7 @@ def test_a_flow_class_is_defined_without_loading_the_machinery() -> None:
 
 
 def test_a_forked_worker_has_loaded_no_threading(tmp_path: Path) -> None:
-    """It costs each child of the warm parent hundreds of page copies: its locks are renewed after a fork."""
+    """Its clean-up after a fork would cost each child of the warm parent some 130 copies of pages."""
     flow = tmp_path / "flow.py"
     flow.write_text(
         "import sys\n"
