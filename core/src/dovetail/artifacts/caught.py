@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.tasks import ErrorReport
 
 __all__ = ["CaughtError", "CaughtErrorSerializer"]

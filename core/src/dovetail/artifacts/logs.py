@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from dovetail.artifacts.framing import LOG_MAGIC, Frame, encode_frame, read_frames
 from dovetail.artifacts.layout import log_key, logs_prefix
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsAppend
 from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, NotFoundError
 

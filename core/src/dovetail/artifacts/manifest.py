@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import MARKER, manifest_key
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError, StoreVersionError
 
 if TYPE_CHECKING:

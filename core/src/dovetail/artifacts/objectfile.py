@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from dovetail.artifacts.identity import DIGEST_SIZE, LEAF_SIZE, Leaves, value_digest
 from dovetail.artifacts.msgpacked import pack, unpack
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import CorruptDataError, StoreVersionError
 
 __all__ = [

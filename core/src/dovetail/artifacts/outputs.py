@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.identity import Leaves, frame_leaves, outputs_digest, simple_digest, value_digest
@@ -21,6 +20,7 @@ from dovetail.interfaces.artifacts import (
     ObjectPlace,
     SerializedValue,
 )
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UnpicklableError
 
 if TYPE_CHECKING:

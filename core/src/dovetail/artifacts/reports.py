@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import (
@@ -18,6 +18,7 @@ from dovetail.artifacts.layout import (
     run_prefix,
 )
 from dovetail.artifacts.manifest import read_json
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, StoreVersionError
 from dovetail.interfaces.events import Event
 from dovetail.interfaces.tasks import ErrorReport, Exit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -25,6 +24,7 @@ from dovetail.artifacts.serializers.json_text import json_frame
 from dovetail.interfaces.artifacts import (
     RECORD_LIMIT,
 )
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsStage
 from dovetail.interfaces.errors import AlreadyExistsError, StoreError, StoreFullError, UnpicklableError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import wait_key, waits_prefix
 from dovetail.artifacts.manifest import read_json
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:

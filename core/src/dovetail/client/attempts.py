@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dovetail.client.clock import aware_or_none
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.states import TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit
 

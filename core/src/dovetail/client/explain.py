@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dovetail.client.inputs import inputs_of
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError, NotFoundError, StoreError, UnknownNameError
 from dovetail.interfaces.events import EventKind
 from dovetail.interfaces.metadata import Query

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import ArtifactGoneError, UnknownNameError
 from dovetail.interfaces.paths import step_of
 from dovetail.interfaces.states import TaskState

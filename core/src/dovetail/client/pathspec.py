@@ -6,8 +6,7 @@ newest run) and `DigitsFlow/01k5/train[3]` all read without guessing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.runs import run_id_time
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.clock import aware, aware_or_none
 from dovetail.interfaces.answers import answer_problems, example_answer
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UsageError, ValidationError
 from dovetail.interfaces.events import UNPAUSED, EventKind
 from dovetail.interfaces.problems import Problem

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -18,6 +17,7 @@ from dovetail.artifacts.segments import read_frames_from
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.artifacts import ObjectPlace, PackPlace
 from dovetail.interfaces.caching import CacheKey, cache_column
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.metadata import Query
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from dovetail.artifacts.reads import error_digest
 from dovetail.engine.caching import cache_key
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.tasks import CallInputs, CodeRef, Isolation, Policy, Resources, TaskCall
 
 if TYPE_CHECKING:

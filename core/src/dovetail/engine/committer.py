@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dovetail.artifacts.packing import FOREACH_OUTPUT, RESULT, table_to_refs
 from dovetail.artifacts.record_packing import join_record, pack_head
 from dovetail.artifacts.scopes import ScopeReader, pack_layer, scope_digest
 from dovetail.interfaces.artifacts import RecordPlace
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.tasks import Next, Scope
 
 if TYPE_CHECKING:

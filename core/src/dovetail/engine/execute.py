@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import fence_key, manifest_key, object_key
@@ -38,6 +37,7 @@ from dovetail.engine.recorded import Recorded
 from dovetail.engine.transactions import Transactions
 from dovetail.engine.waits import Waits, used_signals
 from dovetail.interfaces.artifacts import InlinePlace, ObjectPlace
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStore, SupportsAppend
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.events import EventKind

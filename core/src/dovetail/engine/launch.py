@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from dovetail.engine.parameters import parse_parameters, resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
 from dovetail.engine.session import Session
 from dovetail.engine.tags import resolve_tags
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.runs import new_run_id
 from dovetail.packaging.package import build_package
 from dovetail.settings.user import username

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.states import RunState
 from dovetail.interfaces.tasks import ErrorReport, Next, RetryPolicy, Scope, TaskCall
 

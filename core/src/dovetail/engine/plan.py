@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dovetail.engine.step_plans import NO_FILE, StepPlans
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import ValidationError
 
 if TYPE_CHECKING:

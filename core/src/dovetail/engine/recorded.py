@@ -8,7 +8,7 @@ digest in the present scope; what it did not read may differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.index import encode_index
@@ -25,6 +25,7 @@ from dovetail.artifacts.reads import (
 )
 from dovetail.artifacts.scopes import ScopeReader
 from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.paths import parse_path, step_of
 from dovetail.interfaces.tasks import ForeachFrame, JoinInput, Scope, TaskCall, TaskOutcome
 

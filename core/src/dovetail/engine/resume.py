@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from dovetail.engine.parameters import parse_parameters, resolve_parameters
 from dovetail.engine.plan import plan_run
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.session import FlowSource, Session
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageError
 from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.flow import FlowDescription

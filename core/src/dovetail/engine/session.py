@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.compute import ComputeCapability
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UnsupportedOperationError, UsageError
 from dovetail.interfaces.workers import Launch, SupportsDirectWorkers, WorkerGroup
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = [
     "INLINE_LIMIT",

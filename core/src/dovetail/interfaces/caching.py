@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = ["CACHE_PARTS", "CacheKey", "CachePolicy", "cache_column", "cache_parts", "seconds_of"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dovetail.interfaces.artifacts import ArtifactRef
 from dovetail.interfaces.context import SecretRef
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Resources
 

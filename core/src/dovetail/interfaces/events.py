@@ -7,9 +7,10 @@ The events and the fold belong to the core: a metadata provider stores batches o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.paths import step_of
 
 __all__ = ["INBOX_KINDS", "RUN_COLUMNS", "TASK_COLUMNS", "UNPAUSED", "Event", "EventKind", "RowChanges", "fold"]

@@ -6,9 +6,10 @@ The driver, the planner, the command line and deployers work on this alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.problems import Problem
 
 __all__ = [

@@ -7,9 +7,10 @@ What repeats is folded: a loop's body, the items of a map and of a foreach are t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
 
 __all__ = ["FlowGraph", "GraphEdge", "GraphNode", "NodeKind", "step_graph"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.tasks import ErrorReport
 
 __all__ = ["HookRun", "HookState"]

@@ -7,8 +7,9 @@ too few slots is given a turn, a lease too, and goes before everybody who came l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from dovetail.interfaces.dataclass import dataclass
 
 if TYPE_CHECKING:
     from dovetail.interfaces.metadata import Holder, Lease

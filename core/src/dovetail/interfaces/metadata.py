@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.events import Event
 
 if TYPE_CHECKING:

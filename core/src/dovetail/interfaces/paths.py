@@ -7,9 +7,9 @@ indexes, outermost first; `~h` tells function calls apart by their inputs; `#k` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UsageError
 
 __all__ = ["Node", "format_node", "parse_node", "parse_path", "sort_key", "step_of"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
 from dovetail.interfaces.artifacts import ArtifactRef
 from dovetail.interfaces.caching import CacheKey, CachePolicy
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = [
     "Arguments",

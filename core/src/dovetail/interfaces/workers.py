@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from dovetail.interfaces.artifacts import ArtifactRef
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.flow import FlowDescription, StepDescription
 from dovetail.interfaces.tasks import Arguments, CatchPolicy, ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
 

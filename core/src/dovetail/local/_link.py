@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = ["Board", "Ending", "Link", "Source"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = ["HostSettings", "LocalStoreSettings", "SqliteSettings"]
 

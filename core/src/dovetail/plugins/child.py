@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import PluginContractError
 from dovetail.plugins.descriptors import Spec
 from dovetail.plugins.extensions import SerializerSpec

@@ -20,8 +20,9 @@ Spec                         name, factory, summary, api, requires, install_hint
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = [
     "API",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.descriptors import Spec
 
 __all__ = [

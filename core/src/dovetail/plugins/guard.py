@@ -11,9 +11,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import (
     BackendError,
     BackendTimeoutError,

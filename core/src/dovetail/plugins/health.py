@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError
 from dovetail.interfaces.problems import Problem
 from dovetail.plugins.extensions import HealthCheckSpec

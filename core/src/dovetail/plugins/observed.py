@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.tasks import ErrorReport
 
 __all__ = ["Outcome", "RunInfo", "TaskInfo"]

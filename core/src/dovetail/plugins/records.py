@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.descriptors import Spec
 from dovetail.plugins.loaded import PluginStatus
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
+
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = ["RULES_VARIABLE", "PluginRules", "normalised"]
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import SettingsError
 from dovetail.plugins.coercion import Mismatch, coerce, type_name
 from dovetail.plugins.given import Given

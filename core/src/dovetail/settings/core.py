@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.rules import PluginRules
 
 __all__ = ["CoreSettings", "TagSettings"]

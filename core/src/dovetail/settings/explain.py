@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.given import Given
 from dovetail.plugins.opening import settings_class
 from dovetail.plugins.schema import fields_of, to_plain

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from dovetail.interfaces.caching import CACHE_PARTS, CachePolicy, cache_parts, seconds_of
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = [
     "POLICIES",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import SettingsError
 from dovetail.settings.choice import Choice, has_password
 from dovetail.settings.kinds import COMMON_KEYS

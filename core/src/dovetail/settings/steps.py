@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from dovetail.interfaces.caching import CachePolicy
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import SettingsError
 from dovetail.interfaces.tasks import CatchPolicy, Isolation, Policy, Resources, RetryPolicy
 from dovetail.plugins.given import Given

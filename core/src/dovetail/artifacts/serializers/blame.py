@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from types import FunctionType
 from typing import Any
 
 from dovetail.artifacts.serializers.type_names import type_name
+from dovetail.interfaces.dataclass import dataclass
 
 __all__ = ["UnpicklableValue", "find_culprit"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dovetail.authoring.source import FunctionNode
+from dovetail.interfaces.dataclass import dataclass
 
 if TYPE_CHECKING:
     from dovetail.authoring.skeleton.names import Scope

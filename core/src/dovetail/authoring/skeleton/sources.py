@@ -6,9 +6,9 @@ import ast
 import os
 import sys
 import tokenize
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UsageError
 
 if TYPE_CHECKING:
