@@ -97,7 +97,7 @@ class RunProgress(RunListener):
             self._lost[path] = self._lost.get(path, 0) + 1
             if self._lost[path] > 1:  # the same attempt again; counted at the end
                 return
-        each = step.expected <= EACH_LIMIT
+        each = max(step.expected, step.done + step.failed) <= EACH_LIMIT
         if error is not None or each:
             mark, colour = _MARKS[state]
             what = f" (attempt {attempt})" if attempt > 1 or state is TaskState.WAITING else ""
@@ -156,6 +156,9 @@ class RunProgress(RunListener):
         for path, _ in list(self._partial):
             self._flush_partial(path)
         self._erase()
+        for name, counted in self._steps.items():
+            if not counted.expected and counted.done + counted.failed > EACH_LIMIT:
+                self._say(f"  {self._summary(name, counted)}")
         for (step, reason), count in self._reasons.items():
             if count > REASONS_EACH:
                 self.note(f"{count - REASONS_EACH} more of {step} ran: {reason}")
@@ -229,7 +232,7 @@ class RunProgress(RunListener):
 
     @staticmethod
     def _summary(name: str, step: _Step) -> str:
-        parts = [f"{name} {step.done}/{step.expected}"]
+        parts = [f"{name} {step.done}/{step.expected}" if step.expected else f"{name} {step.done}"]
         if step.running:
             parts.append(f"{step.running} running")
         if step.failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.reports import AttemptReport
@@ -133,17 +133,15 @@ class Bookkeeper:
 
     # -- when they end --------------------------------------------------------------------------------------------
 
-    def commit(self, batch: list[Pending]) -> Iterator[Written]:
-        """Write the records of a batch, then tell each; what follows from a task may be planned as it comes out."""
+    def commit(self, batch: list[Pending]) -> list[Written]:
+        """Write the records of a batch; `committed` tells of each."""
         self.flush_logs()  # once for the batch: a frame of the log holds many tasks
         for pending in batch:
             if pending.written is None and pending.state == "succeeded":
                 pending.log = self._log(pending.call.path, pending.attempt)
         done = self._committer.write(batch)
         self._journal.touched({written.record[0] for written in done if written.pending.written is None})
-        for written in done:
-            self._committed(written)
-            yield written
+        return done
 
     def failed(
         self,
@@ -192,12 +190,16 @@ class Bookkeeper:
         seconds = finished - started if started is not None else 0.0
         self._listener.task_ended(path, state, number, error, seconds)
 
-    def _committed(self, written: Written) -> None:
+    def committed(self, written: Written) -> None:
+        """Tell of a task whose record is written."""
         pending = written.pending
         outcome, call = pending.outcome, pending.call
         path = call.path
         self._started.pop(path, None)
         state = TaskState.CACHED if pending.state == "cached" else TaskState.SUCCEEDED
+        if pending.written is not None and self._journal.shows(path, state):
+            self._listener.task_known(path)
+            return
         columns: dict[str, Any] = {
             "attempt": pending.attempt,
             "started": outcome.started,

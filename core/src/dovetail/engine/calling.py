@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from dovetail.artifacts.packing import RESULT
+from dovetail.engine.calls import around_arguments
 from dovetail.engine.machine import Attempt
+from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.errors import DovetailError, ValidationError
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.engine.waits import Waits
+    from dovetail.interfaces.artifacts import ArtifactRef
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -30,6 +34,8 @@ __all__ = ["CallDesk", "WorkerKey"]
 
 FAILURES_KEPT = 1000
 """Failures of called tasks that are remembered to tell where a run's own comes from."""
+KNOWN_CALLS = 100_000
+"""Recorded calls of a task that a worker is told of at once, at most; it asks about others one by one."""
 WorkerKey: TypeAlias = "tuple[str, int]"
 """(group, worker)"""
 
@@ -121,8 +127,8 @@ class CallDesk:
 
     # -- what workers ask -----------------------------------------------------------------------------------------
 
-    def declared(self, key: WorkerKey, event: Declared) -> None:
-        """A worker is about to call a task."""
+    def declared(self, key: WorkerKey, callers: Iterable[Attempt], event: Declared) -> None:
+        """A worker is about to call a task, for one of the attempts that it makes."""
         number = -1 - event.slot
         try:
             plan = self._plan(event.step)
@@ -143,8 +149,41 @@ class CallDesk:
                 or plan.policy.cache is not None
                 or bool(plan.limits),
                 catch=catch,
+                recorded=self._known_calls(callers, event.step.name, plan),
+                around=around_arguments(plan),
             ),
         )
+
+    def _known_calls(
+        self, callers: Iterable[Attempt], step: str, plan: StepPlan
+    ) -> dict[str, tuple[bytes, ArtifactRef]]:
+        """Calls that the attempts of a worker need not ask about: so a body that is run again asks once for all."""
+        if plan.waits or plan.hooks or plan.code.module.startswith("dovetail."):
+            return {}  # the driver follows these call by call
+        for caller in callers:
+            self._learn(caller)
+        if not self._recorded:
+            return {}
+        paths = ("" if self._is_body(caller) else caller.task.path for caller in callers)
+        found: dict[str, tuple[bytes, ArtifactRef]] = {}
+        for record, own in self._recorded.calls_of(step, plan.code.key, plan.environment, paths):
+            ref = record.outputs.get(RESULT)
+            if ref is not None and (isinstance(ref.place, InlinePlace) or ref.place.store in self._plans.stores):
+                found[record.path] = record.call_digest if own else b"", ref
+            if len(found) >= KNOWN_CALLS:
+                break
+        return found
+
+    def _is_body(self, attempt: Attempt) -> bool:
+        """Whether an attempt is of the body of a function flow, whose calls are at the top."""
+        return self._plans.is_function and not attempt.task.is_called
+
+    def _learn(self, caller: Attempt) -> None:
+        """An attempt that was made before may call what is on record by now."""
+        made_again = (caller, caller.number, caller.faults)
+        if caller.replays and self._known_up_to != made_again:
+            self._known_up_to = made_again
+            self._recorded.know(self._reread())
 
     def _plan(self, step: StepDescription) -> StepPlan:
         known = repr(step.to_plain())
@@ -160,7 +199,7 @@ class CallDesk:
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
         """A task calls another one."""
-        if self._holds and event.asks and not _is_part(event.path):
+        if self._holds and event.asks and not event.known and not _is_part(event.path):
             self._calls_later.append((key, caller, event))
             return
         name, plan = self._declared[key][event.slot]
@@ -170,13 +209,13 @@ class CallDesk:
             known.callers.append(waiter)
             self._waits(caller, True)
             return
-        made_again = (caller, caller.number, caller.faults)
-        if caller.replays and self._known_up_to != made_again:
-            self._known_up_to = made_again
-            self._recorded.know(self._reread())
+        self._learn(caller)
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
         )
+        if event.known:
+            self._count(Attempt(task, self._calls.build(task)))
+            return
         if event.looks and self._recorded.find(self._calls.build(task)).record is None:
             self._answer(key, Answer(event.number))
             return
@@ -194,6 +233,13 @@ class CallDesk:
             self._begin(Attempt(task, self._calls.build(task)), key, event)
         else:
             self._planner.call(task)
+
+    def _count(self, attempt: Attempt) -> None:
+        """Take a record for a call whose value its caller knows already."""
+        found = self._recorded.find(attempt.call)
+        assert found.record is not None, "a worker knows of records from here alone"
+        self._machine.begun()
+        self._reuse(attempt, found)
 
     def look_up(self) -> None:
         """Go on with the calls of tasks that other runs may have made, now that all that has come is read: the index

@@ -96,9 +96,8 @@ class CallBuilder:
 
     def _digest(self, plan: StepPlan, task: PlannedTask) -> bytes:
         if task.arguments is not None:
-            environment = plan.environment.encode()
-            size = len(environment).to_bytes(2, "little")
-            return blake3(_CALLED + plan.code.key + task.arguments.digest + size + environment).digest()
+            before, behind = around_arguments(plan)
+            return blake3(before + task.arguments.digest + behind).digest()
         frames = task.frames
         inner = frames[-1].sequence if frames else None
         stem = (plan, task.scope, inner)
@@ -114,6 +113,12 @@ class CallBuilder:
             for joined in task.joined:
                 hasher.update(_failed(joined) if joined.scope is None else b"\1" + joined.scope.digest)
         return hasher.digest()
+
+
+def around_arguments(plan: StepPlan) -> tuple[bytes, bytes]:
+    """What is before and behind the digest of the arguments in what the digest of a task's call is made of."""
+    environment = plan.environment.encode()
+    return _CALLED + plan.code.key, len(environment).to_bytes(2, "little") + environment
 
 
 def _failed(joined: JoinInput) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from dovetail.engine.exits import report_exit, report_timeout
@@ -53,7 +53,7 @@ class DispatchListener(Protocol):
         isolation: Isolation,
     ) -> None: ...
     def returned(self, attempt: Attempt) -> None: ...
-    def declared(self, key: tuple[str, int], event: Declared) -> None: ...
+    def declared(self, key: tuple[str, int], callers: Iterable[Attempt], event: Declared) -> None: ...
     def called(self, key: tuple[str, int], caller: Attempt, event: Called) -> None: ...
     def call_ended(self, key: tuple[str, int], event: CallEnded, isolation: Isolation) -> None: ...
     def worker_gone(self, key: tuple[str, int]) -> None: ...
@@ -261,7 +261,8 @@ class Dispatcher:
                 key = (name, event.worker)
                 self._listener.call_ended(key, event, self._workers[key].isolation)
             elif isinstance(event, Declared):
-                self._listener.declared((name, event.worker), event)
+                key = (name, event.worker)
+                self._listener.declared(key, self._workers[key].queue, event)
             elif isinstance(event, Failed):
                 self._listener.group_failed(name, event.error)
 

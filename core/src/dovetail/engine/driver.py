@@ -422,9 +422,9 @@ class Driver:
             self._put_held_back()
             self._dispatcher.kill_all("ended because another task failed")
 
-    def declared(self, key: WorkerKey, event: Declared) -> None:
+    def declared(self, key: WorkerKey, callers: Iterable[Attempt], event: Declared) -> None:
         """A worker is about to call a task."""
-        self._desk.declared(key, event)
+        self._desk.declared(key, callers, event)
         self._open_new_groups()
 
     def called(self, key: WorkerKey, caller: Attempt, event: Called) -> None:
@@ -468,12 +468,16 @@ class Driver:
         """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
         while self._pending:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            for written in self._books.commit(batch):
+            done = self._books.commit(batch)
+            for written in done:  # who called goes on while the books are kept
                 task = written.pending.task
-                self._machine.committed(task, written.next, written.scope)
                 if task.is_called:
                     self._transactions.committed(task, self._calls.plan(task))
                     self._desk.committed(written)
+            for written in done:
+                task = written.pending.task
+                self._books.committed(written)
+                self._machine.committed(task, written.next, written.scope)
                 if written.pending.state == "succeeded":
                     self._hooks.task_ended(task, self._calls.plan(task), written.pending.attempt, "on_success", None)
             self._journal.flush_if_due()

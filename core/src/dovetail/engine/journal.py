@@ -101,6 +101,10 @@ class Journal:
         """Tell what the index shows already, when a run is continued: path → state."""
         self._told.update(states)
 
+    def shows(self, path: str, state: TaskState) -> bool:
+        """Whether the index shows a task of a continued run in a state already."""
+        return self._told.get(path) == state.value
+
     def touched(self, keys: Iterable[str], store: str = "") -> None:
         """Keys that must be power-durable before the present group is committed, by default of the run's store."""
         self._touched.update((store, key) for key in keys)

@@ -7,8 +7,10 @@ digest in the present scope; what it did not read may differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.index import encode_index
@@ -96,6 +98,7 @@ class Recorded:
             for record in records:
                 self._origins.setdefault(record.path, []).append(record)
         self._failed = frozenset(self.failed)
+        self._paths: dict[str, list[str]] | None = None
         self._scopes: dict[Scope, ScopeReader] = {}
         self._sequences: dict[bytes, SequenceReader] = {}
 
@@ -116,6 +119,47 @@ class Recorded:
     def know(self, records: Iterable[CommitRecord]) -> None:
         """Take in records of this run that were written since."""
         self._own.update({(r.path, r.call_digest): r for r in records})
+        self._paths = None
+
+    def calls_of(
+        self, step: str, code_key: bytes, environment: str, callers: Iterable[str]
+    ) -> Iterator[tuple[CommitRecord, bool]]:
+        """(record, whether it is of this run) of calls that stand for what some tasks may call again.
+
+        Args:
+            step: The called task.
+            code_key: Of its code.
+            environment: Id of its environment.
+            callers: Paths of the calling tasks; an empty one stands for the body of a function flow, which calls at
+                the top.
+        """
+        for path in self._below(step, callers):
+            own = self._own_at.get(path, {}).get((code_key, environment))
+            if own is not None:
+                yield own, True
+                continue
+            for record in () if step in self.rerun else self._origins.get(path, ()):
+                same_code = record.code_key == code_key or self.ignore_code & {"", step}
+                if same_code and record.environment == environment:
+                    yield record, False
+                    break
+
+    def _below(self, step: str, callers: Iterable[str]) -> Iterator[str]:
+        """Paths of the recorded calls of a task below some callers."""
+        if self._paths is None:
+            self._paths = {}
+            self._own_at: dict[str, dict[tuple[bytes, str], CommitRecord]] = {}
+            for record in self._own.values():
+                self._own_at.setdefault(record.path, {})[record.code_key, record.environment] = record
+            for path in sorted({*self._own_at, *self._origins}):
+                self._paths.setdefault(step_of(path), []).append(path)
+        paths = self._paths.get(step, [])
+        for caller in callers:
+            prefix = f"{caller}/" if caller else ""
+            for path in islice(paths, bisect_left(paths, prefix), None):
+                if not path.startswith(prefix):
+                    break
+                yield path
 
     def __bool__(self) -> bool:
         return bool(self._own or self._origins)

@@ -66,12 +66,15 @@ class StepPlans:
     def __init__(self, session: Session, flow: FlowDescription, first: WorkerGroup, debug: str | None) -> None:
         self._session = session
         self._flow = flow
+        self.is_function = flow.style == "function"
+        """Whether the flow is a function, whose body calls its tasks."""
         self._first = first
         self._debug = debug
         self._of_caller = session.here
         self._flow_level = session.settings.select("compute", None, None)
         self._locked: dict[str, LockedEnvironment] = {}
         self._chosen: set[tuple[str, str]] = set()
+        self._taken: dict[str, str] = {}
         self.groups: dict[str, WorkerGroup] = {} if session.here == "nothing" else {CALLER: first}
         """Name → workers that run tasks of one compute instance and environment."""
         self.launches: dict[str, tuple[Selection, tuple[str, ...], Mapping[str, str]]] = {}
@@ -169,11 +172,14 @@ class StepPlans:
 
     def take_store(self, selection: Selection) -> str:
         """UUID of a selected data store, which the run uses."""
-        self._chosen.add((selection.kind, selection.backend))
-        opened: DataStore = self._session.open(selection)
-        uuid = open_store(opened)
-        self.datastores[uuid] = opened
-        self.stores[uuid] = {"url": opened.url, **selection.to_plain()}
+        key = repr(selection.to_plain())
+        uuid = self._taken.get(key)
+        if uuid is None:
+            self._chosen.add((selection.kind, selection.backend))
+            opened: DataStore = self._session.open(selection)
+            uuid = self._taken[key] = open_store(opened)
+            self.datastores[uuid] = opened
+            self.stores[uuid] = {"url": opened.url, **selection.to_plain()}
         return uuid
 
     def plugins(self) -> dict[str, Any]:

@@ -207,6 +207,8 @@ class Called:
     looks: bool = False
     """Whether it wants to know what is recorded and runs nothing: an answer that says nothing means that there is no
     record."""
+    known: bool = False
+    """Whether it has the value already, see `Answer.recorded`, and waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,11 @@ class Answer:
     """Of a declaration: whether to ask before a call is run here, since there may be a record of it."""
     catch: CatchPolicy | None = None
     """Of a declaration: whether a failure becomes a value."""
+    recorded: Mapping[str, tuple[bytes, ArtifactRef]] = field(default_factory=dict)
+    """Of a declaration: calls of the task that need not be asked about, path → (call digest that the record was made
+    for, empty where any will do; where the value is)."""
+    around: tuple[bytes, bytes] = (b"", b"")
+    """Of a declaration: what is before and behind the digest of the arguments in what a call digest is made of."""
 
 
 WorkerEvent: TypeAlias = Described | Failed | Started | Output | Ended | Exited | Declared | Called | CallEnded

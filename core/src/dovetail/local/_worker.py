@@ -249,12 +249,12 @@ class Worker:
             self.on_saved(message[1])
 
     def _on_call(self, message: list[Any]) -> None:
-        _, seq, number, slot, path, table, digest, after, here, asks, looks = message
-        if here:
+        _, seq, number, slot, path, table, digest, after, here, asks, looks, known = message
+        if here and not known:
             self._calls[number] = path
         caller = self._tasks[seq][0]
         given = Arguments(table, digest)
-        self._tell(Called(self.number, caller, number, slot, path, given, tuple(after), here, asks, looks))
+        self._tell(Called(self.number, caller, number, slot, path, given, tuple(after), here, asks, looks, known))
 
     def answer(self, answer: Answer) -> None:
         """Answer what it called or declared."""

@@ -266,6 +266,18 @@ class _Channel(Channel):
         except OSError:
             self._gone()
 
+    def send_later(self, *message: object) -> None:
+        if self.is_over:
+            raise RunOver
+        try:
+            super().send_later(*message)
+        except OSError:
+            self._gone()
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
     def tell(self, *message: object) -> None:
         """Send what may be too late."""
         try:

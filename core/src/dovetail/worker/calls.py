@@ -3,64 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.arguments import ArgumentWriter
 from dovetail.artifacts.packing import RESULT
 from dovetail.authoring.arguments import futures_in, resolved
-from dovetail.authoring.calling import caller
-from dovetail.authoring.current import current
 from dovetail.authoring.futures import settled
 from dovetail.interfaces.paths import format_node
-from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.async_reply import AsyncReply
+from dovetail.worker.call_attempt import Call, give_up, make_attempt, make_attempt_async
 from dovetail.worker.channel import Reply
-from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value, returned, run_function
+from dovetail.worker.failures import failure_of
 from dovetail.worker.futures import Submitted, Unfinished
-from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
 
 if TYPE_CHECKING:
     from dovetail.authoring.futures import TaskFuture
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.artifacts import ArtifactRef
-    from dovetail.interfaces.tasks import Arguments
     from dovetail.interfaces.workers import Answer
     from dovetail.worker.declarations import Kept
     from dovetail.worker.execute import Executor
 
 __all__ = ["Calls"]
-
-
-class _Call:
-    """One call on its way."""
-
-    __slots__ = ("after", "arguments", "given", "keep", "kept", "number", "path", "reply", "task")
-
-    def __init__(
-        self,
-        task: TaskFunction[..., Any],
-        kept: Kept,
-        number: int,
-        path: str,
-        given: Mapping[str, Any],
-        arguments: Arguments,
-        after: tuple[str, ...],
-        reply: Reply,
-        keep: bool,
-    ) -> None:
-        self.task = task
-        self.kept = kept
-        self.number = number
-        self.path = path
-        self.given = given
-        self.arguments = arguments
-        self.after = after
-        self.reply = reply
-        self.keep = keep
 
 
 class Calls:
@@ -118,6 +84,9 @@ class Calls:
             return future.path, value
         waited, given = self._wait_for_inputs(given, wait_for)
         made = self._prepare(task, kept, given, waited, key)
+        known = self._recall(made)
+        if known is not None:
+            return made.path, self._load(known)
         self._tell(made)
         return made.path, self._run_here(made, asked=self._asks or kept.asks)
 
@@ -155,6 +124,9 @@ class Calls:
 
         loop = get_running_loop()
         made = self._prepare(task, kept, given, waited, key, reply=AsyncReply(loop))
+        known = self._recall(made)
+        if known is not None:
+            return made.path, self._load(known)
         self._tell(made)
         return made.path, await self._run_async(made, asked=self._asks or kept.asks)
 
@@ -184,6 +156,8 @@ class Calls:
                 elif kept.isolation == "inline" and (self._asks or kept.asks):
                     made = self._prepare(task, kept, ready, waited, key, index=index)
                     future.path = made.path
+                    if self._recalled(future, made):
+                        return
                     self._tell(made)
                     future.succeed(self._run_here(made, asked=True))
                 else:
@@ -269,7 +243,7 @@ class Calls:
         index: tuple[int, ...] = (),
         reply: Reply | None = None,
         keep: bool = False,
-    ) -> _Call:
+    ) -> Call:
         """A call, its path and identity known; the driver is not told yet.
 
         Args:
@@ -280,27 +254,46 @@ class Calls:
             writer.add(name, value)
         arguments = writer.finish(key)
         path = self._path(task.name, arguments.digest, index)
-        return _Call(
+        return Call(
             task, kept, self._executor.channel().number(), path, given, arguments, after, reply or Reply(), keep
         )
 
-    def _tell(self, call: _Call, *, looks: bool = False) -> None:
+    def _tell(self, call: Call, *, looks: bool = False) -> None:
         """Tell the driver of a call. From now on it may be answered, on the thread that reads."""
         channel = self._executor.channel()
         channel.expect(call.number, call.reply)
-        channel.send(
+        channel.send(*self._message(call, looks=looks))
+
+    def _message(self, call: Call, *, looks: bool = False, known: bool = False) -> tuple[object, ...]:
+        return (
             Kind.CALL,
             self._seq,
             call.number,
             call.kept.slot,
             call.path,
-            call.arguments.table,
+            b"" if known else call.arguments.table,
             call.arguments.digest,
             call.after,
             not call.keep,
             looks or call.keep or self._asks or call.kept.asks,
             looks,
+            known,
         )
+
+    def _recall(self, call: Call) -> ArtifactRef | None:
+        """Where the value of a call is, when the driver told of its record beforehand; the driver counts the call."""
+        ref = call.kept.recall(call.path, call.arguments.digest)
+        if ref is not None:
+            self._executor.channel().send_later(*self._message(call, known=True))
+        return ref
+
+    def _recalled(self, future: Submitted[Any], call: Call) -> bool:
+        """Whether a call is known, so that its future has succeeded."""
+        ref = self._recall(call)
+        if ref is None:
+            return False
+        future.succeed_later(ref, lambda: self._load(ref))
+        return True
 
     def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:
         known = (name, digest)
@@ -310,7 +303,7 @@ class Calls:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    def _run_here(self, call: _Call, *, asked: bool) -> Any:
+    def _run_here(self, call: Call, *, asked: bool) -> Any:
         """Run a call in this thread, unless it is recorded, as often as the driver says; its value."""
         channel = self._executor.channel()
         attempt, last = 1, True
@@ -326,12 +319,12 @@ class Calls:
                     channel.forget(call.number)
                     raise error if error is not None else failure_of(answer.error, call.path)
                 attempt, last = answer.attempt, answer.last
-            outcome, value, error = self._attempt(call, attempt, last)
+            outcome, value, error = make_attempt(self._executor, self._inside(call, attempt), call, attempt, last)
             asked = False
             channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
             answer = channel.wait(call.reply)
 
-    async def _run_async(self, call: _Call, *, asked: bool) -> Any:
+    async def _run_async(self, call: Call, *, asked: bool) -> Any:
         reply: Any = call.reply
         try:
             return await self._run_awaited(call, reply, asked=asked)
@@ -341,14 +334,14 @@ class Calls:
 
                 def decline(answer: Answer) -> None:
                     if answer.value is None and answer.error is None:
-                        self._given_up(call, answer.attempt, cancelled, started)
+                        give_up(self._executor, call, answer.attempt, cancelled, started)
                     else:
                         self._executor.channel().forget(call.number)
 
                 reply.leave(decline)
             raise
 
-    async def _run_awaited(self, call: _Call, reply: Any, *, asked: bool) -> Any:
+    async def _run_awaited(self, call: Call, reply: Any, *, asked: bool) -> Any:
         channel = self._executor.channel()
         attempt, last = 1, True
         error: BaseException | None = None
@@ -363,91 +356,12 @@ class Calls:
                     channel.forget(call.number)
                     raise error if error is not None else failure_of(answer.error, call.path)
                 attempt, last = answer.attempt, answer.last
-            outcome, value, error = await self._attempt_async(call, attempt, last)
+            outcome, value, error = await make_attempt_async(
+                self._executor, self._inside(call, attempt), call, attempt, last
+            )
             asked = False
             channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
             answer = await reply.arrived()
-
-    def _attempt(self, call: _Call, attempt: int, last: bool) -> tuple[TaskOutcome, Any, BaseException | None]:
-        started = time.time()
-        with self._inside(call, attempt) as inside:
-            try:
-                args, kwargs = call.task.unbind(call.given)
-                value = returned(run_function(call.task.fn, args, kwargs))
-                inside.finish()
-                return self._leave(call, value, attempt, started), value, None
-            except (Exception, SystemExit) as error:
-                return self._failed(call, error, attempt, last, started)
-            except BaseException as error:  # Ctrl-C: of the process, not of the task
-                self._given_up(call, attempt, error, started)
-                raise
-
-    async def _attempt_async(
-        self, call: _Call, attempt: int, last: bool
-    ) -> tuple[TaskOutcome, Any, BaseException | None]:
-        started = time.time()
-        with self._inside(call, attempt) as inside:
-            try:
-                args, kwargs = call.task.unbind(call.given)
-                value = returned(await call.task.fn(*args, **kwargs))
-                inside.finish()
-                return self._leave(call, value, attempt, started), value, None
-            except (Exception, SystemExit) as error:
-                return self._failed(call, error, attempt, last, started)
-            except BaseException as error:  # the coroutine was cancelled
-                self._given_up(call, attempt, error, started)
-                raise
-
-    def _given_up(self, call: _Call, attempt: int, error: BaseException, started: float) -> None:
-        """Tell the driver that nobody waits for a call any more, and that it shall not be tried again."""
-        report = report_exception(error, kind="cancelled")
-        outcome = TaskOutcome(path=call.path, attempt=attempt, started=started, finished=time.time(), error=report)
-        self._executor.channel().send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
-
-    @contextmanager
-    def _inside(self, call: _Call, attempt: int) -> Iterator[Calls]:
-        """Let the task that a call runs be the caller of what it calls."""
-        inside = Calls(self._executor, self._seq, call.path, asks=self._asks or attempt > 1)
-        token = caller.enter(inside)
-        before = current._enter(call.task.name, call.path, attempt)
-        try:
-            yield inside
-        finally:
-            current._leave(before)
-            caller.leave(token)
-
-    def _leave(self, call: _Call, value: Any, attempt: int, started: float) -> TaskOutcome:
-        return leave_value(
-            value,
-            self._executor.artifacts(call.kept.datastore),
-            inline=self._executor.is_run_store(call.kept.datastore),
-            path=call.path,
-            attempt=attempt,
-            started=started,
-            finished=time.time(),
-            arguments=call.arguments.table,
-        )
-
-    def _failed(
-        self, call: _Call, error: BaseException, attempt: int, last: bool, started: float
-    ) -> tuple[TaskOutcome, Any, BaseException | None]:
-        if last and call.kept.catch is not None:
-            outcome, value = caught(
-                error,
-                call.kept.catch,
-                self._executor.artifacts(call.kept.datastore),
-                inline=self._executor.is_run_store(call.kept.datastore),
-                path=call.path,
-                attempt=attempt,
-                started=started,
-                arguments=call.arguments.table,
-            )
-            return outcome, value, None
-        remembered(error, call.path)
-        outcome = TaskOutcome(
-            path=call.path, attempt=attempt, started=started, finished=time.time(), error=report_exception(error)
-        )
-        return outcome, None, error
 
     def _run_beside(
         self,
@@ -468,7 +382,8 @@ class Calls:
         def run(attempt: int, last: bool) -> None:
             nonlocal value, failure
             try:
-                outcome, value, failure = self._attempt(made, attempt, last)
+                inside = self._inside(made, attempt)
+                outcome, value, failure = make_attempt(self._executor, inside, made, attempt, last)
                 channel.send(*outcome_to_plain(made.number, attempt, outcome, kind=Kind.CALL_DONE))
             except BaseException as error:
                 future.fail(error)
@@ -491,6 +406,8 @@ class Calls:
 
         made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
         future.path = made.path
+        if self._recalled(future, made):
+            return
         at_once = not asked
         self._tell(made)  # from here on `answered` may be called, on the thread that reads
         if at_once:
@@ -519,7 +436,12 @@ class Calls:
 
         made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(ended), keep=True)
         future.path = made.path
-        self._tell(made)
+        if not self._recalled(future, made):
+            self._tell(made)
+
+    def _inside(self, call: Call, attempt: int) -> Calls:
+        """The caller of what the task calls that a call runs."""
+        return Calls(self._executor, self._seq, call.path, asks=self._asks or attempt > 1)
 
     def _load(self, ref: ArtifactRef) -> Any:
         return self._executor.artifacts().load(ref, name=RESULT)

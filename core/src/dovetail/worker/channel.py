@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from dovetail.worker.wire import Kind, answer_from_plain, new_packer
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from dovetail.worker.child import Inbox
 
 __all__ = ["Channel", "Reply"]
+
+
+_TOGETHER = 64
+"""Messages that are sent together at most."""
+_PATIENCE = 0.1
+"""Seconds after which no more are kept with the first."""
 
 
 class Reply:
@@ -66,6 +73,8 @@ class Channel:
         self._connection = connection
         self._inbox = inbox
         self._sending = _thread.allocate_lock()
+        self._unsent: list[bytes] = []
+        self._unsent_since = 0.0
         self._reading = _thread.allocate_lock()
         self._packer = new_packer()
         self._replies: dict[int, Reply] = {}
@@ -79,7 +88,31 @@ class Channel:
     def send(self, *message: object) -> None:
         """Send a message whole."""
         with self._sending:
-            self._connection.sendall(self._packer(message))
+            if self._unsent:
+                self._unsent.append(self._packer(message))
+                self._send_unsent()
+            else:
+                self._connection.sendall(self._packer(message))
+
+    def send_later(self, *message: object) -> None:
+        """Send a message that nobody waits for along with others, ahead of the next one at the latest."""
+        with self._sending:
+            now = time.monotonic()
+            if not self._unsent:
+                self._unsent_since = now
+            self._unsent.append(self._packer(message))
+            if len(self._unsent) >= _TOGETHER or now > self._unsent_since + _PATIENCE:
+                self._send_unsent()
+
+    def flush(self) -> None:
+        """Send what `send_later` kept."""
+        with self._sending:
+            if self._unsent:
+                self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        self._connection.sendall(data)
 
     def expect(self, number: int, reply: Reply) -> None:
         """Have the answers of a call go to `reply`; before it is sent."""

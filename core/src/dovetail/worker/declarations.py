@@ -5,12 +5,15 @@ from __future__ import annotations
 import _thread
 from typing import TYPE_CHECKING, Any
 
+from blake3 import blake3
+
 from dovetail.interfaces.errors import UsageError
 from dovetail.worker.channel import Channel, Reply
 from dovetail.worker.wire import Kind
 
 if TYPE_CHECKING:
     from dovetail.authoring.task_function import TaskFunction
+    from dovetail.interfaces.artifacts import ArtifactRef
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Answer
     from dovetail.worker.describing import TaskDescriber
@@ -21,7 +24,7 @@ __all__ = ["Declarations", "Kept"]
 class Kept:
     """What was declared to the driver: a task with its options, and how to call it."""
 
-    __slots__ = ("asks", "catch", "datastore", "isolation", "slot")
+    __slots__ = ("_around", "_recorded", "asks", "catch", "datastore", "isolation", "slot")
 
     def __init__(self, slot: int, answer: Answer) -> None:
         self.slot = slot
@@ -33,6 +36,24 @@ class Kept:
         """Whether to ask before it is run here."""
         self.catch = answer.catch
         """Whether a failure becomes a value."""
+        self._recorded = dict(answer.recorded)
+        self._around = answer.around
+
+    def recall(self, path: str, arguments: bytes) -> ArtifactRef | None:
+        """Where the value of a call is that the driver told of when the task was declared; once.
+
+        Args:
+            path: Of the call.
+            arguments: Their digest.
+        """
+        if not self._recorded:
+            return None
+        found = self._recorded.pop(path, None)
+        if found is None:
+            return None
+        digest, ref = found
+        before, behind = self._around
+        return ref if digest in (b"", blake3(before + arguments + behind).digest()) else None
 
 
 class Declarations:

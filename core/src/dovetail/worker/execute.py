@@ -210,6 +210,8 @@ class Executor:
                 path=task.path, attempt=task.attempt, started=started, finished=time.time(), error=report
             )
             code = 1
+        if self._channel is not None:
+            self._channel.flush()
         if usage is not None:
             outcome.usage = usage.read()
         return outcome, code

@@ -82,7 +82,7 @@ class Kind:
     DECLARE: Final = 34
     """A task that will be called: `[slot, description of the step]`."""
     CALL: Final = 35
-    """`[seq, number, slot, path, arguments, digest, after, here, asks, looks]`."""
+    """`[seq, number, slot, path, arguments, digest, after, here, asks, looks, known]`."""
     CALL_DONE: Final = 36
     """An attempt of a called task ended that was made in the worker itself; as `DONE`, with the number of the call and
     the attempt."""
@@ -220,12 +220,14 @@ def answer_to_plain(answer: Answer) -> tuple[Any, ...]:
         answer.datastore,
         answer.asks,
         None if answer.catch is None else (answer.catch.var, answer.catch.print_exception),
+        [(path, digest, ref_to_wire(ref)) for path, (digest, ref) in answer.recorded.items()] or None,
+        answer.around,
     )
 
 
 def answer_from_plain(message: list[Any]) -> Answer:
     """The inverse of `answer_to_plain`."""
-    _, number, attempt, last, value, error, isolation, datastore, asks, catch = message
+    _, number, attempt, last, value, error, isolation, datastore, asks, catch, recorded, around = message
     return Answer(
         number,
         attempt,
@@ -236,6 +238,8 @@ def answer_from_plain(message: list[Any]) -> Answer:
         datastore,
         asks,
         None if catch is None else CatchPolicy(var=catch[0], print_exception=catch[1]),
+        {path: (digest, ref_from_wire(ref)) for path, digest, ref in recorded or ()},
+        (around[0], around[1]),
     )
 
 
