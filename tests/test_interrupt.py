@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from flowproject import FlowProject, until
+from processes import alive
 
 WAITING = '''
 def meanwhile(name):
@@ -41,15 +41,6 @@ class Waiting(FlowSpec):
     def end(self):
         count()
 '''
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended."""
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 # -- signals ----------------------------------------------------------------------------------------------------------
@@ -184,7 +175,7 @@ def test_a_signal_while_the_flow_is_imported(project: FlowProject, number: signa
     said = driving.end()
     assert said.code in {signal.SIGINT: (130,), signal.SIGTERM: (130, -15, 143), signal.SIGKILL: (-9,)}[number], said
     assert "Traceback" not in said.err
-    until(lambda: gone(importing))
+    until(lambda: not alive(importing))
     assert list(project.client().runs()) == []
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from flowproject import Driving, FlowProject
+from flowproject import Driving, FlowProject, until
+from processes import alive, descendants
 
 HEAD = """
 import os, signal, time
@@ -86,8 +87,10 @@ def touch(project: FlowProject, name: str) -> None:
 
 def kill_driver(driving: Driving) -> None:
     """As the kernel does when memory is out. What the driver started ends with it."""
+    started = list(descendants(driving.process.pid))
     driving.signal(signal.SIGKILL)
     driving.end()
+    until(lambda: not any(alive(pid) for pid in started))
 
 
 UNDONE = ["write 1", "upload 2", "remove upload ada", "remove write ada"]

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from amounts import SEED, amount
+from processes import alive, children, descendants
 
 from dovetail.client import Client
 
@@ -28,28 +28,6 @@ KILLS = amount("KILLS", 16)
 FLOW = Path(__file__).with_name("grid.py")
 EXPECTED = [sum(sum(n ** (s % 4) for n in range(200)) for s in range(12) if s != 5), 1, 102_400, 2]
 EXPECTED += [sum(n**3 for n in range(200))]
-
-
-def children(pid: int) -> list[int]:
-    """Child processes of a process that may be dying."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def descendants(pid: int) -> Iterator[int]:
-    for child in children(pid):
-        yield child
-        yield from descendants(child)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def target(driver: int, kind: str, rng: random.Random) -> int | None:
