@@ -48,6 +48,17 @@ def object_digest(key: str) -> bytes:
     return bytes.fromhex(key.rpartition("/")[2])
 
 
+def edges_prefix(digest: bytes) -> str:
+    """Begins the edges of an object."""
+    name = digest.hex()
+    return f"edges/{name[:2]}/{name}/"
+
+
+def edge_key(digest: bytes, owner: bytes) -> str:
+    """Key that says that an object has bytes in another one, its owner: both are kept or neither."""
+    return f"{edges_prefix(digest)}{owner.hex()}"
+
+
 def run_prefix(run: str) -> str:
     """Everything of a run begins with this."""
     return f"runs/{run}/"

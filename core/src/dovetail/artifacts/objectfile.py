@@ -1,8 +1,10 @@
 """Object files: how a value that is too large for its record lies in a data store.
 
 A prelude of 64 bytes, a msgpack header `[serializer, header, [[length, offset, leaf digests], ...]]` anywhere behind
-it, and the raw frames, those of 4 KiB and more aligned to 4 KiB so that they can be memory-mapped. The reader trusts
-nothing: prelude and header have checksums, and the digests in the header must give the digest that names the object.
+it, and the raw frames, those of 4 KiB and more aligned to 4 KiB so that they can be memory-mapped. A frame may instead
+be a list of extents: pieces that are compressed, or that lie in another object which had the same leaves. The reader
+trusts nothing: prelude and header have checksums, and the digests in the header must give the digest that names the
+object.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from dovetail.artifacts.identity import DIGEST_SIZE, LEAF_SIZE, Leaves, value_digest
 from dovetail.artifacts.msgpacked import pack, unpack
@@ -21,6 +23,8 @@ __all__ = [
     "FORMAT_MAJOR",
     "PAGE",
     "PRELUDE_SIZE",
+    "Codec",
+    "Extent",
     "FrameAt",
     "Header",
     "check_header",
@@ -37,13 +41,39 @@ FORMAT_MAJOR: Final = 1
 """Raised when older readers must refuse the file."""
 FORMAT_MINOR: Final = 0
 """Raised when older readers may read on."""
-KNOWN_INCOMPAT_FLAGS: Final = 0
+EXTENTS_FLAG: Final = 1
+"""Incompatible flag: some frame is a list of extents."""
+KNOWN_INCOMPAT_FLAGS: Final = EXTENTS_FLAG
 PAGE: Final = 4096
 SMALL_ALIGNMENT: Final = 64
 
 # magic, major, minor, incompat flags, compat flags, header offset, header length, header crc, crc of all before
 _PRELUDE = struct.Struct("<8sHHIIQQII")
 PRELUDE_SIZE: Final = 64
+_LEAF = struct.Struct(f"{DIGEST_SIZE}s")
+
+
+class Codec:
+    """How the bytes of an extent are kept."""
+
+    RAW: Final = 0
+    ZSTD: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A piece of a frame: whole leaves, but for the end of the frame."""
+
+    owner: bytes
+    """Digest of the object whose file holds it; empty: this one."""
+    offset: int
+    """Of its first byte in that file."""
+    stored: int
+    """Bytes there."""
+    raw: int
+    """Bytes of the frame that it stands for."""
+    codec: int = Codec.RAW
+    """One of `Codec`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +83,18 @@ class FrameAt:
     length: int
     """Bytes."""
     offset: int
-    """Of its first byte in the file."""
+    """Of its first byte in the file, where it lies there in one piece; else -1."""
     leaves: bytes
     """Digests of its leaves, joined."""
+    extents: tuple[Extent, ...] = ()
+    """Its pieces in order, where it is not in one piece."""
+
+    @property
+    def all_extents(self) -> tuple[Extent, ...]:
+        """Its pieces; one that lies in one piece is a piece."""
+        if self.offset < 0 or not self.length:
+            return self.extents
+        return (Extent(b"", self.offset, self.length, self.length),)
 
     def pieces(self) -> Iterator[tuple[int, int, bytes]]:
         """(begin, end, digest) of each leaf, in the frame."""
@@ -85,14 +124,35 @@ def align(offset: int, length: int) -> int:
 
 def encode_header(header: Header) -> bytes:
     """The msgpack of a header."""
-    return pack([header.serializer, header.header, [[f.length, f.offset, f.leaves] for f in header.frames]])
+    return pack([header.serializer, header.header, [_frame_to_plain(frame) for frame in header.frames]])
 
 
-def encode_prelude(header_offset: int, header: bytes) -> bytes:
-    """The first bytes of a file whose encoded header is at `header_offset`."""
-    head = _PRELUDE.pack(MAGIC, FORMAT_MAJOR, FORMAT_MINOR, 0, 0, header_offset, len(header), zlib.crc32(header), 0)[
-        :-4
-    ]
+def _frame_to_plain(frame: FrameAt) -> list[object]:
+    if frame.offset >= 0:
+        return [frame.length, frame.offset, frame.leaves]
+    extents = [[e.owner or None, e.offset, e.stored, e.raw, e.codec] for e in frame.extents]
+    return [frame.length, None, frame.leaves, extents]
+
+
+def _frame_from_plain(plain: list[Any]) -> FrameAt:
+    length, offset, leaves, *rest = plain
+    if offset is not None:
+        return FrameAt(length, offset, leaves)
+    extents = tuple(Extent(owner or b"", at, stored, raw, codec) for owner, at, stored, raw, codec in rest[0])
+    return FrameAt(length, -1, leaves, extents)
+
+
+def encode_prelude(header_offset: int, header: bytes, *, extents: bool = False) -> bytes:
+    """The first bytes of a file whose encoded header is at `header_offset`.
+
+    Args:
+        header_offset: Where the header is.
+        header: The encoded header.
+        extents: Whether some frame is a list of extents.
+    """
+    flags = EXTENTS_FLAG if extents else 0
+    fields = (MAGIC, FORMAT_MAJOR, FORMAT_MINOR, flags, 0, header_offset, len(header), zlib.crc32(header), 0)
+    head = _PRELUDE.pack(*fields)[:-4]
     return (head + zlib.crc32(head).to_bytes(4, "little")).ljust(PRELUDE_SIZE, b"\0")
 
 
@@ -151,7 +211,7 @@ def decode_header(encoded: bytes | memoryview, crc: int, what: str) -> Header:
         raise CorruptDataError(f"{what} has a damaged header")
     try:
         serializer, header, frames = unpack(encoded)
-        return Header(serializer, header, tuple(FrameAt(length, offset, leaves) for length, offset, leaves in frames))
+        return Header(serializer, header, tuple(map(_frame_from_plain, frames)))
     except Exception as error:
         raise CorruptDataError(f"{what} has an unknown header: {error}") from error
 
@@ -165,10 +225,19 @@ def check_header(header: Header, digest: bytes, size: int, what: str) -> None:
     leaves: list[Leaves] = []
     for frame in header.frames:
         count = -(-frame.length // LEAF_SIZE)
-        if len(frame.leaves) != count * DIGEST_SIZE or not 0 <= frame.offset <= frame.offset + frame.length <= size:
+        if len(frame.leaves) != count * DIGEST_SIZE or not _fits(frame, size):
             raise CorruptDataError(f"{what} is cut short or has frames that don't fit it")
-        leaves.append(
-            (frame.length, [frame.leaves[i : i + DIGEST_SIZE] for i in range(0, len(frame.leaves), DIGEST_SIZE)])
-        )
+        leaves.append((frame.length, [leaf for (leaf,) in _LEAF.iter_unpack(frame.leaves)]))
     if value_digest(header.serializer, header.header, leaves) != digest:
         raise CorruptDataError(f"{what} does not match its digest")
+
+
+def _fits(frame: FrameAt, size: int) -> bool:
+    """Whether a frame lies within a file, and its extents give its length."""
+    extents = frame.all_extents
+    return (
+        sum(extent.raw for extent in extents) == frame.length
+        and all(e.owner or 0 <= e.offset <= e.offset + e.stored <= size for e in extents)
+        and all(e.raw % LEAF_SIZE == 0 for e in extents[:-1])
+        and all(e.codec == Codec.ZSTD or (e.codec == Codec.RAW and e.stored == e.raw) for e in extents)
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.identity import Leaves, frame_leaves, outputs_digest, simple_digest, value_digest
+from dovetail.artifacts.identity import digest_of, outputs_digest, simple_digest
 from dovetail.artifacts.index import index_text
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.msgpacked import pack
@@ -18,7 +18,6 @@ from dovetail.interfaces.artifacts import (
     RECORD_LIMIT,
     ArtifactRef,
     ObjectPlace,
-    SerializedValue,
 )
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import UnpicklableError
@@ -150,24 +149,19 @@ class OutputWriter:
         except UnpicklableError as error:
             raise UnpicklableError(f"artifact {name!r}: {error.message}", hint=error.hint) from error.__cause__
         frames = [memoryview(frame).cast("B") for frame in serialized.frames]
-        leaves = [frame_leaves(frame) for frame in frames]
-        digest = value_digest(serialized.serializer, serialized.header, leaves)
-        self._rows[name] = self._place(digest, serialized, frames, leaves)
-        return digest
+        size = sum(frame.nbytes for frame in frames)
+        if size <= RECORD_LIMIT:
+            packed = pack_value(serialized.serializer, serialized.header, frames)
+            if len(packed) <= RECORD_LIMIT and not self._is_full(len(packed)):
+                digest = digest_of(serialized)
+                self._rows[name] = self._place_small(digest, size, serialized.serializer, packed, serialized.type)
+                return digest
+        saved = self._artifacts.save_value(serialized)
+        self._objects.update(dict.fromkeys(saved.keys))
+        self._rows[name] = [saved.digest, size, serialized.serializer, self._artifacts.default, serialized.type]
+        return saved.digest
 
     # -- placing --------------------------------------------------------------------------------------------------
-
-    def _place(
-        self, digest: bytes, value: SerializedValue, frames: Sequence[memoryview], leaves: Sequence[Leaves]
-    ) -> list[Any]:
-        size = sum(length for length, _ in leaves)
-        if size <= RECORD_LIMIT:
-            packed = pack_value(value.serializer, value.header, frames)
-            if len(packed) <= RECORD_LIMIT and not self._is_full(len(packed)):
-                return self._place_small(digest, size, value.serializer, packed, value.type)
-        key = self._artifacts.save_frames(value.serializer, value.header, frames, leaves, digest)
-        self._objects[key] = None
-        return [digest, size, value.serializer, self._artifacts.default, value.type]
 
     def _is_full(self, length: int) -> bool:
         """Whether a value of this packed length does not go into the values section any more."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 from dovetail.artifacts.identity import LEAF_SIZE, Leaves, digest_of, frame_leaves, simple_digest, value_digest
 from dovetail.artifacts.layout import object_key
@@ -14,23 +13,19 @@ from dovetail.artifacts.objectfile import (
     PAGE,
     FrameAt,
     Header,
-    align,
-    encode_header,
-    encode_prelude,
 )
 from dovetail.artifacts.packing import JSON_ID, pack_value
 from dovetail.artifacts.sequence_format import ENTRY, IS_OBJECT, SEQUENCE_ID
 from dovetail.artifacts.serializers.json_text import json_frame
+from dovetail.artifacts.unnamed import UnnamedObject, temporary_file, write_file
 from dovetail.interfaces.artifacts import (
     RECORD_LIMIT,
 )
 from dovetail.interfaces.dataclass import dataclass
-from dovetail.interfaces.datastore import DataStoreCapability, SupportsStage
-from dovetail.interfaces.errors import AlreadyExistsError, StoreError, StoreFullError, UnpicklableError
+from dovetail.interfaces.errors import AlreadyExistsError, UnpicklableError
 
 if TYPE_CHECKING:
     from dovetail.artifacts.store import ArtifactStore
-    from dovetail.interfaces.datastore import Buffer, DataStore, Staged
 
 __all__ = ["STREAM_FROM", "WrittenSequence", "write_sequence"]
 
@@ -77,58 +72,6 @@ class _LeafHasher:
         return self.length, self._digests + list(frame_leaves(bytes(self._rest))[1])
 
 
-def _temporary_file(stack: ExitStack) -> IO[bytes]:
-    """A file that can be opened a second time by its name, on every system, and goes with the stack."""
-    from tempfile import TemporaryDirectory
-
-    folder = stack.enter_context(TemporaryDirectory(prefix="dovetail-"))
-    return stack.enter_context(Path(folder, "frame").open("w+b"))
-
-
-class _Spill:
-    """An object file with the items in it, growing behind the prelude: staged in the store, or a temporary file."""
-
-    def __init__(self, store: DataStore, stack: ExitStack) -> None:
-        self._store = store
-        self._staged: Staged | None = None
-        self._file: IO[bytes] | None = None
-        self._at = 0
-        if store.capabilities & DataStoreCapability.STAGE:
-            self._staged = stack.enter_context(cast(SupportsStage, store).stage())
-        else:
-            self._file = _temporary_file(stack)
-        self.write(bytes(PAGE))
-
-    def write(self, data: Buffer) -> int:
-        """Add at the end; the offset of the first byte."""
-        at = self._at
-        if self._staged is not None:
-            self._staged.write(data)
-        else:
-            assert self._file is not None
-            _write(self._file, data)
-        self._at += len(data)
-        return at
-
-    def pad(self, length: int) -> int:
-        """Fill up to where a frame of this length may begin."""
-        to = align(self._at, length)
-        if to > self._at:
-            self.write(bytes(to - self._at))
-        return to
-
-    def commit(self, key: str, prelude: bytes) -> None:
-        """Write the prelude and give the object its name."""
-        if self._staged is not None:
-            self._staged.write_at(0, prelude)
-            self._staged.commit(key)
-            return
-        assert self._file is not None
-        self._file.seek(0)
-        _write(self._file, prelude)
-        self._store.put(key, Path(self._file.name))
-
-
 class _Writer:
     def __init__(self, artifacts: ArtifactStore, stack: ExitStack) -> None:
         self._artifacts = artifacts
@@ -142,7 +85,7 @@ class _Writer:
         self._index_file: IO[bytes] | None = None
         self._data_hasher = _LeafHasher()
         self._index_hasher = _LeafHasher()
-        self._spill: _Spill | None = None
+        self._spill: UnnamedObject | None = None
 
     def add(self, item: object) -> None:
         frame = json_frame(item)
@@ -162,11 +105,9 @@ class _Writer:
             if len(packed) <= RECORD_LIMIT:
                 self._add_packed(digest_of(serialized), size, serialized.serializer, packed)
                 return
-        leaves = [frame_leaves(view) for view in views]
-        digest = value_digest(serialized.serializer, serialized.header, leaves)
-        key = self._artifacts.save_frames(serialized.serializer, serialized.header, views, leaves, digest)
-        self._objects[key] = None
-        self._add_entry(ENTRY.pack(0, size, 0, self._number(serialized.serializer), IS_OBJECT, digest))
+        saved = self._artifacts.save_value(serialized)
+        self._objects.update(dict.fromkeys(saved.keys))
+        self._add_entry(ENTRY.pack(0, size, 0, self._number(serialized.serializer), IS_OBJECT, saved.digest))
 
     def finish(self) -> WrittenSequence:
         header = pack([self._count, list(self._serializers)])
@@ -204,14 +145,14 @@ class _Writer:
 
     def _flush(self) -> None:
         if self._spill is None:
-            self._spill = _Spill(self._artifacts.store(self._artifacts.default), self._stack)
-            self._index_file = _temporary_file(self._stack)
+            self._spill = UnnamedObject(self._artifacts.store(self._artifacts.default), self._stack)
+            self._index_file = temporary_file(self._stack)
         assert self._index_file is not None
         self._data_hasher.update(self._data)
         self._index_hasher.update(self._index)
         if self._data:
             self._spill.write(bytes(self._data))
-        _write(self._index_file, self._index)
+        write_file(self._index_file, self._index)
         self._data.clear()
         self._index.clear()
 
@@ -222,23 +163,21 @@ class _Writer:
         assert index_file is not None
         leaves = [self._index_hasher.leaves(), self._data_hasher.leaves()]
         digest = value_digest(SEQUENCE_ID, header, leaves)
-        index_at = spill.pad(PAGE)
+        index_at = position = spill.allocate(leaves[0][0], aligned=True)
         index_file.seek(0)
         while piece := index_file.read(STREAM_FROM):
-            spill.write(piece)
+            spill.write_at(position, piece)
+            position += len(piece)
         frames = tuple(
             FrameAt(length, at, b"".join(digests))
             for (length, digests), at in zip(leaves, (index_at, PAGE), strict=True)
         )
-        encoded = encode_header(Header(SEQUENCE_ID, header, frames))
-        header_at = spill.write(encoded)
         key = object_key(digest)
-        size = header_at + len(encoded)
-        if not self._artifacts.reuse(key, size):
+        if not self._artifacts.reuse(digest):
             try:
-                spill.commit(key, encode_prelude(header_at, encoded))
+                spill.commit(key, Header(SEQUENCE_ID, header, frames))
             except AlreadyExistsError:
-                self._artifacts.reuse(key, size)
+                self._artifacts.reuse(digest)
         self._objects[key] = None
         return WrittenSequence(
             digest=digest,
@@ -262,19 +201,3 @@ def write_sequence(artifacts: ArtifactStore, items: Iterable[Any]) -> WrittenSeq
         for item in items:
             writer.add(item)
         return writer.finish()
-
-
-def _write(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
-    """Write to a temporary file; a full disk is told as a store's would be."""
-    try:
-        file.write(data)
-        file.flush()
-    except OSError as error:
-        import errno
-        import tempfile
-
-        kind = StoreFullError if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)) else StoreError
-        raise kind(
-            f"can't write a foreach to temporary files in {tempfile.gettempdir()}: {error.strerror}",
-            hint="Free some space there, or set TMPDIR to a folder with room.",
-        ) from error

@@ -18,9 +18,9 @@ from dovetail.artifacts.objectfile import (
     decode_header,
     decode_prelude,
 )
-from dovetail.artifacts.objects import open_object
 from dovetail.artifacts.packing import unpack_value
 from dovetail.artifacts.sequence_format import ENTRY, ENTRY_SIZE, IS_OBJECT, ITEMS_PER_LEAF, SEQUENCE_ID
+from dovetail.artifacts.whole_object import open_object
 from dovetail.interfaces.artifacts import (
     ArtifactRef,
     InlinePlace,

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from blake3 import blake3
-
 from dovetail.artifacts.checks import corrupt, describe, gone, matches
-from dovetail.artifacts.identity import Leaves, frame_leaves, value_digest
-from dovetail.artifacts.layout import object_key
-from dovetail.artifacts.objectfile import (
-    PRELUDE_SIZE,
-    Header,
-    check_header,
-    decode_header,
-    decode_prelude,
-    layout_object,
-)
-from dovetail.artifacts.objects import open_object
+from dovetail.artifacts.extents import KnownObject
+from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
+from dovetail.artifacts.layout import edges_prefix, object_key
+from dovetail.artifacts.objectfile import layout_object
+from dovetail.artifacts.objects import StoredObject
 from dovetail.artifacts.packing import pack_value, unpack_value
+from dovetail.artifacts.saving import SAVE_WHOLE_UP_TO, ObjectSaver, Saved
 from dovetail.artifacts.segments import find_record
 from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.serializers.registry import SerializerRegistry
@@ -36,6 +29,7 @@ from dovetail.interfaces.artifacts import (
     SerializedValue,
     Serializer,
 )
+from dovetail.interfaces.datastore import DataStoreCapability
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
     CorruptDataError,
@@ -47,7 +41,7 @@ from dovetail.interfaces.errors import (
 
 if TYPE_CHECKING:
     from dovetail.artifacts.sequences import SequenceReader
-    from dovetail.interfaces.datastore import Body, DataStore
+    from dovetail.interfaces.datastore import Body, DataStore, ObjectInfo
 
 __all__ = ["GRACE_SECONDS", "ArtifactStore"]
 
@@ -55,6 +49,8 @@ GRACE_SECONDS = 24 * 3600.0
 """A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
 SEQUENCES = 16
 """Sequences whose index is kept."""
+_KNOWN = 16
+"""Objects that are remembered: those of a task's inputs, and what it saved itself."""
 PACK_ID = "pack"
 """What stands as the serializer of an object that holds packed values."""
 
@@ -67,6 +63,8 @@ class ArtifactStore:
         serializers: The serializers; the built-in ones by default.
         default: UUID of the store that takes new values.
         safe: Refuse serializers whose values can run code when loaded.
+        verify: How much of a mapped frame is hashed before use: `sample`, `always` or `never`. What is read from a
+            store and what is unpickled always is, all of it.
     """
 
     def __init__(
@@ -76,6 +74,7 @@ class ArtifactStore:
         default: str = "",
         *,
         safe: bool = False,
+        verify: str = "sample",
     ) -> None:
         self.serializers = SerializerRegistry() if serializers is None else serializers
         """The serializers."""
@@ -83,6 +82,8 @@ class ArtifactStore:
         """UUID of the store that takes new values."""
         self._stores = stores
         self._safe = safe
+        self._verify = verify
+        self._known = _KnownObjects()
         self._sequences: OrderedDict[bytes, SequenceReader] = OrderedDict()
         self._lock = allocate_lock()
 
@@ -111,37 +112,36 @@ class ArtifactStore:
             StoreReadOnlyError: The store can't be written.
         """
         serialized = self.serializers.serialize(value)
-        serializer, header = serialized.serializer, serialized.header
-        frames = [memoryview(frame).cast("B") for frame in serialized.frames]
-        leaves = [frame_leaves(frame) for frame in frames]
-        digest = value_digest(serializer, header, leaves)
-        size = sum(length for length, _ in leaves)
-        place: InlinePlace | ObjectPlace | None = None
-        if size <= INLINE_LIMIT:
-            packed = pack_value(serializer, header, frames)
+        if sum(memoryview(frame).nbytes for frame in serialized.frames) <= INLINE_LIMIT:
+            frames = [memoryview(frame).cast("B") for frame in serialized.frames]
+            packed = pack_value(serialized.serializer, serialized.header, frames)
             if len(packed) <= INLINE_LIMIT:
-                place = InlinePlace(data=packed)
-        if place is None:
-            self.save_frames(serializer, header, frames, leaves, digest)
-            place = ObjectPlace(store=self.default)
-        return ArtifactRef(digest=digest, size=size, serializer=serializer, place=place, type=serialized.type)
+                size = sum(frame.nbytes for frame in frames)
+                return _ref(digest_of(serialized), size, serialized, InlinePlace(data=packed))
+        saved = self.save_value(serialized)
+        return _ref(saved.digest, saved.size, serialized, ObjectPlace(store=self.default))
 
-    def save_object(self, serialized: SerializedValue, digest: bytes | None = None) -> str:
-        """Store a value as an object of the default store; its key. One that is there already is reused.
-
-        Args:
-            serialized: The value.
-            digest: Its identity, where known.
+    def save_value(self, value: SerializedValue) -> Saved:
+        """Store a value as an object of the default store. One that is there already is reused, and a large one
+        refers to what earlier versions of it have in common with it.
 
         Raises:
             StoreFullError: No room.
             StoreReadOnlyError: The store can't be written.
         """
-        frames = [memoryview(frame).cast("B") for frame in serialized.frames]
-        leaves = [frame_leaves(frame) for frame in frames]
-        if digest is None:
-            digest = value_digest(serialized.serializer, serialized.header, leaves)
-        return self.save_frames(serialized.serializer, serialized.header, frames, leaves, digest)
+        size = sum(memoryview(frame).nbytes for frame in value.frames)
+        if size <= SAVE_WHOLE_UP_TO:
+            frames = [memoryview(frame).cast("B") for frame in value.frames]
+            leaves = [frame_leaves(frame) for frame in frames]
+            digest = value_digest(value.serializer, value.header, leaves)
+            key = self.save_frames(value.serializer, value.header, frames, leaves, digest)
+            return Saved(digest=digest, size=size, keys=(key,), header=None)
+        kin = f"{value.serializer} {value.kin or value.type}"
+        saver = ObjectSaver(self.store(self.default), self.reuse)
+        saved = saver.save(value, self._known.of(self.default, kin))
+        if saved.header is not None:
+            self._known.add(self.default, kin, KnownObject(saved.digest, saved.header))
+        return saved
 
     def save_frames(
         self,
@@ -151,52 +151,62 @@ class ArtifactStore:
         leaves: Sequence[Leaves],
         digest: bytes,
     ) -> str:
-        """`save_object` for frames whose leaves are hashed already."""
-        key = object_key(digest)
+        """Store frames whose leaves are hashed already as an object, as they are; its key."""
         buffers, _ = layout_object(serializer, header, frames, leaves)
-        self._put(key, buffers)
-        return key
+        self._put(digest, buffers)
+        return object_key(digest)
 
     def save_pack(self, values: bytes) -> PackPlace:
         """Store packed values together as one object of the default store; where the first one begins."""
         leaves = [frame_leaves(values)]
         digest = value_digest(PACK_ID, b"", leaves)
         buffers, offsets = layout_object(PACK_ID, b"", [values], leaves)
-        self._put(object_key(digest), buffers)
+        self._put(digest, buffers)
         return PackPlace(store=self.default, pack=digest, offset=offsets[0], length=len(values))
 
-    def _put(self, key: str, buffers: list[bytes | memoryview]) -> None:
-        size = sum(map(len, buffers))
-        if self.reuse(key, size):
+    def _put(self, digest: bytes, buffers: list[bytes | memoryview]) -> None:
+        if self.reuse(digest):
             return
-        store, body = self.store(self.default), cast("Body", buffers)
         try:
-            store.put(key, body)
+            self.store(self.default).put(object_key(digest), cast("Body", buffers))
         except AlreadyExistsError:
-            # Written meanwhile by someone else, or there with another size: cut short by the storage.
-            if not self.reuse(key, size):
-                store.put(key, body, mode="overwrite")
+            if not self.reuse(digest):  # written meanwhile by someone else, and damaged
+                raise
 
-    def reuse(self, key: str, size: int) -> bool:
-        """Whether the default store has an object of this size; if so it is made young enough to be left alone by a
-        collector."""
-        return self._renew(self.store(self.default), key, size)
+    def reuse(self, digest: bytes) -> bool:
+        """Whether the default store has an object that is whole; if so it is made young enough to be left alone by a
+        collector. One that was cut short by the storage is deleted."""
+        store = self.store(self.default)
+        info = self._renew(store, digest)
+        if info is None or not store.capabilities & DataStoreCapability.LOCAL_PATH:
+            return info is not None
+        try:
+            StoredObject(store, digest, object_key(digest))
+        except NotFoundError:
+            return False
+        except CorruptDataError:
+            store.delete([object_key(digest)], not_modified_since=info.modified)
+            return False
+        return True
 
     def renew(self, uuid: str, digest: bytes) -> bool:
         """Whether a store has an object; if so it is made young enough to be left alone by a collector."""
-        return self._renew(self.store(uuid), object_key(digest), None)
+        return self._renew(self.store(uuid), digest) is not None
 
-    @staticmethod
-    def _renew(store: DataStore, key: str, size: int | None) -> bool:
+    def _renew(self, store: DataStore, digest: bytes) -> ObjectInfo | None:
+        key = object_key(digest)
         try:
             info = store.head(key)
-            if size is not None and info.size != size:
-                return False
             if info.now - info.modified > GRACE_SECONDS / 2:
-                store.refresh(key)
+                info = store.refresh(key)
+                prefix = edges_prefix(digest)
+                for edge in list(store.scan(prefix)):
+                    store.refresh(edge.key)
+                    if self._renew(store, bytes.fromhex(edge.key[len(prefix) :])) is None:
+                        return None
         except NotFoundError:
-            return False
-        return True
+            return None
+        return info
 
     # -- loading --------------------------------------------------------------------------------------------------
 
@@ -343,27 +353,35 @@ class ArtifactStore:
         key = object_key(ref.digest)
         what = f"{describe(ref, name)}: {key} in {store.url}"
         try:
-            view = open_object(store, key)
+            stored = StoredObject(store, ref.digest, what)
+            header = stored.header
+            if header.serializer != ref.serializer:
+                # A reference must not be able to hand plain bytes to the unpickler.
+                raise CorruptDataError(
+                    f"{what} was written by the serializer {header.serializer}, not {ref.serializer}"
+                )
+            verify = self._verify if self.serializers.by_id(ref.serializer).safe else "always"
+            frames = [stored.frame(number, verify=verify) for number in range(len(header.frames))]
         except NotFoundError as error:
             raise gone(ref, name, f"{key} is not in {store.url}") from error
-        header = _object_header(view, ref, what)
-        frames: list[memoryview] = []
-        for number, at in enumerate(header.frames):
-            frame = view[at.offset : at.offset + at.length]
-            for begin, end, digest in at.pieces():
-                if blake3(frame[begin:end]).digest() != digest:
-                    raise CorruptDataError(
-                        f"{what} is corrupt: bytes {begin} to {end} of frame {number} do not match their digest"
-                    )
-            frames.append(frame)
+        if ref.size >= SAVE_WHOLE_UP_TO:  # what is changed and saved again shares with it
+            self._known.add(ref.place.store, "", KnownObject(ref.digest, header))
         return header.header, frames
 
 
-def _object_header(view: memoryview, ref: ArtifactRef, what: str) -> Header:
-    offset, length, crc = decode_prelude(view[:PRELUDE_SIZE], what)
-    header = decode_header(view[offset : offset + length], crc, what)
-    check_header(header, ref.digest, view.nbytes, what)
-    if header.serializer != ref.serializer:
-        # A reference must not be able to hand plain bytes to the unpickler.
-        raise CorruptDataError(f"{what} was written by the serializer {header.serializer}, not {ref.serializer}")
-    return header
+def _ref(digest: bytes, size: int, value: SerializedValue, place: InlinePlace | ObjectPlace) -> ArtifactRef:
+    return ArtifactRef(digest=digest, size=size, serializer=value.serializer, place=place, type=value.type)
+
+
+class _KnownObjects:
+    """Large objects that this process has saved or loaded, the latest. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._found: deque[tuple[str, str, KnownObject]] = deque(maxlen=_KNOWN)
+
+    def add(self, store: str, kin: str, known: KnownObject) -> None:
+        self._found.appendleft((store, kin, known))
+
+    def of(self, store: str, kin: str) -> list[KnownObject]:
+        """Those that a value may be a version of."""
+        return [one for where, its, one in list(self._found) if where == store and its in (kin, "")]

@@ -106,6 +106,12 @@ class SerializedValue:
     """The bytes; kept apart so that large buffers are neither copied nor joined."""
     type: str
     """Qualified name of the Python type."""
+    raw: bool = False
+    """Whether the frames are wanted as they are in memory, so that they can be mapped: they are not compressed where
+    a store has local files."""
+    kin: str = ""
+    """What versions of one value have in common, such as `float64[*,128]`: a hint where to look for bytes that are
+    stored already, never part of the identity."""
 
 
 class Serializer(ABC):

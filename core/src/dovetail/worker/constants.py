@@ -57,4 +57,4 @@ def save(flow_cls: type[FlowSpec], description: FlowDescription, artifacts: Arti
     values = constants(flow_cls)
     for name in unsaved(description):
         serialized = artifacts.serializers.serialize(values[name])
-        artifacts.save_object(serialized, digest_of(serialized))
+        artifacts.save_value(serialized)
