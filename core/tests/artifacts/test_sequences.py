@@ -11,7 +11,7 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail.artifacts import sequence_writer
+from dovetail.artifacts import sequence_writer, unnamed
 from dovetail.artifacts.identity import digest_of
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.objectfile import PAGE, PRELUDE_SIZE
@@ -259,6 +259,7 @@ def test_a_full_temporary_folder_is_told(plain: Callable[..., Any], monkeypatch:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(sequence_writer, "STREAM_FROM", 1)
-    monkeypatch.setattr(sequence_writer, "_temporary_file", lambda stack: Full())
+    monkeypatch.setattr(unnamed, "temporary_file", lambda stack: Full())
+    monkeypatch.setattr(sequence_writer, "temporary_file", lambda stack: Full())
     with pytest.raises(StoreFullError, match="TMPDIR"):
         written(ArtifactStore({"u": plain()}, default="u"), [1])

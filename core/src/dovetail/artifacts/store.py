@@ -29,7 +29,6 @@ from dovetail.interfaces.artifacts import (
     SerializedValue,
     Serializer,
 )
-from dovetail.interfaces.datastore import DataStoreCapability
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
     CorruptDataError,
@@ -165,20 +164,26 @@ class ArtifactStore:
         return PackPlace(store=self.default, pack=digest, offset=offsets[0], length=len(values))
 
     def _put(self, digest: bytes, buffers: list[bytes | memoryview]) -> None:
-        if self.reuse(digest):
+        size = sum(map(len, buffers))
+        if self.reuse(digest, size):
             return
         try:
             self.store(self.default).put(object_key(digest), cast("Body", buffers))
         except AlreadyExistsError:
-            if not self.reuse(digest):  # written meanwhile by someone else, and damaged
+            if not self.reuse(digest, size):  # written meanwhile by someone else, and damaged
                 raise
 
-    def reuse(self, digest: bytes) -> bool:
+    def reuse(self, digest: bytes, size: int | None = None) -> bool:
         """Whether the default store has an object that is whole; if so it is made young enough to be left alone by a
-        collector. One that was cut short by the storage is deleted."""
+        collector. One that was cut short by the storage is deleted.
+
+        Args:
+            digest: Its name.
+            size: Bytes that the file has if it is whole, where one size is to be expected.
+        """
         store = self.store(self.default)
         info = self._renew(store, digest)
-        if info is None or not store.capabilities & DataStoreCapability.LOCAL_PATH:
+        if info is None or info.size == size:
             return info is not None
         try:
             StoredObject(store, digest, object_key(digest))

@@ -141,7 +141,7 @@ def build(store: MemoryStore) -> dict[str, Any]:
     buffers: list[pickle.PickleBuffer] = []
     stream = pickle.dumps([pickle.PickleBuffer(bytearray(range(200)) * 30)], protocol=5, buffer_callback=buffers.append)
     frames = [stream, *(buffer.raw() for buffer in buffers)]
-    key = artifacts.save_object(SerializedValue("pickle", b"", frames, "list"))
+    (key,) = artifacts.save_value(SerializedValue("pickle", b"", frames, "list")).keys
     expected["out of band"] = key.rpartition("/")[2]
 
     before, sequence_writer.STREAM_FROM = sequence_writer.STREAM_FROM, 4096
@@ -151,7 +151,7 @@ def build(store: MemoryStore) -> dict[str, Any]:
         sequence_writer.STREAM_FROM = before
     expected["streamed"] = {"ref": ref_to_plain(ref), "length": length}
     foreign = SerializedValue("pickle", b'{"python":"cpython-27"}', [b"cposix\nsystem\n."], "function")
-    key = artifacts.save_object(foreign)
+    (key,) = artifacts.save_value(foreign).keys
     expected["foreign"] = key.rpartition("/")[2]
 
     log = logs.LogWriter(store, RUN, 1)
