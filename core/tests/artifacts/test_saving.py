@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from dovetail.artifacts import saving
 from dovetail.artifacts.extents import KnownObject, shared_runs
 from dovetail.artifacts.identity import LEAF_SIZE, digest_of, frame_leaves
-from dovetail.artifacts.layout import edges_prefix, object_key
+from dovetail.artifacts.layout import edge_key, edges_prefix, object_key
 from dovetail.artifacts.objectfile import Codec, FrameAt, Header
 from dovetail.artifacts.objects import StoredObject
 from dovetail.artifacts.saving import Saved
@@ -48,6 +50,10 @@ def ref_of(saved: Saved) -> ArtifactRef:
 
 def read(store: DataStore, saved: Saved) -> memoryview:
     return fresh(store).fetch(ref_of(saved))[1][0]
+
+
+def owners(store: DataStore, saved: Saved) -> set[bytes]:
+    return {bytes.fromhex(info.key.rpartition("/")[2]) for info in store.scan(edges_prefix(saved.digest))}
 
 
 def stored_bytes(store: DataStore) -> int:
@@ -124,13 +130,13 @@ def test_the_owners_of_shared_bytes_are_on_record_beforehand(store: DataStore) -
     second = artifacts.save_value(value(data))
     data[3 * LEAF_SIZE] ^= 1
     third = artifacts.save_value(value(data))
-    edges = [
-        [info.key.rpartition("/")[2] for info in store.scan(edges_prefix(one.digest))] for one in (first, second, third)
+    assert [owners(store, one) for one in (first, second, third)] == [
+        set(),
+        {first.digest},
+        {first.digest, second.digest},
     ]
-    assert edges == [[], [first.digest.hex()], sorted([first.digest.hex(), second.digest.hex()])]
-    assert {object_key(third.digest), *(f"{edges_prefix(third.digest)}{owner}" for owner in edges[2])} == set(
-        third.keys
-    )
+    keys = {object_key(third.digest), edge_key(third.digest, first.digest), edge_key(third.digest, second.digest)}
+    assert keys == set(third.keys)
 
 
 def test_reuse_refreshes_the_owners_too() -> None:
@@ -173,7 +179,7 @@ def test_zeros_take_no_room_on_the_disk(local: LocalStore, tmp_path: Path) -> No
 def test_what_shrinks_is_compressed_unless_it_is_to_be_mapped(store: DataStore, local: LocalStore) -> None:
     text = b"the same words again and again\n" * 100_000
     assert stored_size(store, text, raw=False) < len(text) // 10
-    assert stored_size(local, text, raw=True) > len(text)
+    assert stored_size(local, text[1:], raw=True) > len(text)
     assert stored_size(store, bytes(noise(10)), raw=False) > SIZE
 
 
@@ -202,7 +208,7 @@ def test_only_pages_that_are_used_are_read(local: LocalStore) -> None:
     assert stored.part(0, 100, 200) == noise(11)[100:200]
     assert stored.part(0, LEAF_SIZE - 1, 3 * LEAF_SIZE + 1) == noise(11)[LEAF_SIZE - 1 : 3 * LEAF_SIZE + 1]
     assert stored.part(0, SIZE - 5, SIZE) == noise(11)[-5:]
-    assert stored.part(0, 5, 5) == b""
+    assert not stored.part(0, 5, 5)
 
 
 @settings(max_examples=examples(30), deadline=None)
@@ -238,14 +244,13 @@ def test_how_much_of_a_mapped_frame_is_hashed(local: LocalStore, verify: str) ->
     if verify == "never":
         assert stored.frame(0, verify=verify) != noise(13)
     else:
-        with pytest.raises(CorruptDataError, match="the array is corrupt: bytes .* of frame 0"):
-            for _ in range(200):  # eight of forty pieces each time
-                stored.frame(0, verify=verify)
+        with pytest.raises(CorruptDataError, match=r"the array is corrupt: bytes .* of frame 0"):
+            deque(stored.frame(0, verify=verify) for _ in range(200))  # eight of forty pieces each time
 
 
 def test_what_is_unpickled_is_hashed_whole(local: LocalStore) -> None:
     artifacts = ArtifactStore({"u": local}, default="u", verify="never")
-    pickled = SerializedValue("pickle", b"", [b"\x80\x05N.", noise(14)], "t", raw=True)
+    pickled = SerializedValue("pickle", b"", [b"\x80\x05N.", bytes(noise(14))], "t", raw=True)
     saved = artifacts.save_value(pickled)
     path = local.local_path(object_key(saved.digest))
     path.chmod(0o644)
@@ -253,9 +258,7 @@ def test_what_is_unpickled_is_hashed_whole(local: LocalStore) -> None:
         file.seek(SIZE // 2)
         file.write(b"\0" * 10)
     with pytest.raises(CorruptDataError):
-        artifacts.fetch(
-            ArtifactRef(digest=saved.digest, size=saved.size, serializer="pickle", place=ObjectPlace(store="u"))
-        )
+        artifacts.fetch(dataclasses.replace(ref_of(saved), serializer="pickle"))
 
 
 def test_an_owner_that_was_cut_short_or_lost_is_told(local: LocalStore) -> None:
