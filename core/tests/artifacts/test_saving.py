@@ -96,6 +96,33 @@ def test_what_is_loaded_changed_and_saved_shares_with_it(store: DataStore) -> No
     assert read(store, saved)[5 * LEAF_SIZE] != loaded[5 * LEAF_SIZE]
 
 
+def test_another_process_finds_earlier_versions_by_name(store: DataStore) -> None:
+    data = noise(30)
+    fresh(store).save_value(value(data), name="model")
+    data[0] ^= 1
+    before = stored_bytes(store)
+    saved = fresh(store).save_value(value(data), name="model")
+    assert stored_bytes(store) - before < 3 * LEAF_SIZE
+    assert read(store, saved) == data
+    data[SIZE // 2] ^= 1
+    before = stored_bytes(store)
+    fresh(store).save_value(value(data), name="another")
+    assert stored_bytes(store) - before > SIZE
+
+
+def test_a_hint_that_is_lost_damaged_or_wrong_costs_room_alone(store: DataStore) -> None:
+    data = noise(31)
+    first = fresh(store).save_value(value(data), name="model")
+    (hint,) = [info.key for info in store.scan("hints/")]
+    other = fresh(store).save_value(value(noise(32)))
+    for wrong in (b"", b"[", b'["x", 7]', b'["' + b"00" * 32 + b'"]', b'["' + other.digest.hex().encode() + b'"]'):
+        store.put(hint, wrong, mode="overwrite")
+        data[0] = (data[0] + 1) % 256
+        saved = fresh(store).save_value(value(data), name="model")
+        assert read(store, saved) == data
+    assert read(store, first) == noise(31)
+
+
 def test_a_value_that_grows_costs_what_was_added(store: DataStore) -> None:
     artifacts = fresh(store)
     data = noise(4, SIZE + 1000)

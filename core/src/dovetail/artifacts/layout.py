@@ -59,6 +59,11 @@ def edge_key(digest: bytes, owner: bytes) -> str:
     return f"{edges_prefix(digest)}{owner.hex()}"
 
 
+def hint_key(name: bytes) -> str:
+    """Key that names objects which a further version of an artifact may share bytes with."""
+    return f"hints/{name.hex()}"
+
+
 def run_prefix(run: str) -> str:
     """Everything of a run begins with this."""
     return f"runs/{run}/"

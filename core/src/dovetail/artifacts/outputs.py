@@ -156,7 +156,7 @@ class OutputWriter:
                 digest = digest_of(serialized)
                 self._rows[name] = self._place_small(digest, size, serialized.serializer, packed, serialized.type)
                 return digest
-        saved = self._artifacts.save_value(serialized)
+        saved = self._artifacts.save_value(serialized, name=name)
         self._objects.update(dict.fromkeys(saved.keys))
         self._rows[name] = [saved.digest, size, serialized.serializer, self._artifacts.default, serialized.type]
         return saved.digest

@@ -6,10 +6,12 @@ from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forki
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from dovetail.artifacts.checks import corrupt, describe, gone, matches
 from dovetail.artifacts.extents import KnownObject
+from dovetail.artifacts.hints import hinted_objects, leave_hint
 from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
 from dovetail.artifacts.layout import edges_prefix, object_key
 from dovetail.artifacts.objectfile import layout_object
@@ -120,9 +122,13 @@ class ArtifactStore:
         saved = self.save_value(serialized)
         return _ref(saved.digest, saved.size, serialized, ObjectPlace(store=self.default))
 
-    def save_value(self, value: SerializedValue) -> Saved:
+    def save_value(self, value: SerializedValue, *, name: str = "") -> Saved:
         """Store a value as an object of the default store. One that is there already is reused, and a large one
         refers to what earlier versions of it have in common with it.
+
+        Args:
+            value: What a serializer made of it.
+            name: Of the artifact: where earlier versions are looked for.
 
         Raises:
             StoreFullError: No room.
@@ -136,8 +142,11 @@ class ArtifactStore:
             key = self.save_frames(value.serializer, value.header, frames, leaves, digest)
             return Saved(digest=digest, size=size, keys=(key,), header=None)
         kin = f"{value.serializer} {value.kin or value.type}"
-        saver = ObjectSaver(self.store(self.default), self.reuse)
-        saved = saver.save(value, self._known.of(self.default, kin))
+        store = self.store(self.default)
+        known = chain(self._known.of(self.default, kin), hinted_objects(store, name, kin) if name else ())
+        saved = ObjectSaver(store, self.reuse).save(value, known)
+        if name:
+            leave_hint(store, name, kin, saved.digest)
         if saved.header is not None:
             self._known.add(self.default, kin, KnownObject(saved.digest, saved.header))
         return saved
