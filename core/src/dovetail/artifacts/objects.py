@@ -20,15 +20,17 @@ from dovetail.artifacts.objectfile import (
     decode_header,
     decode_prelude,
 )
-from dovetail.artifacts.parallel import for_each
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsLocalPath
 from dovetail.interfaces.errors import CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["MAP_FROM", "StoredObject"]
+__all__ = ["MAP_FROM", "SAVE_WHOLE_UP_TO", "Saved", "StoredObject"]
 
+SAVE_WHOLE_UP_TO: Final = 1 << 20
+"""Values of at most so many bytes are neither compared nor compressed nor split."""
 MAP_FROM: Final = 1 << 20
 """Frames of at least this many bytes are memory-mapped where the store has local files."""
 _HEAD: Final = 1 << 16
@@ -37,6 +39,20 @@ _RANGE: Final = 8 << 20
 """Bytes that are asked for at once."""
 _SAMPLES: Final = 8
 """Leaves of a mapped frame that are looked at, where not all are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A value that is an object now."""
+
+    digest: bytes
+    """Its identity."""
+    size: int
+    """Bytes of its frames."""
+    keys: tuple[str, ...]
+    """What was written or reused for it."""
+    header: Header | None
+    """Of the object, where it was written here."""
 
 
 class StoredObject:
@@ -168,6 +184,8 @@ class StoredObject:
                 piece = Extent(extent.owner, extent.offset + begin, stored, length, extent.codec)
                 pieces.append((piece, view[position + begin : position + begin + length]))
             position += extent.raw
+        from dovetail.artifacts.parallel import for_each
+
         for_each(pieces, lambda piece: self._fill(*piece))
         return view
 
@@ -204,6 +222,8 @@ class StoredObject:
                 self._check_leaf(number, view[begin : begin + LEAF_SIZE], begin)
             return
 
+        from dovetail.artifacts.parallel import for_each
+
         def check(batch: range) -> None:
             for begin in batch:
                 self._check_leaf(number, view[begin : begin + LEAF_SIZE], begin)
@@ -218,8 +238,3 @@ class StoredObject:
                 f"{self._what} is corrupt: bytes {begin} to {begin + len(piece)} of frame {number} do not match their "
                 "digest"
             )
-
-
-def header_of(store: DataStore, digest: bytes) -> Header:
-    """The checked header of an object, errors as in `StoredObject`."""
-    return StoredObject(store, digest, f"{object_key(digest)} in {store.url}").header

@@ -18,9 +18,9 @@ from dovetail.artifacts.extents import KnownObject, Run, is_alike, shared_runs
 from dovetail.artifacts.identity import LEAF_SIZE, Leaves, value_digest
 from dovetail.artifacts.layout import edge_key, object_key
 from dovetail.artifacts.objectfile import PAGE, Codec, Extent, FrameAt, Header
+from dovetail.artifacts.objects import Saved
 from dovetail.artifacts.parallel import for_each
 from dovetail.artifacts.unnamed import UnnamedObject
-from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability
 from dovetail.interfaces.errors import AlreadyExistsError
 
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from dovetail.interfaces.artifacts import SerializedValue
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["SAVE_WHOLE_UP_TO", "ObjectSaver", "Saved", "leaves_of"]
+__all__ = ["ObjectSaver", "leaves_of"]
 
-SAVE_WHOLE_UP_TO: Final = 1 << 20
-"""Values of at most so many bytes are neither compared nor compressed nor split."""
 _BLOCK: Final = 4 << 20
 _COMPRESSED_BLOCK: Final = 1 << 20
 """Bytes that are compressed together: what must be read to read one of them."""
@@ -41,20 +39,6 @@ _SHARED: Final = 0.25
 """Part of a value that an earlier one must have before it refers to it."""
 _GAIN_LOCAL, _GAIN_REMOTE = 1.5, 1.2
 _ZERO_LEAF: Final = blake3(bytes(LEAF_SIZE)).digest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """A value that is an object now."""
-
-    digest: bytes
-    """Its identity."""
-    size: int
-    """Bytes of its frames."""
-    keys: tuple[str, ...]
-    """What was written or reused for it."""
-    header: Header | None
-    """Of the object, where it was written here."""
 
 
 def leaves_of(frame: memoryview) -> Leaves:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dovetail.artifacts.checks import corrupt, describe, gone, matches
 from dovetail.artifacts.extents import KnownObject
-from dovetail.artifacts.hints import hinted_objects, leave_hint
 from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
 from dovetail.artifacts.layout import edges_prefix, object_key
 from dovetail.artifacts.objectfile import layout_object
-from dovetail.artifacts.objects import StoredObject
+from dovetail.artifacts.objects import SAVE_WHOLE_UP_TO, Saved, StoredObject
 from dovetail.artifacts.packing import pack_value, unpack_value
-from dovetail.artifacts.saving import SAVE_WHOLE_UP_TO, ObjectSaver, Saved
 from dovetail.artifacts.segments import find_record
 from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.serializers.registry import SerializerRegistry
@@ -141,6 +139,9 @@ class ArtifactStore:
             digest = value_digest(value.serializer, value.header, leaves)
             key = self.save_frames(value.serializer, value.header, frames, leaves, digest)
             return Saved(digest=digest, size=size, keys=(key,), header=None)
+        from dovetail.artifacts.hints import hinted_objects, leave_hint
+        from dovetail.artifacts.saving import ObjectSaver
+
         kin = f"{value.serializer} {value.kin or value.type}"
         store = self.store(self.default)
         known = chain(self._known.of(self.default, kin), hinted_objects(store, name, kin) if name else ())
