@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import struct
 import zlib
@@ -12,7 +13,12 @@ from typing import Any
 
 import msgpack
 import pytest
+import zstandard
 from blake3 import blake3
+
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.interfaces.artifacts import SerializedValue
+from dovetail.local.store import LocalStore
 
 ROOT = Path(__file__).parents[3]
 DOC = ROOT / "docs" / "reference" / "store-layout.md"
@@ -28,19 +34,40 @@ def identity(serializer: str, header: bytes, frames: list[bytes]) -> bytes:
     return digest(b"dovetail-value-1\0" + msgpack.packb([serializer, header, leaves]))
 
 
-def read_object(data: bytes) -> tuple[str, bytes, list[bytes]]:
+def read_object(path: Path) -> tuple[str, bytes, list[bytes]]:
+    data = path.read_bytes()
     magic, major, _, must, _, at, length, header_crc, crc = struct.unpack_from("<8sHHIIQQII", data)
-    assert (magic, major, must) == (b"\x8bDVO\r\n\x1a\n", 1, 0)
+    assert (magic, major, must & ~1) == (b"\x8bDVO\r\n\x1a\n", 1, 0)
     assert zlib.crc32(data[:40]) == crc
     assert zlib.crc32(data[at : at + length]) == header_crc
     serializer, header, frames = msgpack.unpackb(data[at : at + length])
     found = []
-    for size, offset, leaves in frames:
-        assert offset % (4096 if size >= 4096 else 64) == 0
-        frame = data[offset : offset + size]
+    for size, offset, leaves, *extents in frames:
+        if offset is None:
+            assert must == 1
+            frame = b"".join(read_extent(path, *extent) for extent in extents[0])
+            assert len(frame) == size
+        else:
+            assert offset % (4096 if size >= 4096 else 64) == 0
+            frame = data[offset : offset + size]
         assert leaves == b"".join(digest(frame[i : i + 65536]) for i in range(0, size, 65536))
         found.append(frame)
     return serializer, header, found
+
+
+def read_extent(path: Path, owner: bytes | None, offset: int, stored: int, raw: int, codec: int) -> bytes:
+    file = path
+    if owner is not None:
+        root, name = path.parents[2], owner.hex()
+        assert (root / "edges" / path.name[:2] / path.name / name).read_bytes() == b""
+        file = root / "objects" / name[:2] / name
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        found = opened.read(stored)
+    if codec == 2:
+        found = zstandard.ZstdDecompressor().decompress(found, max_output_size=raw)
+    assert len(found) == raw
+    return found
 
 
 def unpack(serializer: str, packed: bytes) -> tuple[bytes, list[bytes]]:
@@ -89,7 +116,7 @@ class Reader:
     def value(self, row: list[Any], values: bytes) -> tuple[str, bytes, list[bytes]]:
         name, size, serializer, place, _ = row
         if isinstance(place, str):
-            found = read_object((self.root / "objects" / name.hex()[:2] / name.hex()).read_bytes())
+            found = read_object(self.root / "objects" / name.hex()[:2] / name.hex())
             assert found[0] == serializer
             header, frames = found[1:]
         else:
@@ -98,9 +125,9 @@ class Reader:
             elif len(place) == 2:
                 packed = values[place[0] : place[0] + place[1]]
             else:
-                pack = (self.root / "objects" / place[1].hex()[:2] / place[1].hex()).read_bytes()
-                assert read_object(pack)[0] == "pack"
-                packed = pack[place[2] : place[2] + place[3]]
+                path = self.root / "objects" / place[1].hex()[:2] / place[1].hex()
+                assert read_object(path)[0] == "pack"
+                packed = path.read_bytes()[place[2] : place[2] + place[3]]
             header, frames = unpack(serializer, packed)
         assert identity(serializer, header, frames) == name
         assert sum(map(len, frames)) == size
@@ -112,7 +139,7 @@ def test_objects_have_the_identity_that_names_them(root: Path) -> None:
     paths = [path for path in (root / "objects").rglob("*") if path.is_file()]
     assert paths
     for path in paths:
-        assert identity(*read_object(path.read_bytes())).hex() == path.name
+        assert identity(*read_object(path)).hex() == path.name
         assert path.parent.name == path.name[:2]
 
 
@@ -168,6 +195,22 @@ def test_logs(root: Path) -> None:
                 lines.append(data[at : at + length])
             at += length
     assert lines == [b"line %04d" % i for i in (3, 15, 27, 39)]
+
+
+def test_objects_that_share_bytes_and_are_compressed(local: LocalStore) -> None:
+    artifacts = ArtifactStore({"u": local}, default="u")
+    data = bytearray(random.Random(1).randbytes(30 * 65536))
+    text = b"".join(b"%d bottles\n" % number for number in range(300_000))
+    keys: list[str] = []
+    for step in range(3):
+        data[step * 5 * 65536] ^= 1
+        frames = [bytes(data), text + bytes(step)]
+        keys += artifacts.save_value(SerializedValue("x", b"h", frames, "t", raw=False)).keys
+        keys += artifacts.save_value(SerializedValue("bytes", b"", frames[:1], "t", raw=True)).keys
+    paths = [local.local_path(key) for key in keys if key.startswith("objects/")]
+    assert len(set(paths)) == 6
+    for path in paths:
+        assert identity(*read_object(path)).hex() == path.name
 
 
 @pytest.mark.skipif(not DOC.exists(), reason="the documentation is not beside an installed package")
