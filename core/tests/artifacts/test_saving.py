@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import subprocess
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -329,3 +331,35 @@ def test_shared_runs_cover_a_frame_and_are_the_same_bytes(
             assert old[at : at + run.extent.stored] == new[run.begin : run.end]
     same = sum(old[at : at + LEAF_SIZE] == new[at : at + LEAF_SIZE] for at in range(0, len(new), LEAF_SIZE))
     assert sum(-(-(run.end - run.begin) // LEAF_SIZE) for run in runs if run.extent) == same
+
+
+MEASURED = """
+import os, resource, sys
+from pathlib import Path
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.interfaces.artifacts import ArtifactRef, ObjectPlace, SerializedValue
+from dovetail.local.store import LocalStore
+
+store = LocalStore(Path(sys.argv[1]))
+data = bytearray(os.urandom(1 << 20)) * 256 if sys.argv[2] == "noise" else bytearray(b"0123456789abcdef" * (1 << 24))
+def grown(work):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = work()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return found
+value = SerializedValue("bytes", b"", [data], "t", raw=sys.argv[2] == "noise")
+saved = grown(lambda: ArtifactStore({"u": store}, default="u").save_value(value))
+del value, data
+ref = ArtifactRef(digest=saved.digest, size=saved.size, serializer="bytes", place=ObjectPlace(store="u"))
+header, frames = grown(lambda: ArtifactStore({"u": store}).fetch(ref))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB there")
+@pytest.mark.parametrize("kind", ["noise", "text"])
+def test_saving_takes_little_memory_beside_the_value(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "store"), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    saving_kib, loading_kib = map(int, done.stdout.split())
+    assert saving_kib < 64 << 10
+    assert loading_kib < 64 << 10  # mapped, or as large as the value that is gone
