@@ -10,7 +10,7 @@ import pytest
 from seed import Seed, SeedRun, error, foreach, linear, trained
 
 from dovetail.client import Client
-from dovetail.interfaces.errors import ArtifactGoneError, StoreError, UnknownNameError, UsageError
+from dovetail.interfaces.errors import ArtifactGoneError, SettingsError, StoreError, UnknownNameError, UsageError
 from dovetail.interfaces.flow import FlowDescription, StepDescription, Transition
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import TaskState
@@ -445,6 +445,20 @@ def test_safe_clients_load_no_pickles(seed: Seed) -> None:
         assert task.data.plain == [1] * 100
         with pytest.raises(StoreError, match="only safe formats"):
             _ = task.data.odd
+
+
+def test_settings_make_clients_safe(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = seed.run(linear("start", "end"))
+    made.task("start", {"odd": {1, 2}})
+    made.end()
+    with Client(seed.home, namespace=None) as client:
+        assert client.task(f"{made.id}/start").data.odd == {1, 2}
+    monkeypatch.setenv("DOVETAIL__ARTIFACTS__LOAD", "safe")
+    with Client(seed.home, namespace=None) as client, pytest.raises(StoreError, match="only safe formats"):
+        _ = client.task(f"{made.id}/start").data.odd
+    monkeypatch.setenv("DOVETAIL__ARTIFACTS__LOAD", "most")
+    with Client(seed.home, namespace=None) as client, pytest.raises(SettingsError, match="safe"):
+        _ = client.task(f"{made.id}/start").data.odd
 
 
 def test_a_task_that_just_began_is_waited_for(seed: Seed, client: Client) -> None:

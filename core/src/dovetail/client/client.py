@@ -44,7 +44,8 @@ class Client:
             another one is found where its metadata says.
         namespace: Lists only the runs of this namespace, None: of all; by default of the one that
             `dovetail.client.namespace()` sets for the process.
-        safe: Refuse values whose loading can run code, as that of a pickle can.
+        safe: Refuse values whose loading can run code, as that of a pickle can; so does the setting
+            `artifacts.load = "safe"`.
         provider: An open metadata provider instead of the configured one. Objects can't be pickled then.
         stores: Open data stores by uuid instead of the configured ones.
     """

@@ -119,6 +119,13 @@ class Connection:
                 )
             return self._settings
 
+    def load_policy(self) -> dict[str, Any]:
+        """How an `ArtifactStore` shall load values: what the caller and what settings want, the stricter."""
+        if self._given_provider is not None:
+            return {"safe": self.safe}
+        artifacts = self.settings.core.artifacts
+        return {"safe": self.safe or artifacts.load == "safe", "verify": artifacts.verify}
+
     @property
     def provider(self) -> MetadataProvider:
         """The metadata provider.

@@ -68,8 +68,9 @@ def artifact_store(run: Run) -> ArtifactStore:
     if "artifacts" not in run._cache:
         from dovetail.artifacts.store import ArtifactStore
 
+        connection = run._connection
         run._cache["artifacts"] = ArtifactStore(
-            RunStores(run), run._connection.serializers(), default=run_store(run)[0], safe=run._connection.safe
+            RunStores(run), connection.serializers(), default=run_store(run)[0], **connection.load_policy()
         )
     found: ArtifactStore = run._cache["artifacts"]
     return found

@@ -296,6 +296,7 @@ def _run_info(manifest: RunManifest, *, continued: bool) -> RunInfo:
 
 
 def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mapping[str, Any]) -> RunFacts:
+    core = session.settings.core
     return RunFacts(
         run=manifest.run,
         flow=manifest.flow,
@@ -310,6 +311,7 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mappin
             "environment_variables": {step: dict(env) for step, env in plan.plans.step_env.items() if env},
             "store": plan.store,
             "child_hooks": hooks,
+            "artifacts": {"safe": core.artifacts.load == "safe", "verify": core.artifacts.verify},
             "metadata": session.settings.select("metadata", None, None).to_plain(),
         },
     )

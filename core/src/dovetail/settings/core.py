@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.rules import PluginRules
 
-__all__ = ["CoreSettings", "TagSettings"]
+__all__ = ["ArtifactSettings", "CoreSettings", "TagSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,20 @@ class TagSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSettings:
+    """How stored values are loaded: `[tool.dovetail.artifacts]`."""
+
+    load: Annotated[
+        Literal["any", "safe"], "Load any value, or none whose format can run code as it is loaded, as a pickle can"
+    ] = "any"
+    verify: Annotated[
+        Literal["sample", "always", "never"],
+        "How much of a large array that is mapped from a local file is hashed before use: a few pieces, all, nothing. "
+        "What is fetched and what is unpickled always is, all of it",
+    ] = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoreSettings:
     """Settings of Dovetail itself: `[tool.dovetail]`."""
 
@@ -67,6 +81,7 @@ class CoreSettings:
     ] = 5.0
     home: Annotated[Path | None, "Folder of local state; DOVETAIL_HOME comes first"] = None
     tags: Annotated[TagSettings, "Tags of runs"] = field(default_factory=TagSettings)
+    artifacts: Annotated[ArtifactSettings, "How stored values are loaded"] = field(default_factory=ArtifactSettings)
     plugins: Annotated[PluginRules, "Which plugins are used"] = field(default_factory=PluginRules)
 
     def __post_init__(self) -> None:

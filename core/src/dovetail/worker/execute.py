@@ -95,7 +95,8 @@ class Executor:
         if found is None:
             from dovetail.artifacts.store import ArtifactStore
 
-            found = ArtifactStore(self._stores, self.serializers(), uuid)
+            policy: Any = self.facts.settings.get("artifacts") or {}
+            found = ArtifactStore(self._stores, self.serializers(), uuid, **policy)
             found = self._artifacts.setdefault(uuid, found)
         return found
 
