@@ -126,7 +126,8 @@ def add_hooks(target: Any, kind: str, functions: Any, *, first: bool = False) ->
     Raises:
         TypeError: One of them is no function.
     """
-    given = (functions,) if callable(functions) else functions or ()
+    several = functions is None or (hasattr(functions, "__iter__") and not callable(functions))
+    given = functions or () if several else (functions,)
     added = tuple((kind, function) for function in given)
     for _, function in added:
         if not callable(function):
