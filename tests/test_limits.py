@@ -407,7 +407,9 @@ def test_a_limit_that_is_not_defined_counts_where_its_task_is_called(project: Fl
     said = project.fails("run", "flow.py:sometimes", "--n", "1")
     assert told in "\n".join(line.removeprefix("  ") for line in said.err.splitlines())
     assert len(said.ran) == 1
-    assert re.search(r"✗ sometimes .* UsageError: task train can't be called: flow.py:\d+: task train needs 1", said.err)
+    assert re.search(
+        r"✗ sometimes .* UsageError: task train can't be called: flow.py:\d+: task train needs 1", said.err
+    )
     said = project.fails("run", "flow.py:always", code=2)
     assert told in said.err
     assert not said.ran

@@ -126,8 +126,8 @@ def add_hooks(target: Any, kind: str, functions: Any, *, first: bool = False) ->
     Raises:
         TypeError: One of them is no function.
     """
-    several = functions is None or (hasattr(functions, "__iter__") and not callable(functions))
-    given = functions or () if several else (functions,)
+    single = callable(functions) or not hasattr(functions or (), "__iter__")
+    given: tuple[Any, ...] = (functions,) if single else tuple(functions or ())
     added = tuple((kind, function) for function in given)
     for _, function in added:
         if not callable(function):
