@@ -77,7 +77,7 @@ class Session:
         self.terminal = terminal
         """Whether inline tasks get the terminal."""
         self.surely_called: Callable[[FlowDescription], Collection[str]] = lambda flow: ()
-        """Names of the tasks that every run of a flow calls, where whoever made the session can tell from its source."""
+        """Names of the tasks that every run of a flow calls, as far as whoever made the session can tell."""
         self.here: Here = "nothing"
         """What the process that calls the flow runs itself, see `StepPlans`."""
         self._post_mortem = post_mortem
