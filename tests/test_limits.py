@@ -141,12 +141,24 @@ class Both(FlowSpec):
     (use,) = metadata.limit_uses("gpu")
     assert use.waits
     assert use.note == f"Both/{driving.run}/limited"
+    shown = project.ok("show", driving.run).out
+    assert "waits for\n  limit gpu  limited\n    who holds it:  dovetail limits show gpu\n" in shown
+    assert json.loads(project.ok("show", driving.run, "--json").out)["limits"] == [
+        {"limit": "gpu", "tasks": ["limited"]}
+    ]
+    where = f"{driving.run}/limited"
+    assert "waits for  limit gpu; who holds it: dovetail limits show gpu" in project.ok("show", where).out
+    assert json.loads(project.ok("show", where, "--json").out)["tasks"][0]["limit"] == "gpu"
+    assert re.search(r"limited +waiting .* waits for limit gpu\n", project.ok("tasks", driving.run).out)
     metadata.set_limit(Limit(name="gpu", slots=1))
     metadata.close()
     said = driving.end()
     assert said.code == 0, str(said)
     assert "limited waits for limit gpu" in said.err
     assert project.run(driving.run).task("limited").state == "succeeded"
+    assert project.run(driving.run).task("limited").limit is None
+    assert json.loads(project.ok("show", driving.run, "--json").out)["limits"] == []
+    assert "limit" not in project.ok("show", where).out.replace("limited", "")
 
 
 def test_a_failed_attempt_gives_its_slot_back_and_the_next_takes_another(project: FlowProject) -> None:

@@ -64,6 +64,7 @@ def task_json(task: Task) -> dict[str, Any]:
         "finished": output.iso_time(task._column("finished")),
         "cpu": task.cpu,
         "memory": task.memory,
+        "limit": task.limit,
         "error": None if error is None else error.to_plain(),
         "artifacts": list(task.outputs),
         "metadata": task.metadata,
@@ -94,9 +95,11 @@ def task_table(tasks: list[Task]) -> None:
 
 
 def note(task: Task) -> str | None:
-    """What is remarkable about a task: its failure, or what was caught."""
+    """What is remarkable about a task: its failure, the limit that it waits for, or what was caught."""
     error = task.error
     if error is not None:
         return str(error)
+    if task.limit is not None:
+        return f"waits for limit {task.limit}"
     caught = task.caught
     return None if caught is None else f"caught {caught}"
