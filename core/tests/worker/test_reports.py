@@ -126,7 +126,7 @@ def test_hostile_exceptions() -> None:
 
 
 def test_exits() -> None:
-    assert catch(SystemExit(3)).message == "the step called sys.exit(3)"
+    assert catch(SystemExit(3)).message == "the task called sys.exit(3)"
     assert catch(SystemExit()).kind == "exit"
     try:
         raise SystemExit(2)

@@ -52,7 +52,7 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     """
     if debug not in (None, "*") and debug not in flow.by_name:
         raise ValidationError(
-            f"--debug={debug}: {flow.name} has no such step", hint=f"Steps: {', '.join(flow.by_name)}"
+            f"--debug={debug}: {flow.name} has no such {flow.noun}", hint=f"It has {', '.join(flow.by_name)}."
         )
     plans = StepPlans(session, flow, first, debug)
     run_store = plans.take_store(session.settings.select("datastore", None, flow))

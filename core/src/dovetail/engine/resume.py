@@ -278,8 +278,8 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
         if name not in flow.by_name:
             near = get_close_matches(name, list(flow.by_name), n=1)
             raise UnknownNameError(
-                f"{flow.name} has no step {name}",
-                hint=f"Did you mean {near[0]}?" if near else f"Its steps: {', '.join(flow.by_name)}",
+                f"{flow.name} has no {flow.noun} {name}",
+                hint=f"Did you mean {near[0]}?" if near else f"It has {', '.join(flow.by_name)}.",
             )
 
 

@@ -242,6 +242,11 @@ class FlowDescription:
         """Name → step."""
         return {step.name: step for step in self.steps}
 
+    @property
+    def noun(self) -> str:
+        """What its nodes are to who wrote it: `step`, or `task` in a flow function."""
+        return "task" if self.style == "function" else "step"
+
     def to_plain(self) -> dict[str, Any]:
         """This flow as JSON-able data."""
         return {

@@ -331,7 +331,7 @@ def _stillborn(ending: Ending | None, why: str) -> ErrorReport:
     """Why an attempt fails whose worker, like several before it, ended before it could begin."""
     if not why and ending is not None:
         how = f"exit code {ending.code}" if ending.code >= 0 else f"signal {-ending.code}"
-        why = f"one process after another ended before the step began, the last with {how}"
+        why = f"one process after another ended before the task began, the last with {how}"
     return ErrorReport(type="", message=why or "no process can be started", kind="start")
 
 

@@ -32,7 +32,7 @@ def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorR
     bases = tuple(qualified_name(base) for base in type(error).__mro__ if base is not object)
     return ErrorReport(
         type=qualified_name(type(error)),
-        message=_storable(_message(error, "the flow's file" if kind == "start" else "the step")),
+        message=_storable(_message(error, "the flow's file" if kind == "start" else "the task")),
         traceback=_storable(_traceback(error)),
         bases=bases,
         kind=kind,
