@@ -94,7 +94,7 @@ def test_each_field_is_asked_for_until_it_is_right(project: FlowProject) -> None
     form = Terminal(project, "signal", run)
     form.answer("count (a whole number): ", "\n")
     form.answer("it is needed", "2.5\n")
-    form.answer("2.5 is not a whole number" if False else "is not a whole number", "3\n")
+    form.answer("'2.5' is not a whole number", "3\n")
     form.answer("approve (true or false): ", "perhaps\n")
     form.answer("'perhaps' is not true or false", "yes\n")
     form.answer("mode (one of 'fast', 'slow') [fast]: ", "quick\n")
@@ -149,11 +149,8 @@ def test_one_of_several(project: FlowProject) -> None:
 def test_without_a_terminal_the_error_says_what_to_give(project: FlowProject) -> None:
     run = waiting(project, "main")
     said = project.fails("signal", run, code=2)
-    assert (
-        f"give the answer to input of run {run}: Ship it?\n  count (a whole number)\n  approve (true or false)\n"
-        in (said.err)
-    )
+    assert f"give the answer to input of run {run}: Ship it?\n" in said.err
+    assert "  count (a whole number)\n  approve (true or false)\n" in said.err
     assert "  mode (one of 'fast', 'slow') [fast]\n" in said.err
     hint = f"""dovetail signal {run} '{{"count": 1, "approve": true}}'"""
     assert f"Write it like this: {hint}" in said.err
-    assert "'count' is not" not in said.err
