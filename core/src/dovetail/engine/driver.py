@@ -420,7 +420,8 @@ class Driver:
             self._machine.root_cause = self._desk.origin_of(error) or self._machine.root_cause
         if isinstance(verdict, GiveUp) and verdict.kill:
             self._put_held_back()
-            self._dispatcher.kill_all("ended because another task failed")
+            self._desk.ended_by = "ended because another task failed"
+            self._dispatcher.kill_all(self._desk.ended_by)
 
     def declared(self, key: WorkerKey, callers: Iterable[Attempt], event: Declared) -> None:
         """A worker is about to call a task."""
@@ -498,6 +499,7 @@ class Driver:
             self._put_held_back()
             self._planner.drop_calls(hooks=state is not RunState.CANCELLED)
             self._machine.stop(state)
+            self._desk.ended_by = why
             self._desk.stop()
             if state is not RunState.PAUSED:
                 self._books.note(f"{why}: ending the tasks that run")

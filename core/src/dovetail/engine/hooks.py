@@ -120,7 +120,9 @@ class Hooks:
             kind = "on_cancel"
         elif error is not None:
             kind = kind_of_end(error)
-        self._plan_all(self._flow.hooks, kind, f"{self._flow.module}:{self._flow.name}", {}, error)
+        flow = self._flow
+        name = flow.by_name[flow.start].qualname if flow.style == "function" else flow.name
+        self._plan_all(flow.hooks, kind, f"{flow.module}:{name}", {}, error)
 
     def is_hook(self, task: PlannedTask) -> bool:
         """Whether a task runs a hook."""

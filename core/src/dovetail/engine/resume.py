@@ -16,7 +16,7 @@ from dovetail.artifacts.reports import reported_paths
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.store_pins import read_store_pins
-from dovetail.engine.describe import check
+from dovetail.engine.describe import check, check_parameters
 from dovetail.engine.execute import execute
 from dovetail.engine.launch import describe_source, new_manifest
 from dovetail.engine.listener import RunListener
@@ -119,12 +119,13 @@ def resume_run(
         flow, group = describe_source(session, listener)
         check(flow, settings)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
+        given = parse_parameters(flow, request.argv)
+        check_parameters(group, flow, given, str(file), listener.output)
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
         plan.plans.stores = {**manifest.stores, **read_store_pins(store, origin), **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
-        given = parse_parameters(flow, request.argv)
         pinned, opaque = _pinned(manifest, artifacts)
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
@@ -277,8 +278,8 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
         if name not in flow.by_name:
             near = get_close_matches(name, list(flow.by_name), n=1)
             raise UnknownNameError(
-                f"{flow.name} has no step {name}",
-                hint=f"Did you mean {near[0]}?" if near else f"Its steps: {', '.join(flow.by_name)}",
+                f"{flow.name} has no {flow.noun} {name}",
+                hint=f"Did you mean {near[0]}?" if near else f"It has {', '.join(flow.by_name)}.",
             )
 
 
