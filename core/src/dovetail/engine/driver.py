@@ -177,12 +177,11 @@ class Driver:
             gc.freeze()  # what was imported stays
             gc.enable()
         self._open_new_groups()
-        self._hooks.know(self._recorded.own_records)
         with stop_signals(self._selector, self._interrupted, leave_sigint=self._terminal), self._selector:
             self._fill()
             while not self._machine.finished or self._wind_up():
                 ready = self._selector.select(self._timeout())
-                if not ready and (retry := self._machine.next_due()) is not None:
+                if not ready and (retry := self._next_retry()) is not None:
                     self._clock.skip_to(retry)
                 for key, _ in ready:
                     if key.data is not None:
@@ -230,12 +229,16 @@ class Driver:
             self._ownership.next_due(),
             self._journal.next_due(),
             self._dispatcher.next_due(),
-            self._clock.real_due(self._machine.next_due()),
+            self._clock.real_due(self._next_retry()),
             self._waits.next_due(),
             self._limiter.next_due(),
             None if self._idle_since is None else self._idle_since + self._pause_after,
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
+
+    def _next_retry(self) -> float | None:
+        """When a retry can begin. While something waits for room, what is due already waits behind it."""
+        return self._machine.next_due(None if self._held is None else self._clock.monotonic())
 
     def _look_around(self) -> None:
         """What is due by the clock rather than by an event."""
@@ -328,7 +331,16 @@ class Driver:
                 continue
             if not self._dispatcher.place(self._group_of(attempt.task), attempt):
                 self._held = attempt
+                self._retry_here(now)
                 return
+
+    def _retry_here(self, now: float) -> None:
+        """Begin those retries that need no room, since their callers' processes make them: these wait for them."""
+        for attempt in self._machine.take_due(now, lambda one: one.task.is_called and self._desk.is_here(one)):
+            if self._limiter.admit(attempt, self._limits_of(attempt.task), here=True):
+                self._desk.runs_here(attempt)
+            else:
+                self._desk.held_up(attempt)
 
     def _attempt(self, task: PlannedTask) -> Attempt | None:
         """The first attempt of a task, or None when a record stands for it."""

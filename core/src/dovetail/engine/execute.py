@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.called_tasks import put_called_task, read_called_tasks
 from dovetail.artifacts.layout import fence_key, manifest_key, object_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
-from dovetail.artifacts.reports import RunEnd, put_end, put_report
+from dovetail.artifacts.reports import RunEnd, put_end, put_report, read_reports
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.store_pins import put_store_pin
-from dovetail.artifacts.task_code import put_task_code
 from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.caching import ResultCache
@@ -30,6 +30,7 @@ from dovetail.engine.driver import Driver
 from dovetail.engine.hooks import Hooks
 from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
+from dovetail.engine.known_steps import KnownSteps
 from dovetail.engine.limiting import Limiter
 from dovetail.engine.machine import RunMachine
 from dovetail.engine.ownership import Ownership
@@ -166,6 +167,14 @@ def execute(
         stack.callback(limiter.close)
         recorded = Recorded.nothing(run) if recorded is None else recorded
         recorded.cache = ResultCache(run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts)
+        run_hooks = Hooks(
+            run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
+        )
+        transactions = Transactions(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts)
+        if continued:
+            known = KnownSteps(plan.flow, read_called_tasks(store, run))
+            run_hooks.know(known, recorded.own_records, read_reports(store, run))
+            transactions.know(known, recorded.own_records)
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps, store=plan.store),
@@ -178,10 +187,8 @@ def execute(
             journal=journal,
             recorded=recorded,
             planner=planner,
-            hooks=Hooks(
-                run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
-            ),
-            transactions=Transactions(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts),
+            hooks=run_hooks,
+            transactions=transactions,
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
@@ -329,7 +336,7 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
     def keep(step: StepDescription) -> None:
         if step.code_key not in described:
             described.add(step.code_key)
-            journal.touched([put_task_code(store, run, step.name, step.code_key, step.code_parts)])
+            journal.touched([put_called_task(store, run, step)])
         for uuid, pin in plan.plans.stores.items():
             if uuid not in pinned:
                 pinned.add(uuid)

@@ -16,8 +16,10 @@ from dovetail.planning.planned import PlannedTask
 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
+    from dovetail.artifacts.reports import AttemptReport
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.engine.calls import StepPlan
+    from dovetail.engine.known_steps import KnownSteps
     from dovetail.engine.step_plans import StepPlans
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.tasks import Arguments, ErrorReport, Scope
@@ -96,21 +98,31 @@ class Hooks:
         run = {"path": task.path, "step": task.step, "attempt": attempt}
         self._plan_all(plan.hooks, kind, f"{plan.code.module}:{plan.code.name}", run, error)
 
-    def know(self, records: Iterable[CommitRecord]) -> None:
-        """Of a run that goes on: plan what was cut off of the hooks of called tasks. Their callers may be on record
-        too, and then call nothing again.
+    def know(self, known: KnownSteps, records: Iterable[CommitRecord], reports: Iterable[AttemptReport]) -> None:
+        """Of a run that goes on: plan what was cut off. Whoever called a task may be on record too, and not call again.
 
         Args:
+            known: What the tasks are.
             records: What the run has.
+            reports: Those of its failed attempts.
         """
-        steps = {step.name: step for step in self._flow.steps if step.kind == "task" and step.hooks}
-        if not steps:
-            return
-        for record in records:
-            step = steps.get(step_of(record.path))
-            if step is not None and record.state == "succeeded":
-                run = {"path": record.path, "step": step.name, "attempt": record.attempt}
-                self._plan_all(step.hooks, "on_success", f"{step.module}:{step.qualname}", run, None)
+        kinds = known.hooks
+        if "on_success" in kinds:
+            for record in records:
+                if record.state == "succeeded":
+                    self._plan_known(known, record.path, record.code_key, record.attempt, None)
+        if kinds & {"on_failure", "on_crash"}:
+            for report in reports:
+                if report.final:
+                    self._plan_known(known, report.path, report.code_key, report.attempt, report.error)
+
+    def _plan_known(
+        self, known: KnownSteps, path: str, code_key: bytes, attempt: int, error: ErrorReport | None
+    ) -> None:
+        step = known.of(path, code_key)
+        if step is not None and step.hooks:
+            run = {"path": path, "step": step_of(path), "attempt": attempt}
+            self._plan_all(step.hooks, kind_of_end(error), known.subject(step), run, error)
 
     def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
         """Nothing of the run is left but its hooks."""

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 from dovetail.artifacts.arguments import read_arguments
 from dovetail.engine.hooks import json_arguments, own_step
 from dovetail.interfaces.artifacts import InlinePlace
-from dovetail.interfaces.paths import format_node
+from dovetail.interfaces.paths import format_node, step_of
 from dovetail.planning.planned import PlannedTask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.engine.calls import StepPlan
+    from dovetail.engine.known_steps import KnownSteps
     from dovetail.engine.step_plans import StepPlans
-    from dovetail.interfaces.tasks import Arguments, Scope
+    from dovetail.interfaces.tasks import Scope
 
 __all__ = ["Transactions"]
 
@@ -49,24 +53,45 @@ class Transactions:
 
     def committed(self, task: PlannedTask, plan: StepPlan) -> None:
         """A called task is on record."""
-        if plan.code.module == _MODULE:
-            self._recorded(task, plan.code.name)
-        elif plan.hooks and self._open:
-            path = task.path.rpartition("/")[0]
-            opened = self._open.get(path)
-            if opened is not None:
-                opened.staged.append([task.path, task.step, [list(hook) for hook in plan.hooks], path])
+        arguments = b"" if task.arguments is None else task.arguments.table
+        self._follow(task.path, plan.code.module, plan.code.name, plan.hooks, arguments)
 
-    def _recorded(self, task: PlannedTask, what: str) -> None:
-        if what == "begin":
-            self._open[task.path] = _Open()
+    def know(self, known: KnownSteps, records: Iterable[CommitRecord]) -> None:
+        """Of a run that goes on: follow what is on record. Who began a transaction may have ended, and not end it.
+
+        Args:
+            known: What the tasks are.
+            records: What the run has, in the order in which it came to be.
+        """
+        if not known.holds(_MODULE):
             return
-        path = task.path.rpartition("/")[0]
+        for record in records:
+            step = known.of(record.path, record.code_key)
+            if step is not None:
+                arguments = record.arguments if step.module == _MODULE else b""
+                self._follow(record.path, step.module, step.qualname, step.hooks, arguments)
+
+    def _follow(
+        self, path: str, module: str, function: str, hooks: Iterable[tuple[str, str]], arguments: bytes
+    ) -> None:
+        if module == _MODULE:
+            self._recorded(path, function, arguments)
+        elif hooks and self._open:
+            inside = path.rpartition("/")[0]
+            opened = self._open.get(inside)
+            if opened is not None:
+                opened.staged.append([path, step_of(path), [list(hook) for hook in hooks], inside])
+
+    def _recorded(self, where: str, what: str, arguments: bytes) -> None:
+        if what == "begin":
+            self._open[where] = _Open()
+            return
+        path = where.rpartition("/")[0]
         opened = self._open.get(path)
         if opened is None:
             return
-        if what == "keep" and task.arguments is not None:
-            self._names.setdefault(path, []).append(_name(task.arguments))
+        if what == "keep":
+            self._names.setdefault(path, []).append(_name(arguments))
         elif what == "commit":
             opened.kind = "on_commit"
         elif what == "joined":
@@ -104,9 +129,9 @@ class Transactions:
         return found
 
 
-def _name(arguments: Arguments) -> str:
+def _name(arguments: bytes) -> str:
     """The name that a value was set under."""
-    ref = read_arguments(arguments.table)["name"]
+    ref = read_arguments(arguments)["name"]
     assert ref is not None
     assert isinstance(ref.place, InlinePlace)
     import json
