@@ -1,5 +1,7 @@
-"""Hooks and transactions of a run whose driver dies, behind each record in turn: all ends are told when the run goes on,
-and what is on record is not told again."""
+"""Hooks and transactions of a run whose driver dies, behind each record in turn.
+
+When the run goes on, all ends are told, and what is on record is not told again.
+"""
 
 from __future__ import annotations
 

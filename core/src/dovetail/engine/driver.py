@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
-    from dovetail.engine.transactions import Transactions
+    from dovetail.engine.transactions import OpenTransaction, Transactions
     from dovetail.engine.waits import Waits
     from dovetail.interfaces.events import Event
     from dovetail.interfaces.flow import StepDescription
@@ -71,6 +71,8 @@ class Driver:
         planner: The machine's.
         hooks: Plans what is called when tasks and the run have ended.
         transactions: Knows which are open.
+        finish: Has a transaction ended.
+        cancel_left: Tells of the tasks that a driver before has left under way that they are cancelled with the run.
         plans: Resolves the choices for tasks that are called.
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
@@ -100,6 +102,8 @@ class Driver:
         planner: DynamicPlanner,
         hooks: Hooks,
         transactions: Transactions,
+        finish: Callable[[OpenTransaction], None],
+        cancel_left: Callable[[], None],
         plans: StepPlans,
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
@@ -123,6 +127,8 @@ class Driver:
         self._planner = planner
         self._hooks = hooks
         self._transactions = transactions
+        self._finish = finish
+        self._cancel_left = cancel_left
         self._reread = reread
         self._wound_up = False
         self._begin = begin
@@ -178,6 +184,9 @@ class Driver:
             gc.enable()
         self._open_new_groups()
         with stop_signals(self._selector, self._interrupted, leave_sigint=self._terminal), self._selector:
+            self._take_in(self._inbox.take(self._journal))  # of a run that goes on: it may be asked to end
+            if self._machine.ended_by is RunState.CANCELLED:
+                self._cancel_left()
             self._fill()
             while not self._machine.finished or self._wind_up():
                 ready = self._selector.select(self._timeout())
@@ -205,8 +214,8 @@ class Driver:
         if open_ones:
             self._recorded.know(self._reread())
             self._dispatcher.replay()
-            for task in open_ones:
-                self._planner.after(task)
+            for one in open_ones:
+                self._finish(one)
             self._fill()
             return True
         self._wound_up = True
@@ -508,7 +517,7 @@ class Driver:
             self._machine.stop(state)
             self._desk.stop()
             if state is not RunState.PAUSED:
-                self._books.note(f"{why}: ending the tasks that run")
+                self._books.note(f"{why}: ending the tasks that run" if self._machine.running else why)
             self._dispatcher.kill_all(why)
         elif self._interrupts > 1:
             self._dispatcher.kill_all(why, grace=0.0)

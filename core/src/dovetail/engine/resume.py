@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.settings import Settings
 
-__all__ = ["ResumeRequest", "resume_run"]
+__all__ = ["CONTINUED", "ResumeRequest", "find_run", "resume_run", "store_of"]
 
-_CONTINUED = frozenset({RunState.LOST, RunState.INTERRUPTED, RunState.PAUSED})
+CONTINUED = frozenset({RunState.LOST, RunState.INTERRUPTED, RunState.PAUSED})
+"""States of runs that go on under their own id."""
 ORIGINS_READ = 16
 """How many generations of resumed runs are looked through for records."""
 
@@ -99,8 +100,8 @@ def resume_run(
     """
     opened = session_of(settings, FlowSource(file=request.file or Path()))
     provider = opened.metadata()
-    origin, state = _find(provider, opened.datastore(), request)
-    store = _store_of(provider, opened, origin)
+    origin, state = find_run(provider, opened.datastore(), request)
+    store = store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
     if request.file is None and not manifest.info["file"]:
@@ -132,7 +133,7 @@ def resume_run(
         asked_for = replace(flow, parameters=tuple(p for p in flow.parameters if p.name not in passed_on))
         values = resolve_parameters(asked_for, {**kept, **given})
         same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
-        continued = same and state in _CONTINUED and not request.rerun
+        continued = same and state in CONTINUED and not request.rerun
         if request.same_run and not continued:
             raise UsageError(
                 f"run {origin} can't go on as it is: " + (f"it is {state}" if same else "the flow has changed since"),
@@ -197,7 +198,7 @@ def _pinned(manifest: RunManifest, artifacts: ArtifactStore) -> tuple[dict[str, 
     return values, opaque
 
 
-def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
+def find_run(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
     """The run to resume, and its state as it really is."""
     columns = ("run", "state", "info")
     if request.run is not None:
@@ -226,7 +227,7 @@ def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) 
     return run, RunState(state)
 
 
-def _store_of(provider: MetadataProvider, session: Session, run: str) -> DataStore:
+def store_of(provider: MetadataProvider, session: Session, run: str) -> DataStore:
     """The data store that a run keeps its records in: the present one, or the one that its journal names."""
     page = provider.query(Query(kind="runs", run=run), columns=("info",))
     pinned = (page.rows[0][0] or {}).get("store") if page.rows else None
