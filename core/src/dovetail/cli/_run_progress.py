@@ -51,10 +51,16 @@ class RunProgress(RunListener):
 
     In a terminal the last line is live; elsewhere (a pipe, CI), and beside a debugger, only whole lines are written.
     Where nobody reads any more (`| head`, a closed terminal, a full disk), nothing is written, and the run goes on.
+
+    Args:
+        quiet: Print failures only.
+        live: Whether the last line may be live.
+        continues: What to say of a run that is taken over.
     """
 
-    def __init__(self, *, quiet: bool = False, live: bool = True) -> None:
+    def __init__(self, *, quiet: bool = False, live: bool = True, continues: str = "continues as") -> None:
         self._quiet = quiet
+        self._continues = continues
         self._live = live and not quiet and sys.stderr.isatty()
         self._steps: dict[str, _Step] = {}
         self._held_up: set[tuple[str, str]] = set()
@@ -72,8 +78,8 @@ class RunProgress(RunListener):
 
     def run_started(self, manifest: RunManifest, *, continued: bool) -> None:
         self.run = manifest.run
-        verb = "continues" if continued else f"resumes {manifest.origin}" if manifest.origin else "runs"
-        self._say(f"{paint(manifest.flow, 'bold', stream=sys.stderr)} {verb} as {manifest.run}")
+        verb = self._continues if continued else f"resumes {manifest.origin} as" if manifest.origin else "runs as"
+        self._say(f"{paint(manifest.flow, 'bold', stream=sys.stderr)} {verb} {manifest.run}")
 
     def expected(self, step: str, count: int) -> None:
         self._step(step).expected = count

@@ -117,7 +117,7 @@ class StepPlans:
         elif self._of_caller != "nothing":
             isolation = Isolation.INLINE
         if self._of_caller == "everything":
-            timeout = None
+            isolation, timeout = Isolation.INLINE, None
         if self._debug in ("*", step.name) and not here:
             isolation, timeout = Isolation.INLINE, None
         if timeout is not None and isolation in (Isolation.THREAD, Isolation.INLINE):
