@@ -316,17 +316,24 @@ def test_cancelled_from_another_process(project: FlowProject) -> None:
     assert project.data(again.run).squares == [0, 1, 4, 9]
 
 
-def test_a_lost_run_is_not_cancelled_when_it_goes_on(project: FlowProject) -> None:
+def test_a_lost_run_is_cancelled_from_here(project: FlowProject) -> None:
     project.write(WAITING)
     driving = project.start("run", "flow.py")
     driving.wait_for("working")
     driving.signal(signal.SIGKILL)
     driving.end()
     assert [str(run.state) for run in project.client().runs()] == ["lost"]
-    assert "no driver is alive" in project.ok("cancel", driving.run).out
+    said = project.ok("cancel", driving.run, "--reason", "wrong data")
+    assert f"{driving.run} is cancelled." in said.out
+    assert "wrong data" in said.err
+    assert not said.ran
+    run = project.run(driving.run)
+    assert str(run.state) == "cancelled"
+    assert "running" not in project.states(run.id).values()
     (project.folder / "go on").touch()
-    assert project.ok("resume").run == driving.run
-    assert str(project.run(driving.run).state) == "succeeded"
+    again = project.ok("resume")
+    assert again.run != driving.run
+    assert project.data(again.run).squares == [0, 1, 4, 9]
 
 
 # -- many at once -----------------------------------------------------------------------------------------------------

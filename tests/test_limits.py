@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from flowproject import FlowProject, until
 
+from dovetail.engine.step_plans import defined_limits
 from dovetail.interfaces.limits import Limit, LimitUse
+from dovetail.interfaces.metadata import MetadataCapability
 from dovetail.local.metadata import SqliteMetadata
 from dovetail.plugins.holder import current_holder
 
@@ -138,12 +141,24 @@ class Both(FlowSpec):
     (use,) = metadata.limit_uses("gpu")
     assert use.waits
     assert use.note == f"Both/{driving.run}/limited"
+    shown = project.ok("show", driving.run).out
+    assert "waits for\n  limit gpu  limited\n    who holds it:  dovetail limits show gpu\n" in shown
+    assert json.loads(project.ok("show", driving.run, "--json").out)["limits"] == [
+        {"limit": "gpu", "tasks": ["limited"]}
+    ]
+    where = f"{driving.run}/limited"
+    assert "waits for  limit gpu; who holds it: dovetail limits show gpu" in project.ok("show", where).out
+    assert json.loads(project.ok("show", where, "--json").out)["tasks"][0]["limit"] == "gpu"
+    assert re.search(r"limited +waiting .* waits for limit gpu\n", project.ok("tasks", driving.run).out)
     metadata.set_limit(Limit(name="gpu", slots=1))
     metadata.close()
     said = driving.end()
     assert said.code == 0, str(said)
     assert "limited waits for limit gpu" in said.err
     assert project.run(driving.run).task("limited").state == "succeeded"
+    assert project.run(driving.run).task("limited").limit is None
+    assert json.loads(project.ok("show", driving.run, "--json").out)["limits"] == []
+    assert "limit" not in project.ok("show", where).out.replace("limited", "")
 
 
 def test_a_failed_attempt_gives_its_slot_back_and_the_next_takes_another(project: FlowProject) -> None:
@@ -354,6 +369,84 @@ def test_a_limit_that_is_not_defined_is_told_before_anything_runs(project: FlowP
     said = project.fails("run", "flow.py", "--with", "limit:other", "--set", "body.limit.gpu=5", code=2)
     assert "start needs 1 of limit other" in said.err
     assert "body needs 5 of limit gpu" in said.err
+
+
+USED = (
+    IMPORTS
+    + """
+@limit("gpu")
+@task
+def train(n):
+    return n
+
+@task
+def load(n):
+    count()
+    return n
+
+@flow
+def never(n: int = 0):
+    return load(n)
+
+@flow
+def sometimes(n: int = 0):
+    load(n)
+    return train(n) if n else n
+
+@flow
+def always(n: int = 0):
+    return train(load(n))
+
+@flow
+def twice(n: int = 0):
+    try:
+        [train(n) for n in range(2)]
+    except ValueError as error:
+        print(error)
+    subprocess.run([sys.executable, "-m", "dovetail", "limits", "set", "gpu", "1"], check=True)
+    return [train(n) for n in range(2)]
+
+import subprocess
+"""
+)
+
+
+def test_a_limit_that_is_not_defined_counts_where_its_task_is_called(project: FlowProject) -> None:
+    project.write(USED)
+    told = "task train needs 1 of limit gpu, which is not defined\n    Define it with: dovetail limits set gpu 1"
+    assert project.data(project.ok("run", "flow.py:never").run).result == 0
+    assert project.data(project.ok("run", "flow.py:sometimes").run).result == 0
+    said = project.fails("run", "flow.py:sometimes", "--n", "1")
+    assert told in "\n".join(line.removeprefix("  ") for line in said.err.splitlines())
+    assert len(said.ran) == 1
+    assert re.search(
+        r"✗ sometimes .* UsageError: task train can't be called: flow.py:\d+: task train needs 1", said.err
+    )
+    said = project.fails("run", "flow.py:always", code=2)
+    assert told in said.err
+    assert not said.ran
+    assert len(project.runs()) == 3, "nothing is begun that is sure to fail"
+    said = project.fails("run", "flow.py:never", "--with", "limit:other", code=2)
+    assert "task load needs 1 of limit other" in said.err
+    assert "train" not in said.err
+
+
+def test_a_limit_may_be_defined_while_the_run_goes_on(project: FlowProject) -> None:
+    project.write(USED)
+    said = project.ok("run", "flow.py:twice")
+    assert project.data(said.run).result == [0, 1]
+    assert "which is not defined" in said.out
+
+
+def test_a_provider_without_limits_has_none_defined(project: FlowProject) -> None:
+    class Without(SqliteMetadata):
+        capabilities = SqliteMetadata.capabilities & ~MetadataCapability.LIMITS
+
+    set_limit(project, "gpu", 2).close()
+    for kind, found in (SqliteMetadata, {"gpu": 2}), (Without, None):
+        metadata = kind(project.home / "metadata.db")
+        assert defined_limits(metadata) == found
+        metadata.close()
 
 
 def test_a_block_with_a_limit_that_is_not_defined(project: FlowProject) -> None:

@@ -187,10 +187,10 @@ def test_a_changed_parameter_counts_for_who_reads_it(failed: FlowProject) -> Non
 
 
 def test_the_value_of_a_parameter_is_no_run(failed: FlowProject) -> None:
-    """Wherever the option stands, and whether or not a run is named."""
-    said = failed.ok("resume", "--size", "5")
-    assert failed.run(said.run).parameters == {"rate": 1, "size": 5}
+    """Wherever the option stands."""
     first = [run.id for run in failed.client().runs()][-1]
+    said = failed.ok("resume", "--size", "5", first)
+    assert failed.run(said.run).parameters == {"rate": 1, "size": 5}
     said = failed.ok("resume", "--rate=3", "--size", "6", "flow.py", first, "--from", "end")
     assert failed.run(said.run).parameters == {"rate": 3, "size": 6}
     assert failed.run(said.run).origin == first
@@ -263,11 +263,45 @@ def test_tags_are_taken_over_and_added(failed: FlowProject) -> None:
     assert failed.run(said.run).user_tags == {"second", "third"}
 
 
-def test_the_newest_run_that_did_not_succeed(failed: FlowProject) -> None:
-    """A run that another one resumed has itself still not succeeded."""
-    first = [run.id for run in failed.client().runs()][-1]
-    for words in ((), ("flow.py",)):
-        assert failed.run(failed.ok("resume", *words).run).origin == first
+def test_the_newest_run_that_did_not_succeed(project: FlowProject) -> None:
+    project.write(SHOP)
+    fail = project.folder / "fail"
+    fail.touch()
+    first = project.fails("run", "flow.py").run
+    second = project.fails("resume", "flow.py").run
+    third = project.fails("resume").run
+    assert [project.run(run).origin for run in (second, third)] == [first, second]
+    fail.unlink()
+    fourth = project.ok("resume").run
+    assert project.run(fourth).origin == third
+
+
+def test_a_run_that_was_resumed_successfully_is_not_meant(project: FlowProject) -> None:
+    """Neither is an older one silently: it may be of long ago."""
+    project.write(SHOP)
+    project.write(SHOP.replace("class Shop", "class Other"), name="other_flow.py")
+    fail = project.folder / "fail"
+    fail.touch()
+    other = project.fails("run", "other_flow.py").run
+    first = project.fails("run", "flow.py").run
+    second = project.fails("resume", "flow.py").run
+    fail.unlink()
+    third = project.ok("resume").run
+    before = [run.id for run in project.runs()]
+    for words, older in (((), other), (("flow.py",), None), (("Shop",), None)):
+        said = project.fails("resume", *words, code=2)
+        assert f"run {second}, the newest that has not succeeded, was resumed successfully as {third}" in said.err
+        assert f"name it: dovetail resume {second}" in said.err
+        assert (f"dovetail resume {other}" in said.err) is (older is not None)
+        assert not said.ran
+    assert [run.id for run in project.runs()] == before
+    assert project.run(project.ok("resume", second).run).origin == second
+    assert project.run(project.ok("resume", first).run).origin == first
+    assert project.run(project.ok("resume", "other_flow.py").run).origin == other
+    fail.touch()
+    last = project.fails("run", "flow.py").run
+    fail.unlink()
+    assert project.run(project.ok("resume").run).origin == last
 
 
 def test_nothing_to_resume(project: FlowProject) -> None:
@@ -294,7 +328,7 @@ def test_nothing_to_resume(project: FlowProject) -> None:
 )
 def test_what_makes_no_sense_starts_nothing(failed: FlowProject, words: tuple[str, ...], hints: list[str]) -> None:
     before = [run.id for run in failed.client().runs()]
-    said = failed.fails("resume", "flow.py", *words, code=2)
+    said = failed.fails("resume", "flow.py", before[-1], *words, code=2)
     assert all(hint in said.err for hint in hints), str(said)
     assert not said.ran
     assert [run.id for run in failed.client().runs()] == before

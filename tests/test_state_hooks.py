@@ -204,6 +204,72 @@ def shop():
     assert told(project) == []
 
 
+def test_a_killed_driver_calls_the_hooks_of_what_will_not_run_again(project: FlowProject) -> None:
+    """The task that failed was taken by its caller, which is on record; the others are told of by no description."""
+    project.write(
+        HEAD
+        + """
+def brief(what, run, state):
+    note(of=run.step, path="", state=state.name)
+
+@task(on_success=[brief])
+def block():
+    wait("waiting")
+
+@flow(on_success=[brief])
+def shop():
+    @task(on_success=[brief], on_failure=[brief])
+    def inner(n):
+        return 1 // n
+
+    @task
+    def careful():
+        try:
+            inner(0)
+        except ZeroDivisionError:
+            return inner(1)
+
+    careful()
+    block()
+"""
+    )
+    driving = project.start("run", "flow.py", "--max-workers", "1")  # so there is no room for a hook
+    driving.wait_for("waiting")
+    driving.signal(signal.SIGKILL)
+    driving.end()
+    assert ends(project) == set()
+    (project.folder / "go").touch()
+    said = project.ok("resume", driving.run)
+    assert said.run == driving.run
+    notes = sorted((one["of"], one["state"]) for one in told(project))
+    assert notes == [("", "succeeded"), ("block", "succeeded"), ("inner", "failed"), ("inner", "succeeded")]
+
+
+def test_a_hook_without_room_holds_nothing_up(project: FlowProject) -> None:
+    """The body has the only slot, and waits for a task that its own process tries again."""
+    project.write(
+        HEAD
+        + """
+@task(on_success=[tell])
+def good(): ...
+
+@task(retries=1, retry_delay=0.05)
+def twice():
+    if not os.path.exists("again"):
+        open("again", "w").close()
+        raise ValueError("once")
+
+@flow
+def shop():
+    good()
+    twice()
+"""
+    )
+    project.patience = 30
+    project.ok("run", "flow.py", "--max-workers", "1")
+    assert ends(project) == {("good", "good", "succeeded")}
+
+
 def test_only_the_last_attempt_counts(project: FlowProject) -> None:
     project.write(
         HEAD

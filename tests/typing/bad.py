@@ -56,6 +56,8 @@ def pipeline(path: str) -> float:
     fit.map([1.0]).result().upper()  # error
     fit.with_options(cpus=3)  # error
     fit.with_options(isolation="forked")  # error
+    fit.with_options(limit=3)  # error
+    fit.with_options(on_failure="tell")  # error
     return fit(1.0, rows="3")  # error
 
 

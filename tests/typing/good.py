@@ -150,6 +150,8 @@ def pipeline(path: str, n: int = 3) -> float:
     assert_type(fit.submit(future), TaskFuture[float])
     assert_type(fit.submit(allow_failure(future)), TaskFuture[float])
     assert_type(fit.with_options(compute="archive", cpu=8, timeout=5, key="a").submit(2.0), TaskFuture[float])
+    assert_type(fit.with_options(limit="gpu", on_failure=[print]).submit(2.0), TaskFuture[float])
+    assert_type(fit.with_options(limit={"gpu": 2}, on_commit=print)(2.0), float)
     assert_type(ask.submit("?"), TaskFuture[bool])
     assert_type(ask.map(["?"]).result(), list[bool])
     assert_type(Model.score(1.0), float)

@@ -10,6 +10,7 @@ from textwrap import dedent
 import pytest
 
 from dovetail.authoring.skeleton import skeleton
+from dovetail.authoring.skeleton.certain import surely_called
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.graphs import FlowGraph, GraphNode
 
@@ -439,3 +440,52 @@ def test_functions_that_call_each_other_do_not_grow_without_end(folder: Path) ->
     found = drawn(folder, source + "def f30(): load(1)\n@flow\ndef shop():\n    f0()\n")
     assert len(found.graph.nodes) < 5000
     assert "not followed" in found.graph.notes[0]
+
+
+def test_what_is_sure_to_be_called(tmp_path: Path) -> None:
+    source = """
+        @task
+        def first(x): return fit(x)
+
+        @task
+        def tried(x): ...
+
+        def helper(x):
+            return load.submit(x)
+
+        @flow
+        def main(n: int = 0):
+            try:
+                tried(n)
+            except ValueError:
+                report(n)
+            first(n)
+            helper(n)
+
+        @flow
+        def unsure(n: int = 0):
+            n and load(n)
+            if n:
+                fit(n)
+            else:
+                fit(n)
+            for x in range(n):
+                report(x)
+            first.map(range(n))
+            if n > 3:
+                return
+            tried(n)
+
+        @flow
+        async def gathers():
+            await asyncio.gather(load(1), fit(2))
+    """
+    file = tmp_path / "flow.py"
+    file.write_text(HEAD + dedent(source))
+    assert surely_called(str(file), "main") == {"tried", "first", "fit", "load"}
+    assert surely_called(str(file), "unsure") == frozenset()
+    assert surely_called(str(file), "gathers") == {"load", "fit"}
+    assert surely_called(str(file), "none") == frozenset()
+    file.write_text("def (")
+    assert surely_called(str(file), "main") == frozenset()
+    assert surely_called(str(tmp_path / "none.py"), "main") == frozenset()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dovetail import TaskFuture, catch, flow, retry, task, timeout
+from dovetail import TaskFuture, catch, flow, limit, retry, task, timeout
+from dovetail.authoring.hooks import hooks_of
 from dovetail.authoring.task_function import TaskFunction
 from dovetail.interfaces.errors import UsageError
 
@@ -159,11 +160,50 @@ def test_options_at_the_call_site_come_first() -> None:
         ({"cache": "input"}, "cache='input' does not say what a value depends on"),
         ({"timeout": 0}, "needs a time above zero"),
         ({"cpu": "many"}, "cpu='many' is not an amount"),
+        ({"limit": ""}, "needs the name of a limit first, not ''"),
+        ({"limit": {"gpu": 0}}, "occupy=0 is not a number of slots"),
+        ({"limit": 3}, "limit=3 names no limits"),
     ],
 )
 def test_wrong_options_are_told_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         double.with_options(**options)
+
+
+def test_limits_are_a_name_several_or_slots_of_each() -> None:
+    def said(limits: Any) -> list[dict[str, int]]:
+        return [use.options for use in double.with_options(limit=limits).uses if use.kind == "limit"]
+
+    assert said("gpu") == [{"gpu": 1}]
+    assert said(["gpu", "api"]) == [{"gpu": 1}, {"api": 1}]
+    assert said({"gpu": 2, "api": 1}) == [{"gpu": 2}, {"api": 1}]
+    assert said([]) == []
+
+    @limit("a")
+    @task(limit={"b": 2})
+    def limited() -> None: ...
+
+    assert [use.options for use in limited.uses] == [{"a": 1}, {"b": 2}]
+    assert [use.options for use in limited.with_options(limit="c").uses] == [{"c": 1}, {"a": 1}, {"b": 2}]
+
+
+def told(*_: object) -> None: ...
+
+
+def test_hooks_at_the_call_site_are_added_to_a_copy() -> None:
+    hooked = task(on_failure=told)(double.fn)
+    more = hooked.with_options(on_failure=[told], on_success=told, on_commit=told)
+    assert hooks_of(hooked) == (("on_failure", told),)
+    assert hooks_of(more) == (
+        ("on_failure", told),
+        ("on_success", told),
+        ("on_failure", told),
+        ("on_commit", told),
+    )
+    assert hooks_of(hooked.with_options(retries=1)) == hooks_of(hooked)
+    assert hooks_of(pickle.loads(pickle.dumps(double.with_options(on_crash=told)))) == (("on_crash", told),)
+    with pytest.raises(TypeError, match="on_failure takes functions, not 3"):
+        double.with_options(on_failure=3)  # type: ignore[call-overload]
 
 
 def test_methods(inside: Any) -> None:

@@ -229,9 +229,10 @@ def test_cancel(seed: Seed, shell: Shell) -> None:
         "flow": "TrainFlow",
         "state": "running",
         "requested": True,
+        "uncalled_hooks": [],
     }
     made.stop()
-    assert "no driver is alive" in shell("cancel", made.id)
+    assert "is cancelled.\nIt has no hooks to call: " in shell("cancel", made.id)
     done = trained(seed)
     assert "has ended: it is succeeded" in shell("cancel", done.id)
     assert shell.json("cancel", done.id)["requested"] is False

@@ -47,6 +47,24 @@ def test_a_terminal_gets_colours_and_a_cut_column(monkeypatch: pytest.MonkeyPatc
     assert len(lines[1].replace("\x1b[31m", "").replace("\x1b[0m", "")) <= 40
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (20, "first/second/a[3]/b"),
+        (19, "first/second/a[3]/b"),
+        (18, "first/…/a[3]/b"),
+        (14, "first/…/a[3]/b"),
+        (13, "first/…/b"),
+        (9, "first/…/b"),
+        (8, "fir…3]/b"),
+    ],
+)
+def test_a_long_path_is_shortened_in_the_middle(width: int, shown: str) -> None:
+    path = "first/second/a[3]/b"
+    assert output.shortened(path, width) == shown
+    assert len(shown) <= width
+
+
 def test_no_color_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     use_terminal(monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")

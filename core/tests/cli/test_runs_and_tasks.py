@@ -34,6 +34,7 @@ TASK_KEYS = {
     "finished",
     "cpu",
     "memory",
+    "limit",
     "error",
     "artifacts",
     "metadata",
@@ -198,7 +199,7 @@ def test_show_a_failed_run(seed: Seed, shell: Shell) -> None:
     assert f"1 other task failed: dovetail tasks {made.id} --state failed" in text
     assert text.rstrip().endswith(f"go on        dovetail resume {made.id}")
     document = shell.json("show", made.id)
-    assert set(document) == RUN_KEYS | {"steps", "failure", "waiting"}
+    assert set(document) == RUN_KEYS | {"steps", "failure", "waiting", "limits"}
     assert document["failure"]["path"] == "train[1]"
     assert document["failure"]["attempts"] == 2
     assert [step["step"] for step in document["steps"]] == ["start", "train"]

@@ -87,6 +87,22 @@ def test_retries_wait_longer_each_time_and_then_give_up() -> None:
     assert machine.root_cause == ("a", BOOM)
 
 
+def test_some_retries_begin_though_nothing_else_can() -> None:
+    machine = RunMachine(planner=Line("a", "b", "c"))
+    pauses = [RetryPolicy(times=1, delay=delay, jitter=0.0) for delay in (10.0, 5.0, 30.0)]
+    a, b, c = (attempt(machine, pause) for pause in pauses)
+    for one in (a, b, c):
+        machine.ended(one, BOOM, 100.0)
+    assert machine.take_due(109.9, lambda one: one is a) == []
+    assert machine.take_due(110.0, lambda one: one is not b) == [a]
+    assert machine.running == 1
+    assert machine.next_due() == 105.0
+    assert machine.next_due(after=110.0) == 130.0
+    assert machine.take(110.0) is b
+    assert machine.take(130.0) is c
+    assert machine.next_due(after=0.0) is None
+
+
 @pytest.mark.parametrize(("names", "again"), [(("ValueError",), True), (("app.Boom",), True), (("KeyError",), False)])
 def test_only_named_exceptions_are_tried_again(names: tuple[str, ...], again: bool) -> None:
     machine = RunMachine(Line("a"))

@@ -113,6 +113,7 @@ def test_the_body_comes_first_and_then_every_task_of_the_module(described: Any) 
         ("@flow\n", "@flow(retries=3)\n", set()),
         ("@flow\n", "@environment_variables(A=1)\n@flow\n", EVERY),
         ("@task\ndef load", "@task(timeout=3)\ndef load", set()),
+        ("@task\ndef load", '@task(limit="gpu", key="a")\ndef load', set()),
     ],
 )
 def test_a_change_moves_the_keys_of_what_it_changes(described: Any, old: str, new: str, moved: set[str]) -> None:

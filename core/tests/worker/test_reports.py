@@ -46,6 +46,19 @@ def test_what_a_report_says() -> None:
     assert "second" in report.traceback
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("can't load:", "can't load:"),
+        ("can't load:\n  a.py: no such name\n  b.py: another", "can't load: a.py: no such name"),
+        ("wrong:\n\n  in a.py:\n    in f:\n   x", "wrong: in a.py: in f:"),
+        ("", ""),
+    ],
+)
+def test_a_message_does_not_stop_at_a_colon(text: str, message: str) -> None:
+    assert catch(OwnError(text)).message == message
+
+
 def test_our_frames_are_cut_and_the_users_kept() -> None:
     class Flow(FlowSpec):
         pass
@@ -113,7 +126,7 @@ def test_hostile_exceptions() -> None:
 
 
 def test_exits() -> None:
-    assert catch(SystemExit(3)).message == "the step called sys.exit(3)"
+    assert catch(SystemExit(3)).message == "the task called sys.exit(3)"
     assert catch(SystemExit()).kind == "exit"
     try:
         raise SystemExit(2)

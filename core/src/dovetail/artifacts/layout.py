@@ -9,6 +9,8 @@ __all__ = [
     "MARKER",
     "attempt_key",
     "attempts_prefix",
+    "called_task_key",
+    "called_tasks_prefix",
     "commit_key",
     "commits_prefix",
     "end_key",
@@ -28,7 +30,6 @@ __all__ = [
     "segments_prefix",
     "store_pin_key",
     "store_pins_prefix",
-    "task_code_key",
     "wait_key",
     "waits_prefix",
 ]
@@ -74,9 +75,14 @@ def manifest_key(run: str) -> str:
     return f"runs/{run}/run.json"
 
 
-def task_code_key(run: str, code_key: str) -> str:
-    """What the code of a called task is made of, where `run.json` does not tell."""
-    return f"runs/{run}/tasks/{code_key}"
+def called_tasks_prefix(run: str) -> str:
+    """Tasks that a run has called and that `run.json` does not tell of."""
+    return f"runs/{run}/tasks/"
+
+
+def called_task_key(run: str, code_key: str) -> str:
+    """What one of them is."""
+    return f"{called_tasks_prefix(run)}{code_key}"
 
 
 def store_pins_prefix(run: str) -> str:

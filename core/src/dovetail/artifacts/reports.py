@@ -69,11 +69,16 @@ class AttemptReport:
     """Which process ran it."""
     arguments: bytes = b""
     """Of a called task: what it was called with (see `dovetail.artifacts.arguments`)."""
+    code_key: bytes = b""
+    """Code key of the step; empty in older reports."""
+    final: bool = False
+    """Whether no attempt followed: the task has failed."""
 
     def to_plain(self) -> dict[str, Any]:
         """This report as JSON-able data."""
         plain: dict[str, Any] = {"version": REPORT_VERSION, **{f.name: getattr(self, f.name) for f in fields(self)}}
         plain["call_digest"] = self.call_digest.hex()
+        plain["code_key"] = self.code_key.hex()
         plain["error"] = self.error.to_plain()
         plain["arguments"] = b64encode(self.arguments).decode()
         if self.exit is not None:
@@ -96,6 +101,7 @@ class AttemptReport:
         found = {name: value for name, value in plain.items() if name in known}
         try:
             found["call_digest"] = bytes.fromhex(found["call_digest"])
+            found["code_key"] = bytes.fromhex(found.get("code_key", ""))
             found["error"] = ErrorReport.from_plain(found["error"])
             found["exit"] = None if found.get("exit") is None else Exit(**found["exit"])
             found["arguments"] = b64decode(found.get("arguments", ""))

@@ -18,8 +18,8 @@ def uses_of_options(options: dict[str, Any], file: str, line: int) -> tuple[Use,
 
     Args:
         options: `retries`, `retry_delay`, `timeout`, `isolation`, `compute`, `datastore`, `environment`, `cache`,
-            `expires`, `refresh`, `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of it,
-            else `@resources`.
+            `expires`, `refresh`, `limit`, `cpu`, `memory`, `gpu`, `disk`. With `compute` the last four are options of
+            it, else `@resources`.
         file: Where they were written.
         line: The line there.
     """
@@ -38,6 +38,8 @@ def uses_of_options(options: dict[str, Any], file: str, line: int) -> tuple[Use,
         made.append(decorators.resources(**amounts))
     if given.keys() & {"cache", "expires", "refresh"}:
         made.append(_cache(given.pop("cache", None), given.pop("expires", None), given.pop("refresh", None)))
+    if "limit" in given:
+        made += _limits(given.pop("limit"))
     for kind, value in given.items():
         made.append(getattr(decorators, kind)(value))
     for decorator in made:
@@ -74,6 +76,22 @@ def _cache(parts: Any, expires: Any, refresh: Any) -> StepDecorator:
     if refresh is not None:
         options["refresh"] = bool(refresh)
     return made
+
+
+def _limits(limits: Any) -> list[StepDecorator]:
+    """A name, several names, or name → slots: a `@limit` each."""
+    from dovetail.authoring import decorators
+
+    if isinstance(limits, str):
+        limits = [limits]
+    if hasattr(limits, "items"):
+        return [decorators.limit(name, occupy=occupy) for name, occupy in limits.items()]
+    if isinstance(limits, (list, tuple, set, frozenset)):
+        return [decorators.limit(name) for name in limits]
+    made = decorators.limit("limit")
+    made.use.options.clear()
+    made.wrong(f"limit={limits!r} names no limits", 'Give a name, several, or slots of each, as in limit={"gpu": 2}.')
+    return [made]
 
 
 _ALL_PARTS = "inputs+code+environment"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_function", "describe_task_function", "tasks_in"]
 
-OF_FLOW = frozenset({"compute", "datastore", "environment", "environment_variables"})
+OF_FLOW = frozenset({"compute", "datastore", "environment", "environment_variables", "limit"})
 """Kinds that on a flow function hold for its tasks too; the others are about its body."""
 _GENERATOR = 0x20 | 0x200
 """`CO_GENERATOR`, `CO_ASYNC_GENERATOR`."""
@@ -90,7 +90,8 @@ def _describe(
     if node is not None:
         line = node.lineno
     where = f"{function.kind} {function.name}"
-    use_problems(function.called_with, where, problems)
+    for use in function.called_with:  # options of one call site each: two of a kind are two calls of `with_options`
+        use_problems((use,), where, problems)
     use_problems(function.__dovetail_uses__, where, problems)
 
     def wrong(code: str, message: str, fix: str) -> None:

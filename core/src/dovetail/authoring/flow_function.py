@@ -76,8 +76,12 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
         retries: int | None = None,
         retry_delay: float | None = None,
         timeout: float | None = None,
+        on_success: Hooks | None = None,
+        on_failure: Hooks | None = None,
+        on_cancel: Hooks | None = None,
+        on_crash: Hooks | None = None,
     ) -> Self:
-        """A copy that says something else; it counts more than the decorators.
+        """A copy that says something else; it counts more than the decorators. Hooks are added to theirs.
 
         Args:
             name: Another name.
@@ -87,6 +91,8 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
             retries: Further attempts of the body after the first. Tasks that have finished are not run again.
             retry_delay: Seconds before a retry.
             timeout: Seconds that an attempt of the body may take.
+            on_success: What is called when a run of it has succeeded (see `dovetail.on_success`); `on_failure`,
+                `on_cancel` and `on_crash` accordingly.
 
         Raises:
             UsageError: A value is wrong.
@@ -96,7 +102,8 @@ class FlowFunction(DeclaredFunction[P, R], Generic[P, R]):
             "compute": compute, "datastore": datastore, "environment": environment,
             "retries": retries, "retry_delay": retry_delay, "timeout": timeout,
         }  # fmt: skip
-        return self._with(name, options, frame.f_code.co_filename, frame.f_lineno)
+        hooks = {"on_success": on_success, "on_failure": on_failure, "on_cancel": on_cancel, "on_crash": on_crash}
+        return self._with(name, options, frame.f_code.co_filename, frame.f_lineno)._with_hooks(hooks)
 
 
 if TYPE_CHECKING:

@@ -126,7 +126,8 @@ def add_hooks(target: Any, kind: str, functions: Any, *, first: bool = False) ->
     Raises:
         TypeError: One of them is no function.
     """
-    given = (functions,) if callable(functions) else functions or ()
+    several: Any = () if functions is None else functions
+    given: tuple[Any, ...] = (several,) if callable(several) or not hasattr(several, "__iter__") else tuple(several)
     added = tuple((kind, function) for function in given)
     for _, function in added:
         if not callable(function):

@@ -7,7 +7,8 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from dovetail.authoring.docstrings import parameter_help
@@ -18,9 +19,11 @@ from dovetail.interfaces.errors import ValidationError
 from dovetail.interfaces.flow import ParameterDescription, ParameterType
 from dovetail.interfaces.problems import Problem
 
-__all__ = ["coerce_arguments", "plain_arguments", "read_signature"]
+__all__ = ["argument_problems", "coerce_arguments", "plain_arguments", "read_signature"]
 
 SCALARS: dict[Any, ParameterType] = {str: "str", int: "int", float: "float", bool: "bool"}
+LONGEST = 80
+"""Characters of a value in a message."""
 STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -71,6 +74,7 @@ def read_signature(fn: Callable[..., Any], problems: list[Problem]) -> tuple[Par
                 required=parameter.default is parameter.empty,
                 default=default,
                 help=told.get(name) or _choices(hint),
+                constrained=_is_constrained(hint, kind),
             )
         )
     return tuple(described)
@@ -90,16 +94,9 @@ def coerce_arguments(fn: Callable[..., Any], values: Mapping[str, Any]) -> dict[
     """
     problems: list[Problem] = []
     made: dict[str, Any] = {}
-    validate = _pydantic(fn) or coerced
-    for name, parameter in _parameters(fn).items():
-        if name not in values:
-            continue
-        value, hint = values[name], parameter.annotation
-        if value is None and parameter.default is not parameter.empty and _lost(hint, parameter.default):
-            made[name] = parameter.default  # it has no JSON form, so the run only knows that nothing was given
-            continue
+    for name, coerce in _coercions(fn, values):
         try:
-            made[name] = validate(hint, value)
+            made[name] = coerce()
         except Mismatch as error:
             problems.append(Problem(code="parameter-value", message=f"{name}: {error}"))
     problems += [
@@ -109,6 +106,38 @@ def coerce_arguments(fn: Callable[..., Any], values: Mapping[str, Any]) -> dict[
     if problems:
         raise ValidationError(f"{fn.__name__} can't run with these parameters:", problems=problems)
     return made
+
+
+def argument_problems(fn: Callable[..., Any], values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(parameter, what is wrong with its value) of each wrong one, without running the function.
+
+    Args:
+        fn: The function.
+        values: Name → value, JSON-able.
+    """
+    wrong: list[tuple[str, str]] = []
+    for name, coerce in _coercions(fn, values):
+        try:
+            coerce()
+        except Mismatch as error:
+            wrong.append((name, str(error)))
+        except Exception as error:  # of a validator or class of the user's
+            wrong.append((name, f"{values[name]!r} can't be taken: {type(error).__name__}: {error}"))
+    return wrong
+
+
+def _coercions(fn: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """(parameter, what makes its value what the hint says) of each value that is given."""
+    validate = _pydantic(fn) or coerced
+    for name, parameter in _parameters(fn).items():
+        if name not in values:
+            continue
+        value, hint = values[name], parameter.annotation
+        if value is None and parameter.default is not parameter.empty and _lost(hint, parameter.default):
+            # It has no JSON form, so the run only knows that nothing was given.
+            yield name, partial(lambda default: default, parameter.default)
+        else:
+            yield name, partial(validate, hint, value)
 
 
 def plain_arguments(fn: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,8 +227,7 @@ def _described(hint: Any, default: Any) -> tuple[ParameterType, bool, bool]:
     """Scalar type, whether it is a list, whether it may be None."""
     if hint is Any and default is not inspect.Parameter.empty:
         hint = type(default) if type(default) in SCALARS else Any
-    while typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
+    hint = _bare(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         rest = [arg for arg in args if arg is not type(None)]
@@ -209,9 +237,26 @@ def _described(hint: Any, default: Any) -> tuple[ParameterType, bool, bool]:
         return "json", False, type(None) in args
     if _is_scalar(hint):
         return SCALARS[hint], False, default is None
-    if origin is list and _is_scalar(args[0]):
-        return SCALARS[args[0]], True, default is None
+    if origin is list and _is_scalar(_bare(args[0])):
+        return SCALARS[_bare(args[0])], True, default is None
     return "json", False, True
+
+
+def _bare(hint: Any) -> Any:
+    while typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    return hint
+
+
+def _is_constrained(hint: Any, kind: ParameterType) -> bool:
+    """Whether values of the described type may be none of the hint's."""
+    if typing.get_origin(hint) is typing.Annotated or any(_is_constrained(part, "str") for part in _parts(hint)):
+        return True
+    return kind == "json" and hint is not Any
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return () if typing.get_origin(hint) is typing.Literal else typing.get_args(hint)
 
 
 def _choices(hint: Any) -> str:
@@ -281,7 +326,13 @@ def _pydantic(fn: Any) -> Callable[[Any, Any], Any] | None:
 
 def _told(error: Any) -> str:
     place = "".join(f"[{part!r}]" for part in error["loc"])
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+    given = "" if error["type"] == "missing" else f" (given: {_short(error['input'])})"
+    return f"{place}: {error['msg']}{given}" if place else f"{error['msg']}{given}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _is_pydantics(value: Any) -> bool:

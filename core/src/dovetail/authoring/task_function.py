@@ -9,7 +9,7 @@ from dovetail.authoring.declared import DeclaredFunction, Generic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from datetime import timedelta
     from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Hook = TypeVar("Hook", bound=Callable[..., Any])
     Key = str | Callable[..., str]
     Kind = Literal["auto", "fork", "spawn", "thread", "inline"]
+    Limits = str | Iterable[str] | Mapping[str, int]
 else:
     P = R = None
 
@@ -180,9 +181,16 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         cache: str | bool | None = None,
         expires: float | str | timedelta | None = None,
         refresh: bool | None = None,
+        limit: Limits | None = None,
         key: Key | None = None,
+        on_success: Hooks | None = None,
+        on_failure: Hooks | None = None,
+        on_cancel: Hooks | None = None,
+        on_crash: Hooks | None = None,
+        on_rollback: Hooks | None = None,
+        on_commit: Hooks | None = None,
     ) -> Self:
-        """A copy that says something else; it counts more than the decorators.
+        """A copy that says something else; it counts more than the decorators. Limits and hooks are added to theirs.
 
         Args:
             name: Another name.
@@ -202,7 +210,12 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
             expires: Age at which such a value is made anew: seconds, `"90s"`, `"15m"`, `"2h"`, `"3d"`, `"1w"` or a
                 `timedelta`.
             refresh: Make the value anew, for this run and later ones; it makes no task a cached one.
+            limit: Named limits that it holds slots of while it runs, as by `@limit`: a name, several, or name → slots.
             key: Tells this call apart in place of its arguments.
+            on_success: What is called when a call of it has succeeded (see `dovetail.on_success`); `on_failure`,
+                `on_cancel` and `on_crash` accordingly.
+            on_rollback: What is called when a transaction that it succeeded in is rolled back; `on_commit`: when that
+                has ended well (see `dovetail.transaction`).
 
         Raises:
             UsageError: A value is wrong.
@@ -211,13 +224,17 @@ class TaskFunction(DeclaredFunction[P, R], Generic[P, R]):
         options = {
             "compute": compute, "datastore": datastore, "environment": environment, "isolation": isolation,
             "retries": retries, "retry_delay": retry_delay, "timeout": timeout, "cache": cache,
-            "expires": expires, "refresh": refresh,
+            "expires": expires, "refresh": refresh, "limit": limit,
             "cpu": cpu, "memory": memory, "gpu": gpu, "disk": disk,
         }  # fmt: skip
         made = self._with(name, options, frame.f_code.co_filename, frame.f_lineno)
         if key is not None:
             made.key = key
-        return made
+        hooks = {
+            "on_success": on_success, "on_failure": on_failure, "on_cancel": on_cancel, "on_crash": on_crash,
+            "on_rollback": on_rollback, "on_commit": on_commit,
+        }  # fmt: skip
+        return made._with_hooks(hooks)
 
     def on_rollback(self, function: Hook) -> Hook:
         """Have a function called when a transaction that it succeeded in is rolled back; a decorator.
@@ -290,6 +307,7 @@ if TYPE_CHECKING:
         cache: str | bool | None = None,
         expires: float | str | timedelta | None = None,
         refresh: bool | None = None,
+        limit: Limits | None = None,
         key: Key | None = None,
         on_success: Hooks | None = None,
         on_failure: Hooks | None = None,
@@ -319,6 +337,7 @@ def task(
     cache: str | bool | None = None,
     expires: float | str | timedelta | None = None,
     refresh: bool | None = None,
+    limit: Limits | None = None,
     key: Key | None = None,
     on_success: Hooks | None = None,
     on_failure: Hooks | None = None,
@@ -343,17 +362,13 @@ def task(
     options = {
         "compute": compute, "datastore": datastore, "environment": environment, "isolation": isolation,
         "retries": retries, "retry_delay": retry_delay, "timeout": timeout, "cache": cache,
-        "expires": expires, "refresh": refresh,
+        "expires": expires, "refresh": refresh, "limit": limit,
         "cpu": cpu, "memory": memory, "gpu": gpu, "disk": disk,
     }  # fmt: skip
     hooks = {
-        "on_success": on_success,
-        "on_failure": on_failure,
-        "on_cancel": on_cancel,
-        "on_crash": on_crash,
-        "on_rollback": on_rollback,
-        "on_commit": on_commit,
-    }
+        "on_success": on_success, "on_failure": on_failure, "on_cancel": on_cancel, "on_crash": on_crash,
+        "on_rollback": on_rollback, "on_commit": on_commit,
+    }  # fmt: skip
     frame = sys._getframe(1)
     file, line = frame.f_code.co_filename, frame.f_lineno
 

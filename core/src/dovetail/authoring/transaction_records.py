@@ -135,7 +135,8 @@ def conclude(calls: Any, kind: str, staged: Iterable[StagedTask]) -> None:
                 function = _function(address)
                 call = _HookCall(function, kind)
                 call.staged = one
-                calls.record(call, {}, key=f"{one.path} {number} {address}")
+                shown = {"hook": address, "task": one.path.rpartition("/")[2]}
+                calls.record(call, shown, key=f"{one.path} {number} {address}")
             except Exception as error:
                 _report(kind, address, error)
     calls.record(ended, {}, key="ended")

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from dovetail.cli.output import clean, human_duration, paint
+from dovetail.cli.output import clean, human_duration, paint, shortened
 from dovetail.engine.listener import RunListener
 from dovetail.interfaces.paths import step_of
 from dovetail.interfaces.states import RunState, TaskState
@@ -51,10 +51,16 @@ class RunProgress(RunListener):
 
     In a terminal the last line is live; elsewhere (a pipe, CI), and beside a debugger, only whole lines are written.
     Where nobody reads any more (`| head`, a closed terminal, a full disk), nothing is written, and the run goes on.
+
+    Args:
+        quiet: Print failures only.
+        live: Whether the last line may be live.
+        continues: What to say of a run that is taken over.
     """
 
-    def __init__(self, *, quiet: bool = False, live: bool = True) -> None:
+    def __init__(self, *, quiet: bool = False, live: bool = True, continues: str = "continues as") -> None:
         self._quiet = quiet
+        self._continues = continues
         self._live = live and not quiet and sys.stderr.isatty()
         self._steps: dict[str, _Step] = {}
         self._held_up: set[tuple[str, str]] = set()
@@ -72,8 +78,8 @@ class RunProgress(RunListener):
 
     def run_started(self, manifest: RunManifest, *, continued: bool) -> None:
         self.run = manifest.run
-        verb = "continues" if continued else f"resumes {manifest.origin}" if manifest.origin else "runs"
-        self._say(f"{paint(manifest.flow, 'bold', stream=sys.stderr)} {verb} as {manifest.run}")
+        verb = self._continues if continued else f"resumes {manifest.origin} as" if manifest.origin else "runs as"
+        self._say(f"{paint(manifest.flow, 'bold', stream=sys.stderr)} {verb} {manifest.run}")
 
     def expected(self, step: str, count: int) -> None:
         self._step(step).expected = count
@@ -104,7 +110,8 @@ class RunProgress(RunListener):
             caught = "caught " if error and state.committed else ""
             why = f"  {caught}{clean(str(error))}" if error else ""
             took = "reused" if state is TaskState.CACHED else human_duration(seconds) or ""
-            self._say(f"  {paint(mark, colour, stream=sys.stderr)} {path}{what}  {took}{why}")
+            shown = _shown(path, sys.stderr, beside=len(f"  {mark} {what}  {took}{why}"))
+            self._say(f"  {paint(mark, colour, stream=sys.stderr)} {shown}{what}  {took}{why}")
         else:
             self._count(name, step)
 
@@ -125,13 +132,15 @@ class RunProgress(RunListener):
         said = (step_of(path), limit)
         if said not in self._held_up:
             self._held_up.add(said)
-            self.note(f"{path} waits for limit {limit} (who holds it: dovetail limits show {limit})")
+            self.note(
+                f"{_shown(path, sys.stderr)} waits for limit {limit} (who holds it: dovetail limits show {limit})"
+            )
 
     def not_reused(self, path: str, reason: str) -> None:
         key = (step_of(path), reason)
         count = self._reasons[key] = self._reasons.get(key, 0) + 1
         if count <= REASONS_EACH:
-            self.note(f"{path} runs: {reason}")
+            self.note(f"{_shown(path, sys.stderr)} runs: {reason}")
 
     def output(self, output: Output) -> None:
         """Whole lines, each with the task that wrote it."""
@@ -208,7 +217,8 @@ class RunProgress(RunListener):
     # -- how it looks ---------------------------------------------------------------------------------------------
 
     def _say_why(self, path: str, error: ErrorReport) -> None:
-        self._say(f"\n{paint(path or 'the run', 'bold', stream=sys.stderr)} failed:", always=True)
+        who = _shown(path, sys.stderr, beside=8) if path else "the run"
+        self._say(f"\n{paint(who, 'bold', stream=sys.stderr)} failed:", always=True)
         text = error.traceback.rstrip() or str(error)
         self._say(clean("\n".join("  " + line for line in text.splitlines())), always=True)
 
@@ -244,7 +254,7 @@ class RunProgress(RunListener):
     def _print(self, path: str, stream: str, lines: list[bytes]) -> None:
         self._erase()
         target = sys.stdout if stream == "stdout" else sys.stderr
-        prefix = paint(f"[{path}] ", "dim", stream=target) if path else ""
+        prefix = paint(f"[{_shown(path, target)}] ", "dim", stream=target) if path else ""
         self._write(target, "".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines))
         self._draw()
 
@@ -301,6 +311,17 @@ class RunProgress(RunListener):
         if self._drawn:
             self._drawn = ""
             self._write(sys.stderr, "\r\x1b[2K")
+
+
+def _shown(path: str, stream: IO[str], *, beside: int | None = None) -> str:
+    """A path as a terminal shows it: with what stands beside it on one line, but never less than half of that."""
+    try:
+        if not stream.isatty():
+            return path
+    except ValueError:  # closed
+        return path
+    width = _columns()
+    return shortened(path, width // 2 if beside is None else max(width // 2, width - beside))
 
 
 def _columns() -> int:

@@ -1,13 +1,15 @@
 """The tasks of a run as a tree: steps in the order of the flow or, of a flow function, its calls as they came; called
-tasks below those that called them."""
+tasks below those that called them, and the steps of a class flow below the task that ran it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dovetail.cli import output
-from dovetail.cli.tasks import note, task_json
+from dovetail.cli._tree_nodes import Nodes, is_called
+from dovetail.cli.tasks import task_json
+from dovetail.client.find_task import task_at
 from dovetail.client.inputs import inputs_of
 
 if TYPE_CHECKING:
@@ -18,44 +20,42 @@ __all__ = ["show_tree", "tree_json"]
 
 _EACH = 20
 """Tasks of a step, or of one map, that are drawn; of more, those that did not succeed and the first ones."""
-_VALUE = 60
-"""Characters of a value that are drawn."""
-_Below: TypeAlias = "dict[str, list[Task]]"
+_Below: TypeAlias = "dict[str, list[Task | _Untold]]"
 """Path of a task → what it called, in the order of the journal."""
+
+
+class _Untold:
+    """A task that called others and that the index does not tell of: it ran when its driver was killed, and the index
+    was made anew from records."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
 
 
 def show_tree(run: Run) -> None:
     """Draw the tree on stdout."""
-    if _is_function(run):
-        _draw_function(run)
-        return
-    known = list(run.steps())
-    steps = [step for step in reversed(known) if _is_top(run, step.name)]
-    below = _below(run) if len(steps) < len(known) else {}
-    for at, step in enumerate(steps):
-        last = at == len(steps) - 1
-        total = len(step)
-        if total == 1:
-            _draw(step.task, "", last, below)
-            continue
-        output.say(f"{'└─' if last else '├─'} {step.name}  {total} tasks{_told(step.counts())}")
-        inner = "   " if last else "│  "
-        drawn = _chosen(list(step.tasks(oldest_first=True, limit=None if total <= _EACH else _EACH)), run, step.name)
-        for n, task in enumerate(drawn):
-            _draw(task, inner, n == len(drawn) - 1 and total <= len(drawn), below)
-        if total > len(drawn):
-            _more(inner, total - len(drawn))
+    for line in _function_lines(run) if _is_function(run) else _step_lines(run, ""):
+        output.say(line)
 
 
 def tree_json(run: Run) -> list[dict[str, Any]]:
     """The tasks in the order of the journal, each with its parent, its inputs and its result; the keys are stable."""
     from dovetail.cli.artifacts import artifact_json
+    from dovetail.client.signals import waiting_from
 
+    nodes = Nodes(run)
     body = _body(run) if _is_function(run) else None
     rows = []
     for task in run.tasks(oldest_first=True):
+        if nodes.is_bookkeeping(task):
+            continue
         parent = task.path.rpartition("/")[0] or (body if task.path != body else None)
-        inputs = inputs_of(task) if _is_called(task) else None
+        question = nodes.question(task)
+        inputs = inputs_of(task) if is_called(task) and question is None else None
+        may_run = question is None and (inputs is None or len(inputs) == 1)
+        inner = nodes.inner_run(task) if may_run else None
         outputs = task.outputs
         rows.append(
             {
@@ -64,6 +64,8 @@ def tree_json(run: Run) -> list[dict[str, Any]]:
                 "inputs": None if inputs is None else {name: one.to_plain() for name, one in inputs.items()},
                 "result": artifact_json(outputs["result"]) if "result" in outputs else None,
                 "seconds": task.duration,
+                "asked": None if question is None else waiting_from(task.path, question.to_plain()).to_plain(),
+                "called_run": None if inner is None else inner.id,
             }
         )
     return rows
@@ -82,10 +84,6 @@ def _body(run: Run) -> str:
     return run.graph.start
 
 
-def _is_called(task: Task) -> bool:
-    return "~" in task.path.rpartition("/")[2]
-
-
 def _is_top(run: Run, step: str) -> bool:
     """Whether tasks of the step stand by themselves, rather than being called from others."""
     task = next(run.tasks(step=step, limit=1), None)
@@ -94,10 +92,18 @@ def _is_top(run: Run, step: str) -> bool:
 
 def _below(run: Run) -> _Below:
     found: _Below = {}
+    told: set[str] = set()
     for task in run.tasks(oldest_first=True):
+        told.add(task.path)
         parent, slash, _ = task.path.rpartition("/")
-        if slash or _is_called(task):
+        if slash or is_called(task):
             found.setdefault(parent, []).append(task)
+    for path in list(found):
+        while path and path not in told:
+            told.add(path)
+            parent = path.rpartition("/")[0]
+            found.setdefault(parent, []).append(_Untold(path))
+            path = parent
     return found
 
 
@@ -112,49 +118,77 @@ def _chosen(first: list[Task], run: Run, step: str) -> list[Task]:
 # -- drawing ----------------------------------------------------------------------------------------------------------
 
 
-def _draw_function(run: Run) -> None:
+def _step_lines(run: Run, indent: str) -> Iterator[str]:
+    """The steps of a class flow."""
+    known = list(run.steps())
+    steps = [step for step in reversed(known) if _is_top(run, step.name)]
+    below = _below(run) if len(steps) < len(known) else {}
+    untold = [one for one in below.get("", ()) if isinstance(one, _Untold)]
+    nodes = Nodes(run)
+    for at, step in enumerate(steps):
+        last = at == len(steps) - 1 and not untold
+        total = len(step)
+        if total == 1:
+            yield from _lines(step.task, indent, last, below, nodes)
+            continue
+        yield f"{indent}{'└─' if last else '├─'} {step.name}  {total} tasks{_told(step.counts())}"
+        inner = indent + ("   " if last else "│  ")
+        drawn = _chosen(list(step.tasks(oldest_first=True, limit=None if total <= _EACH else _EACH)), run, step.name)
+        for n, task in enumerate(drawn):
+            yield from _lines(task, inner, n == len(drawn) - 1 and total <= len(drawn), below, nodes)
+        if total > len(drawn):
+            yield _more(inner, total - len(drawn))
+    yield from _call_lines(untold, indent, below, nodes)
+
+
+def _function_lines(run: Run) -> Iterator[str]:
+    """The calls of a flow function."""
     below = _below(run)
-    body = _body(run)
-    calls = below.pop("", [])
-    task = next(run.tasks(step=body, limit=1), None)
-    if task is None:  # called tasks are told of before the body, which goes on
-        output.say(f"{body}  {output.paint_state(run.state.value)}")
-        _draw_calls(calls, "", below)
-        return
-    given = ", ".join(f"{name}={_cut(repr(value))}" for name, value in run.parameters.items())
-    output.say("  ".join([_call(task, given), *_facts(task)]))
-    _draw_calls(calls, "", below)
+    name = _body(run)
+    body = task_at(run, name)  # by its path: it may call itself, and these calls are of the same step
+    nodes = Nodes(run)
+    # Called tasks are told of before the body, which goes on.
+    yield f"{name}  {output.paint_state(run.state.value)}" if body is None else nodes.body_line(body)
+    yield from _call_lines(below.pop("", []), "", below, nodes)
 
 
-def _draw(task: Task, indent: str, last: bool, below: _Below) -> None:
-    inputs = (inputs_of(task) or {}) if _is_called(task) else None
-    given = None
-    if inputs is not None:
-        shown = [f"{name}={_value(one.value, one.is_inline, one.type, one.size)}" for name, one in inputs.items()]
-        given = ", ".join(shown)
-    text = "  ".join([_call(task, given), *_facts(task)])
-    output.say(f"{indent}{'└─' if last else '├─'} {text}")
-    _draw_calls(below.get(task.path, ()), indent + ("   " if last else "│  "), below)
+def _lines(task: Task | _Untold, indent: str, last: bool, below: _Below, nodes: Nodes) -> Iterator[str]:
+    """A task and what it called."""
+    called = below.get(task.path, ())
+    inner = None
+    if isinstance(task, _Untold):
+        text = f"{task.path.rpartition('/')[2]}  {output.paint('not in the index', 'dim')}"
+    else:
+        inner = nodes.inner_run(task)
+        text = nodes.line(task, [one for one in called if not isinstance(one, _Untold)])
+    yield f"{indent}{'└─' if last else '├─'} {text}"
+    inside = indent + ("   " if last else "│  ")
+    yield from _call_lines(called, inside, below, nodes)
+    if inner is not None:
+        yield from _step_lines(inner, inside)
 
 
-def _draw_calls(tasks: Sequence[Task], indent: str, below: _Below) -> None:
-    drawn = list(_folded(tasks))
+def _call_lines(tasks: Sequence[Task | _Untold], indent: str, below: _Below, nodes: Nodes) -> Iterator[str]:
+    drawn = list(_folded([one for one in tasks if isinstance(one, _Untold) or not nodes.is_bookkeeping(one)]))
     for at, item in enumerate(drawn):
         last = at == len(drawn) - 1
         if isinstance(item, tuple):
-            _more(indent, item[1], of=f" of {item[0]}", last=last)
+            yield _more(indent, item[1], of=f" of {item[0]}", last=last)
         else:
-            _draw(item, indent, last, below)
+            yield from _lines(item, indent, last, below, nodes)
 
 
-def _folded(tasks: Sequence[Task]) -> Iterable[Task | tuple[str, int]]:
+def _folded(tasks: Sequence[Task | _Untold]) -> Iterable[Task | _Untold | tuple[str, int]]:
     """Tasks as they are drawn; of a wide map the first ones and those that failed, and how many more it has."""
     wide: dict[str, list[Task]] = {}
     for task in tasks:
-        if task.indexes:
+        if not isinstance(task, _Untold) and task.indexes:
             wide.setdefault(task.step_name, []).append(task)
     place = {task: at for members in wide.values() for at, task in enumerate(members)}
     for task in tasks:
+        if isinstance(task, _Untold):
+            yield task
+            continue
         at = place.get(task, 0)
         if at < _EACH or not task.successful:
             yield task
@@ -163,44 +197,8 @@ def _folded(tasks: Sequence[Task]) -> Iterable[Task | tuple[str, int]]:
             yield task.step_name, hidden
 
 
-def _call(task: Task, given: str | None) -> str:
-    """`name~h(x=3) → 6`; of what was not called the path alone."""
-    name = task.path.rpartition("/")[2]
-    if given is None:
-        return name
-    entry = task.outputs.get("result") if task.successful else None
-    text = f"{name}({output.clean(given)})"
-    if entry is None:
-        return text
-    inline = entry.is_inline and entry.serializer == "json"
-    value = _value(entry.data if inline else None, inline, entry.type, entry.size)
-    return f"{text} → {output.clean(value)}"
-
-
-def _facts(task: Task) -> list[str]:
-    facts = [output.paint_state(task.state.value), _took(task.duration), output.clean(note(task) or "")]
-    return [fact for fact in facts if fact]
-
-
-def _took(seconds: float | None) -> str:
-    """A time; of a call that took no millisecond, more closely than elsewhere."""
-    if seconds is not None and seconds < 0.00995:
-        return f"{seconds * 1000:.2f} ms"
-    return output.human_duration(seconds) or ""
-
-
-def _value(value: Any, is_inline: bool, type_name: str, size: int) -> str:
-    if is_inline:
-        return _cut(repr(value))
-    return f"<{type_name}, {output.human_size(size)}>"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
-
-
-def _more(indent: str, count: int, *, of: str = "", last: bool = True) -> None:
-    output.say(f"{indent}{'└─' if last else '├─'} {output.paint(f'{count} more{of}', 'dim')}")
+def _more(indent: str, count: int, *, of: str = "", last: bool = True) -> str:
+    return f"{indent}{'└─' if last else '├─'} {output.paint(f'{count} more{of}', 'dim')}"
 
 
 def _told(counts: dict[str, int]) -> str:

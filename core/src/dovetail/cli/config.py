@@ -77,8 +77,8 @@ def show_step(settings: Settings, flow: FlowDescription, name: str, *, as_json: 
     if step is None:
         from dovetail.plugins.suggest import did_you_mean
 
-        hint = did_you_mean(name, flow.by_name) or f"The steps are: {', '.join(flow.by_name)}."
-        raise UnknownNameError(f"{flow.name} has no step {name!r}", hint=hint)
+        hint = did_you_mean(name, flow.by_name) or f"It has {', '.join(flow.by_name)}."
+        raise UnknownNameError(f"{flow.name} has no {flow.noun} {name!r}", hint=hint)
     rows = settings.explain(step, flow)
     if as_json:
         output.emit_json({"flow": flow.name, "step": name, "settings": [row.to_plain() for row in rows]})

@@ -33,6 +33,7 @@ __all__ = [
     "paint_state",
     "pairs",
     "say",
+    "shortened",
     "table",
     "warn",
 ]
@@ -125,6 +126,22 @@ def _cut(text: str, width: int) -> str:
         if len(text) <= 1:
             break
     return text
+
+
+def shortened(path: str, width: int) -> str:
+    """A task's path in so many columns: where it is longer, its first node and as many of its last ones as fit."""
+    if len(path) <= width:
+        return path
+    first, *rest = path.split("/")
+    kept: list[str] = []
+    room = width - len(first) - 2
+    while rest and len(rest[-1]) + 1 <= room:
+        kept.insert(0, rest.pop())
+        room -= len(kept[0]) + 1
+    if kept:
+        return "/".join([first, "…", *kept])
+    end = max(1, width // 2)  # not even one fits
+    return f"{path[: max(0, width - end - 1)]}…{path[-end:]}"
 
 
 def table(

@@ -23,8 +23,9 @@ def _options() -> argparse.ArgumentParser:
         prog="dovetail resume",
         usage="dovetail resume [FILE|FLOW] [RUN] [OPTIONS] [--PARAMETER VALUE ...]",
         allow_abbrev=False,
-        description="RUN is the run's id or its beginning; without it: the newest run that has not succeeded, of the "
-        "flow or file if one is named. Parameters are those of the run, but for those that are given.",
+        description="RUN is the run's id or its beginning; without it: the newest run that has not succeeded, nor "
+        "was resumed successfully, of the flow or file if one is named. Parameters are those of the run, but for those "
+        "that are given.",
     )
     parser.add_argument(
         "--from",

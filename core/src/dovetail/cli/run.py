@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from dovetail.cli._run_options import add_run_options, exit_code
 from dovetail.cli.choosing import settings_from
 from dovetail.cli.targets import split_file
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.flow import FlowDescription
 
 __all__ = ["configure", "run"]
 
@@ -57,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         terminal=debug is not None,
         post_mortem=options.post_mortem,
     )
+    session.surely_called = _surely_called
     session.begin_import()  # another process does it while this one imports what drives a run
     from dovetail.cli._run_progress import RunProgress
     from dovetail.engine.launch import RunRequest, start_run
@@ -71,6 +76,12 @@ def run(args: argparse.Namespace) -> int:
         debug=debug,
     )
     return exit_code(start_run(session, request, RunProgress(quiet=options.quiet, live=debug is None)))
+
+
+def _surely_called(flow: FlowDescription) -> frozenset[str]:
+    from dovetail.authoring.skeleton.certain import surely_called
+
+    return surely_called(flow.file, flow.name)
 
 
 def _help(parser: argparse.ArgumentParser, file: str | None, *, missing: bool) -> int:

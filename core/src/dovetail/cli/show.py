@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
+from dovetail.cli._waits import limits_of, names, say_waits
 from dovetail.cli.runs import run_json
 from dovetail.cli.targets import add_common, add_target, one_target, open_client
 from dovetail.cli.tasks import task_json, task_table
@@ -22,6 +23,8 @@ __all__ = ["configure", "run"]
 
 _TASKS_SHOWN = 20
 """Tasks of a step that are listed; `dovetail tasks` lists all."""
+_TOLD_APART = frozenset({"caught", "exit", "limit"})
+"""What is on record of a task and has a line of its own."""
 _LOG_LINES = 10
 """Last lines of a failed task's log that are shown."""
 
@@ -109,7 +112,8 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     if as_json:
         failure = None if failed is None else {**task_json(failed), "attempts": len(failed.attempts)}
         waiting = [one.to_plain() for one in run.waiting]
-        document = {**run_json(run), "steps": step_rows(run), "failure": failure, "waiting": waiting}
+        limits = [{"limit": name, "tasks": paths} for name, paths in limits_of(run).items()]
+        document = {**run_json(run), "steps": step_rows(run), "failure": failure, "waiting": waiting, "limits": limits}
         if tree:
             from dovetail.cli._tree import tree_json
 
@@ -154,26 +158,8 @@ def _show_run(run: Run, *, as_json: bool, tree: bool, notes: bool) -> None:
     elif run.error is not None:
         output.say()
         output.say(output.clean(str(run.error.get("message", ""))))
-    _say_waiting(run)
+    say_waits(run)
     _what_next(run, failed)
-
-
-def _say_waiting(run: Run) -> None:
-    """What the run waits for, and how to answer."""
-    waiting = run.waiting
-    if not waiting:
-        return
-    from dovetail.client.signals import command_of
-
-    output.say()
-    output.say("waits for")
-    for one in waiting:
-        until = "" if one.deadline is None else f", until {output.human_time(one.deadline.timestamp())}"
-        since = f"since {output.human_time(one.since.timestamp())}{until}"
-        output.say(f"  {output.paint(one.name, 'bold')}  {since}  {output.clean(one.question)}".rstrip())
-        if one.refused:
-            output.say(f"    the answer before was refused: {output.clean(one.refused)}")
-        output.say(f"    {output.clean(command_of(run.id, one, alone=len(waiting) == 1))}")
 
 
 def _notes(run: Run) -> list[dict[str, Any]]:
@@ -325,8 +311,10 @@ def _show_task(task: Task, *, as_json: bool) -> None:
     took = output.human_duration(task.duration)
     head = [output.paint(task.pathspec, "bold"), output.paint_state(task.state.value), *([took] if took else [])]
     output.say("  ".join(head))
-    facts = [("after", _names(task.parent_task_paths)), ("before", _names(task.child_task_paths))]
-    facts += [(name, _short(value)) for name, value in task.metadata.items() if name not in ("caught", "exit")]
+    facts = [("after", names(task.parent_task_paths)), ("before", names(task.child_task_paths))]
+    facts += [(name, _short(value)) for name, value in task.metadata.items() if name not in _TOLD_APART]
+    if task.limit is not None:
+        facts.append(("waits for", f"limit {task.limit}; who holds it: dovetail limits show {task.limit}"))
     if task.exit is not None:
         facts.append(("exit", _exit_text(task.exit)))
     output.pairs([(name, output.clean(value)) for name, value in facts if value], indent="  ")
@@ -379,10 +367,6 @@ def _exit_text(exit: Exit) -> str:
     if exit.last_memory is not None:
         parts.append(f"{output.human_size(exit.last_memory)} in use")
     return ", ".join(parts)
-
-
-def _names(paths: list[str], shown: int = 5) -> str:
-    return ", ".join(paths[:shown]) + (f" and {len(paths) - shown} more" if len(paths) > shown else "")
 
 
 def _short(value: Any) -> str:

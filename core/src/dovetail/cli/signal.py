@@ -1,4 +1,4 @@
-"""`dovetail signal RUN JSON`: answer what a run waits for, and continue it where its driver has exited."""
+"""`dovetail signal RUN [JSON]`: answer what a run waits for, and continue it where its driver has exited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
 from dovetail.cli._run_options import add_pause_after
-from dovetail.cli.targets import add_common, open_client, run_of, split_file
+from dovetail.cli.targets import add_common, one_target, open_client, run_of, split_file
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.states import RunState, TaskState
 
@@ -22,7 +22,12 @@ __all__ = ["configure", "run"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options."""
-    parser.add_argument("words", nargs="*", metavar="RUN JSON", help="the run, and the answer: JSON, or plain text")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUN [JSON]",
+        help="the run, and the answer: JSON, or plain text; a terminal is asked for it where it is left out",
+    )
     parser.add_argument("--name", help="of the input that is answered, when the run waits for several or for none yet")
     parser.add_argument("--no-resume", action="store_true", help="do not continue a paused run here")
     parser.add_argument("--quiet", action="store_true", help="print failures only")
@@ -33,17 +38,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer; the exit code of a run that is continued here is that of `dovetail resume`."""
     words = list(args.words)
-    if len(words) == 3 and split_file(words[0])[0].endswith(".py"):
+    if len(words) > 1 and split_file(words[0])[0].endswith(".py"):
         del words[0]  # python flow.py signal RUN JSON
-    if len(words) != 2:
+    if len(words) not in (1, 2):
         raise UsageError("name the run and the answer", hint="""dovetail signal RUN '{"approve": true}'""")
-    target, text = words
     code = 0
     with open_client(args) as client:
-        found, rest = run_of(client, target)
+        found, rest = run_of(client, one_target(client, words[:1]))
         if rest:
             raise UsageError("a signal goes to a run", hint=f"dovetail signal {found.pathspec} --name NAME JSON")
-        answered = found.signal(_value(text), name=args.name)
+        value = _value(words[1]) if len(words) == 2 else _typed(found, args.name)
+        answered = found.signal(value, name=args.name)
         taken = _taken(found, answered)
         state = found.refresh().state
         held = found.held
@@ -61,6 +66,21 @@ def run(args: argparse.Namespace) -> int:
         elif not continues:
             _say(found, answered, state, taken=taken, held=held)
     return code
+
+
+def _typed(run: Run, name: str | None) -> Any:
+    """What somebody types on the terminal; without one, an error that says what to give."""
+    from dovetail.cli._form import can_ask, fill_in, told_of
+    from dovetail.client.signals import asked_of, command_of
+
+    asked = asked_of(run, name)
+    if can_ask():
+        return fill_in(asked)
+    question = f": {output.clean(asked.question)}" if asked.question else ""
+    raise UsageError(
+        f"give the answer to {asked.name} of run {run.id}{question}\n{told_of(asked)}",
+        hint=f"Write it like this: {command_of(run.id, asked, alone=name is None)}",
+    )
 
 
 def _value(text: str) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli import output
 from dovetail.cli.targets import add_common, add_target, one_target, open_client, run_of
 from dovetail.client.unknown import unknown
+from dovetail.client.wording import node_of
 from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.states import TaskState
 
@@ -37,11 +38,16 @@ def run(args: argparse.Namespace) -> int:
     """List tasks."""
     with open_client(args) as client:
         found, rest = run_of(client, one_target(client, args.target))
-        if len(rest) > 1 or (rest and args.step):
-            raise UsageError("A run and a step are expected.", hint="dovetail show RUN/path shows one task.")
+        if rest and args.step:
+            raise UsageError(f"what is listed is named twice: {'/'.join(rest)} and --step {args.step}")
+        if len(rest) > 1:
+            raise UsageError(
+                f"a run and a {node_of(found)} are expected, not {'/'.join(rest)}",
+                hint=f"dovetail show {found.id}/{'/'.join(rest)} shows one task.",
+            )
         step = args.step or (rest[0] if rest else None)
         if step is not None and step not in found:
-            raise unknown("step", step, [s.name for s in found.steps()], where=f"run {found.pathspec}")
+            raise unknown(node_of(found), step, [s.name for s in found.steps()], where=f"run {found.pathspec}")
         tasks = list(found.tasks(step=step, state=args.state, limit=args.limit or None, oldest_first=not args.limit))
         if args.json:
             output.emit_json([task_json(task) for task in tasks])
@@ -64,6 +70,7 @@ def task_json(task: Task) -> dict[str, Any]:
         "finished": output.iso_time(task._column("finished")),
         "cpu": task.cpu,
         "memory": task.memory,
+        "limit": task.limit,
         "error": None if error is None else error.to_plain(),
         "artifacts": list(task.outputs),
         "metadata": task.metadata,
@@ -94,9 +101,11 @@ def task_table(tasks: list[Task]) -> None:
 
 
 def note(task: Task) -> str | None:
-    """What is remarkable about a task: its failure, or what was caught."""
+    """What is remarkable about a task: its failure, the limit that it waits for, or what was caught."""
     error = task.error
     if error is not None:
         return str(error)
+    if task.limit is not None:
+        return f"waits for limit {task.limit}"
     caught = task.caught
     return None if caught is None else f"caught {caught}"

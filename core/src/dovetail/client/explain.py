@@ -204,7 +204,7 @@ def _facts(task: Task) -> _Facts:
 
 
 def _called_parts(run: Run, code_key: str) -> dict[str, str]:
-    from dovetail.artifacts.task_code import read_task_code
+    from dovetail.artifacts.called_tasks import read_task_code
 
     try:
         return read_task_code(run._store, run.id, code_key) if code_key else {}

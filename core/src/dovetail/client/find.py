@@ -55,14 +55,16 @@ def find_artifact(run: Run, parts: tuple[str, ...]) -> DataArtifact:
 
 def _end_artifact(run: Run, name: str) -> DataArtifact:
     from dovetail.client.unknown import unknown
+    from dovetail.client.wording import node_of, standing_of, way_to_see
 
     task = run.end_task
     if task is not None and name in task.artifacts:
         return task.artifacts[name]
-    steps = list(run.counts())
+    steps, node = list(run.counts()), node_of(run)
     if task is None:
-        hint = (
-            f"The run is {run.state}: it has no end task whose artifact this could be. Its steps: {', '.join(steps)}."
-        )
-        raise unknown("step or artifact", name, steps, where=f"run {run.pathspec}", hint=hint)
-    raise unknown("step or artifact", name, [*steps, *task.artifacts], where=f"run {run.pathspec}")
+        standing, yet = standing_of(run), "" if run.state.final else " yet"
+        if node == "task" and name == "result":
+            raise UnknownNameError(f"run {run.pathspec} {standing} and has no result{yet}", hint=way_to_see(run))
+        hint = f"The run {standing}, so there are no artifacts of its end{yet}. {way_to_see(run)}"
+        raise unknown(f"{node} or artifact", name, steps, where=f"run {run.pathspec}", hint=hint)
+    raise unknown(f"{node} or artifact", name, [*steps, *task.artifacts], where=f"run {run.pathspec}")

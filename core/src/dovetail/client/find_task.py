@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dovetail.client.pages import NARROW, TaskPage
 from dovetail.client.unknown import unknown
+from dovetail.client.wording import node_of
 from dovetail.interfaces.errors import UnknownNameError, UsageError
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.paths import Node, parse_path, step_of
@@ -109,7 +110,7 @@ def _numbered(run: Run, number: int, step: str | None) -> Task:
         found = task_at(run, path)
         if found is not None and step in (None, found.step_name):
             return found
-    where = f"run {run.pathspec}" + (f" that is of step {step}" if step else "")
+    where = f"run {run.pathspec}" + (f" that is of {node_of(run)} {step}" if step else "")
     raise unknown("task number", str(number), [], where=where, hint="Task.number tells a task's.")
 
 
@@ -117,10 +118,13 @@ def _unknown(run: Run, text: str) -> UnknownNameError:
     steps = list(run.counts())
     step = step_of(text)
     where = f"run {run.pathspec}"
+    node = node_of(run)
     if step not in steps:
-        return unknown("step", step, steps, where=where)
+        return unknown(node, step, steps, where=where)
     paths = _paths(run, step)
     near = paths if len(paths) <= _COMPARED else []
+    if node == "task":
+        return unknown("call", text, near, where=where, hint=f"Task {step} has {len(paths)} calls: {_span(paths)}.")
     return unknown("task", text, near, where=where, hint=f"Step {step} has {len(paths)} tasks: {_span(paths)}.")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.rows import committed_columns, exit_to_plain, failed_columns
 from dovetail.interfaces.errors import BackendError, StoreError
 from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.states import RunState, TaskState
@@ -231,79 +232,12 @@ class _Journal:
                 path,
                 attempt=report.attempt,
                 error=report.error.to_plain(),
-                exit=None if report.exit is None else _exit(report.exit),
+                exit=None if report.exit is None else exit_to_plain(report.exit),
             )
         if record is not None:
             self.time = record.finished
-            self.add(EventKind.TASK, path, **_committed(record))
+            self.add(EventKind.TASK, path, state=record.state, **committed_columns(record))
         else:
-            self.add(EventKind.TASK, path, **_failed(reports[-1], ended=ended))
-
-
-def _committed(record: CommitRecord) -> dict[str, Any]:
-    """Columns of a committed task's row, as its driver wrote them."""
-    from dovetail.artifacts.index import encode_index
-    from dovetail.interfaces.caching import cache_column
-
-    columns: dict[str, Any] = {
-        "state": record.state,
-        "attempt": record.attempt,
-        "started": record.started,
-        "finished": record.finished,
-        "outputs": encode_index(record.table),
-        "record": _compact([record.key, record.frame]),
-    }
-    usage = record.usage
-    if usage.cpu is not None:
-        columns["cpu"] = usage.cpu
-    if usage.memory is not None:
-        columns["memory"] = usage.memory
-    if record.log is not None:
-        columns["log"] = _compact(record.log)
-    if record.cache is not None:
-        columns["cache"] = cache_column(record.cache.digest)
-    info: dict[str, Any] = {}
-    if record.isolation and record.isolation != "fork":
-        info["isolation"] = record.isolation
-    if record.origin is not None:
-        info["origin"] = record.origin
-    if record.caught is not None:
-        info["caught"] = record.caught.to_plain()
-    if record.exit is not None and record.exit.code != 0:
-        info["exit"] = _exit(record.exit)
-    if info:
-        columns["info"] = _compact(info)
-    return columns
-
-
-def _failed(report: AttemptReport, *, ended: bool) -> dict[str, Any]:
-    """Columns of the row of a task that left reports only. Where its run has not ended, it may have another attempt."""
-    columns: dict[str, Any] = {
-        "state": (TaskState.FAILED if ended else TaskState.WAITING).value,
-        "attempt": report.attempt,
-        "finished": report.finished,
-        "error": _compact(report.error.to_plain()),
-        "cpu": report.cpu,
-        "memory": report.memory,
-    }
-    if report.started is not None:
-        columns["started"] = report.started
-    if report.log is not None:
-        columns["log"] = _compact(report.log)
-    if report.exit is not None:
-        columns["info"] = _compact({"exit": _exit(report.exit)})
-    return columns
-
-
-def _exit(exit: Any) -> dict[str, Any]:
-    plain = {
-        "code": exit.code,
-        "signal": exit.signal,
-        "out_of_memory": exit.out_of_memory or None,
-        "last_memory": exit.last_memory,
-    }
-    return {name: value for name, value in plain.items() if value is not None}
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+            # Where its run has not ended, it may have another attempt.
+            state = TaskState.FAILED if ended else TaskState.WAITING
+            self.add(EventKind.TASK, path, state=state.value, **failed_columns(reports[-1]))

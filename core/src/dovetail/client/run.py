@@ -101,7 +101,9 @@ class Run(RunRow):
         from dovetail.client.step import Step
 
         if step not in self:
-            raise unknown("step", step, self._step_names(), where=f"run {self.pathspec}")
+            from dovetail.client.wording import node_of
+
+            raise unknown(node_of(self), step, self._step_names(), where=f"run {self.pathspec}")
         return Step._of(self, step)
 
     def __contains__(self, step: object) -> bool:

@@ -257,8 +257,8 @@ class RunRow:
     def cancel(self, reason: str = "") -> bool:
         """Ask the run's driver to end it; whether there is one to ask.
 
-        Power-durable when it returns: the driver acts on it within a second. Nothing is written without a driver: a
-        run that was lost would else end at once when it is resumed.
+        Power-durable when it returns: the driver acts on it within a second. Nothing is written without a driver:
+        ending a run takes one, since its hooks are called. `dovetail cancel` is one where there is none.
         """
         if self.state.final or not self._connection.live_runs(self.id):
             return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dovetail.client.run import Run
     from dovetail.client.run_row import RunRow
 
-__all__ = ["Waiting", "answer", "command_of", "send", "wait_for_driver", "waiting_from", "waiting_of"]
+__all__ = ["Waiting", "answer", "asked_of", "command_of", "send", "wait_for_driver", "waiting_from", "waiting_of"]
 
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 30.0
@@ -101,12 +101,7 @@ def answer(run: Run, value: Any, name: str | None) -> Waiting | None:
     _check_open(run)
     value = _plain(value)
     waiting = waiting_of(run)
-    if name is None:
-        if len(waiting) != 1:
-            raise _ambiguous(run, waiting)
-        asked: Waiting | None = waiting[0]
-    else:
-        asked = next((one for one in waiting if one.name == name), None)
+    asked = _chosen(run, waiting, name)
     if asked is not None and (wrong := asked.problems(value)):
         raise ValidationError(
             f"this is no answer to {asked.name} of run {run.id}:",
@@ -119,6 +114,32 @@ def answer(run: Run, value: Any, name: str | None) -> Waiting | None:
         # For this question and no later one: two people may answer it.
         run._connection.append(run.id, EventKind.SIGNAL, name=asked.name, value=value, path=asked.path)
     return asked
+
+
+def asked_of(run: Run, name: str | None) -> Waiting:
+    """What an answer of a name would be for.
+
+    Raises:
+        UsageError: The run has ended, or it waits for no such thing; without a name, for nothing or for several.
+    """
+    _check_open(run)
+    waiting = waiting_of(run)
+    asked = _chosen(run, waiting, name)
+    if asked is None:
+        names = ", ".join(dict.fromkeys(one.name for one in waiting))
+        raise UsageError(
+            f"run {run.id} waits for nothing of the name {name}" + (f", only for {names}" if names else ""),
+            hint=f"To send a message for later, give its value: dovetail signal {run.id} --name {name} JSON",
+        )
+    return asked
+
+
+def _chosen(run: Run, waiting: list[Waiting], name: str | None) -> Waiting | None:
+    if name is not None:
+        return next((one for one in waiting if one.name == name), None)
+    if len(waiting) != 1:
+        raise _ambiguous(run, waiting)
+    return waiting[0]
 
 
 def send(run: Run, value: Any, name: str, *, once: str = "") -> None:

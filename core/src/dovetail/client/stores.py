@@ -66,12 +66,9 @@ def run_store(run: Run) -> tuple[str, DataStore]:
 def artifact_store(run: Run) -> ArtifactStore:
     """Loads the artifacts of a run."""
     if "artifacts" not in run._cache:
-        from dovetail.artifacts.store import ArtifactStore
+        from dovetail.client.loading import RunArtifacts
 
-        connection = run._connection
-        run._cache["artifacts"] = ArtifactStore(
-            RunStores(run), connection.serializers(), default=run_store(run)[0], **connection.load_policy()
-        )
+        run._cache["artifacts"] = RunArtifacts(run, RunStores(run), default=run_store(run)[0])
     found: ArtifactStore = run._cache["artifacts"]
     return found
 

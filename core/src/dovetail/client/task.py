@@ -16,7 +16,7 @@ from dovetail.interfaces.errors import UsageError
 from dovetail.interfaces.events import TASK_COLUMNS
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.paths import parse_path, step_of
-from dovetail.interfaces.states import TaskState
+from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport, Exit
 
 if TYPE_CHECKING:
@@ -259,7 +259,15 @@ class Task:
         found = dict(self._json("info") or {})
         if "exit" in found and self.state.committed and self.attempt > 1 and "caught" not in found:
             del found["exit"]  # of an attempt before: who commits without a failure has exited well
+        if "limit" in found and self.state is not TaskState.WAITING:
+            del found["limit"]
         return found
+
+    @property
+    def limit(self) -> str | None:
+        """Name of the limit that it waits for; None when it waits for none."""
+        name: str | None = self.metadata.get("limit") if self.run.state is RunState.RUNNING else None
+        return name
 
     # -- what it left ---------------------------------------------------------------------------------------------
 

@@ -181,6 +181,8 @@ class Bookkeeper:
                 finished=finished,
                 log=log,
                 arguments=b"" if attempt.task.arguments is None else attempt.task.arguments.table,
+                code_key=attempt.call.code.key,
+                final=state is TaskState.FAILED,
             )
             self._journal.touched([self._report(report)])
             self._journal.add(

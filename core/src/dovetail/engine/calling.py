@@ -102,6 +102,8 @@ class CallDesk:
     ) -> None:
         self._inputs = inputs
         self._holds = False
+        self.ended_by = ""
+        """Why everything that runs is being ended, once it is."""
         self._calls_later: list[tuple[WorkerKey, Attempt, Called]] = []
         self._told_later: list[_Told] = []
         self._plans = plans
@@ -365,7 +367,10 @@ class CallDesk:
                 self._books.paused(attempt)
                 continue
             error = ErrorReport(type="", message="the process that called it ended", kind="lost")
-            self._books.failed(attempt, attempt.number, error, TaskState.FAILED, None, None)
+            state = TaskState.FAILED
+            if self.ended_by:
+                error, state = ErrorReport(type="", message=self.ended_by, kind="cancelled"), TaskState.CANCELLED
+            self._books.failed(attempt, attempt.number, error, state, None, None)
             self._died(attempt, error)
         for attempt, caller, event in self._looked_for:
             if caller == key and event.here:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from dovetail.engine.parameters import option_of
 from dovetail.interfaces.errors import ValidationError
+from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import Isolation
-from dovetail.interfaces.workers import Described, Failed, Output
+from dovetail.interfaces.workers import Checked, Described, Failed, Output
 from dovetail.planning.graph import Graph
 from dovetail.planning.validate import validate
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Settings
 
-__all__ = ["FlowImportError", "check", "describe_file", "spawn_note", "wait_described"]
+__all__ = ["FlowImportError", "check", "check_parameters", "describe_file", "spawn_note", "wait_described"]
+
+
+AnEvent = TypeVar("AnEvent", Described, Checked)
 
 
 class FlowImportError(ValidationError):
@@ -57,21 +62,59 @@ def wait_described(group: WorkerGroup, file: str, output: Callable[[Output], Non
     Raises:
         FlowImportError: It can't be imported.
     """
+    return _wait_for(Described, group, file, output).flow
+
+
+def check_parameters(
+    group: WorkerGroup,
+    flow: FlowDescription,
+    given: Mapping[str, Any],
+    file: str,
+    output: Callable[[Output], None] | None = None,
+) -> None:
+    """Have the process that imported a flow look at those values whose hints only it knows.
+
+    Args:
+        group: The group, which has described the flow.
+        flow: The flow.
+        given: Values that somebody gave, of the types that the description tells.
+        file: The flow's file.
+        output: Told what a check prints.
+
+    Raises:
+        ValidationError: Values are wrong; all that are.
+    """
+    values = {p.name: given[p.name] for p in flow.parameters if p.constrained and p.name in given}
+    if not values or not group.check(values):
+        return
+    try:
+        wrong = _wait_for(Checked, group, file, output).wrong
+    except FlowImportError as error:
+        options = ", ".join(map(option_of, values))
+        raise ValidationError(
+            f"{flow.name} can't run with these parameters: {error.report.message} when it looked at {options}"
+        ) from None
+    if wrong:
+        problems = [Problem(code="parameter-value", message=f"{option_of(name)}: {text}") for name, text in wrong]
+        raise ValidationError(f"{flow.name} can't run with these parameters:", problems=problems)
+
+
+def _wait_for(kind: type[AnEvent], group: WorkerGroup, file: str, output: Callable[[Output], None] | None) -> AnEvent:
     with selectors.DefaultSelector() as selector:
         selector.register(group.fileno(), selectors.EVENT_READ)
         while True:
             wake = group.next_wake()
             selector.select(None if wake is None else max(0.0, wake - time.monotonic()))
-            flow = None
+            found = None
             for event in group.read():
-                if isinstance(event, Described):
-                    flow = event.flow
-                elif isinstance(event, Failed):  # also right behind the description: nobody would hear of it again
+                if isinstance(event, kind):
+                    found = event
+                elif isinstance(event, Failed):  # also right behind it: nobody would hear of it again
                     raise FlowImportError(file, event.error)
                 elif isinstance(event, Output) and output is not None:
                     output(event)
-            if flow is not None:
-                return flow
+            if found is not None:
+                return found
 
 
 def check(flow: FlowDescription, settings: Settings) -> None:

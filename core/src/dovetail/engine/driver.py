@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dovetail.engine.ownership import Ownership
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
-    from dovetail.engine.transactions import Transactions
+    from dovetail.engine.transactions import OpenTransaction, Transactions
     from dovetail.engine.waits import Waits
     from dovetail.interfaces.events import Event
     from dovetail.interfaces.flow import StepDescription
@@ -71,6 +71,8 @@ class Driver:
         planner: The machine's.
         hooks: Plans what is called when tasks and the run have ended.
         transactions: Knows which are open.
+        finish: Has a transaction ended.
+        cancel_left: Tells of the tasks that a driver before has left under way that they are cancelled with the run.
         plans: Resolves the choices for tasks that are called.
         reread: The records that the run has by now.
         values_of: Bytes of the values section of a recorded task.
@@ -100,6 +102,8 @@ class Driver:
         planner: DynamicPlanner,
         hooks: Hooks,
         transactions: Transactions,
+        finish: Callable[[OpenTransaction], None],
+        cancel_left: Callable[[], None],
         plans: StepPlans,
         reread: Callable[[], Iterable[CommitRecord]],
         values_of: Callable[[CommitRecord], bytes],
@@ -123,6 +127,8 @@ class Driver:
         self._planner = planner
         self._hooks = hooks
         self._transactions = transactions
+        self._finish = finish
+        self._cancel_left = cancel_left
         self._reread = reread
         self._wound_up = False
         self._begin = begin
@@ -177,12 +183,14 @@ class Driver:
             gc.freeze()  # what was imported stays
             gc.enable()
         self._open_new_groups()
-        self._hooks.know(self._recorded.own_records)
         with stop_signals(self._selector, self._interrupted, leave_sigint=self._terminal), self._selector:
+            self._take_in(self._inbox.take(self._journal))  # of a run that goes on: it may be asked to end
+            if self._machine.ended_by is RunState.CANCELLED:
+                self._cancel_left()
             self._fill()
             while not self._machine.finished or self._wind_up():
                 ready = self._selector.select(self._timeout())
-                if not ready and (retry := self._machine.next_due()) is not None:
+                if not ready and (retry := self._next_retry()) is not None:
                     self._clock.skip_to(retry)
                 for key, _ in ready:
                     if key.data is not None:
@@ -206,8 +214,8 @@ class Driver:
         if open_ones:
             self._recorded.know(self._reread())
             self._dispatcher.replay()
-            for task in open_ones:
-                self._planner.after(task)
+            for one in open_ones:
+                self._finish(one)
             self._fill()
             return True
         self._wound_up = True
@@ -230,12 +238,16 @@ class Driver:
             self._ownership.next_due(),
             self._journal.next_due(),
             self._dispatcher.next_due(),
-            self._clock.real_due(self._machine.next_due()),
+            self._clock.real_due(self._next_retry()),
             self._waits.next_due(),
             self._limiter.next_due(),
             None if self._idle_since is None else self._idle_since + self._pause_after,
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
+
+    def _next_retry(self) -> float | None:
+        """When a retry can begin. While something waits for room, what is due already waits behind it."""
+        return self._machine.next_due(None if self._held is None else self._clock.monotonic())
 
     def _look_around(self) -> None:
         """What is due by the clock rather than by an event."""
@@ -328,7 +340,16 @@ class Driver:
                 continue
             if not self._dispatcher.place(self._group_of(attempt.task), attempt):
                 self._held = attempt
+                self._retry_here(now)
                 return
+
+    def _retry_here(self, now: float) -> None:
+        """Begin those retries that need no room, since their callers' processes make them: these wait for them."""
+        for attempt in self._machine.take_due(now, lambda one: one.task.is_called and self._desk.is_here(one)):
+            if self._limiter.admit(attempt, self._limits_of(attempt.task), here=True):
+                self._desk.runs_here(attempt)
+            else:
+                self._desk.held_up(attempt)
 
     def _attempt(self, task: PlannedTask) -> Attempt | None:
         """The first attempt of a task, or None when a record stands for it."""
@@ -420,7 +441,8 @@ class Driver:
             self._machine.root_cause = self._desk.origin_of(error) or self._machine.root_cause
         if isinstance(verdict, GiveUp) and verdict.kill:
             self._put_held_back()
-            self._dispatcher.kill_all("ended because another task failed")
+            self._desk.ended_by = "ended because another task failed"
+            self._dispatcher.kill_all(self._desk.ended_by)
 
     def declared(self, key: WorkerKey, callers: Iterable[Attempt], event: Declared) -> None:
         """A worker is about to call a task."""
@@ -498,9 +520,10 @@ class Driver:
             self._put_held_back()
             self._planner.drop_calls(hooks=state is not RunState.CANCELLED)
             self._machine.stop(state)
+            self._desk.ended_by = why
             self._desk.stop()
             if state is not RunState.PAUSED:
-                self._books.note(f"{why}: ending the tasks that run")
+                self._books.note(f"{why}: ending the tasks that run" if self._machine.running else why)
             self._dispatcher.kill_all(why)
         elif self._interrupts > 1:
             self._dispatcher.kill_all(why, grace=0.0)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import fence_key, manifest_key, object_key
+from dovetail.artifacts.called_tasks import put_called_task, read_called_tasks
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
 from dovetail.artifacts.packing import ref_from_plain
-from dovetail.artifacts.reports import RunEnd, put_end, put_report
+from dovetail.artifacts.reports import put_report, read_reports
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.store_pins import put_store_pin
-from dovetail.artifacts.task_code import put_task_code
 from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.caching import ResultCache
@@ -32,16 +29,15 @@ from dovetail.engine.inbox import Inbox
 from dovetail.engine.journal import Journal
 from dovetail.engine.limiting import Limiter
 from dovetail.engine.machine import RunMachine
+from dovetail.engine.own_tasks import OwnTasks
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
+from dovetail.engine.run_events import add_end, add_start, expected_of, is_told, shown, states_of, syncer, writer_name
 from dovetail.engine.transactions import Transactions
 from dovetail.engine.waits import Waits, used_signals
-from dovetail.interfaces.artifacts import InlinePlace, ObjectPlace
 from dovetail.interfaces.dataclass import dataclass
-from dovetail.interfaces.datastore import DataStore, SupportsAppend
+from dovetail.interfaces.datastore import DataStore
 from dovetail.interfaces.errors import DovetailError
-from dovetail.interfaces.events import EventKind
-from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
 from dovetail.interfaces.workers import RunFacts
 from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -58,7 +54,6 @@ if TYPE_CHECKING:
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
     from dovetail.interfaces.flow import StepDescription
-    from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.interfaces.tasks import ErrorReport, Scope
     from dovetail.interfaces.workers import WorkerGroup
 
@@ -123,20 +118,19 @@ def execute(
         observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
         if observers is not None:
             stack.callback(observers.close)
-        writer = f"{manifest.info['host']}:{os.getpid()}:{os.urandom(4).hex()}"
+        writer = writer_name(manifest)
         journal = Journal(
             provider,
             run,
             writer=writer,
             fence=ownership.fence,
-            sync=_syncer(plans.datastores, plan.store),
+            sync=syncer(plans.datastores, plan.store),
             on_events=None if observers is None else observers.feed,
         )
         stack.callback(journal.close)
-        told = continued and _told(provider, run)
-        _open_journal(journal, manifest, plan, ownership, continued=told)
+        add_start(journal, manifest, ownership.fence, continued=continued and is_told(provider, run))
         if continued:
-            journal.know(_states(provider, run))
+            journal.know(states_of(provider, run))
         hooks = session.settings.registry.child_hooks()
         facts = _facts(session, manifest, plan, hooks.to_plain())
         begun: set[WorkerGroup] = set()
@@ -160,12 +154,36 @@ def execute(
             logs=logs,
             report=lambda report: put_report(store, run, report),
             listener=listener,
-            expected=_expected(provider, run) if continued else None,
+            expected=expected_of(provider, run) if continued else None,
         )
         limiter = Limiter(provider, f"{manifest.flow}/{run}", told=books.held_up, note=books.note)
         stack.callback(limiter.close)
         recorded = Recorded.nothing(run) if recorded is None else recorded
         recorded.cache = ResultCache(run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts)
+        own_tasks = OwnTasks(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts, after=planner.after)
+        run_hooks, transactions = Hooks(run=run, flow=plan.flow, call=own_tasks.call), Transactions()
+        known: KnownSteps | None = None
+        if continued:
+            from dovetail.engine.known_steps import KnownSteps
+
+            known = KnownSteps(plan.flow, read_called_tasks(store, run))
+            run_hooks.know(known, recorded.own_records, read_reports(store, run))
+            transactions.know(known, recorded.own_records)
+
+        def cancel_left() -> None:
+            if known is not None:
+                from dovetail.engine.winding_up import cancel_left
+
+                cancel_left(
+                    provider,
+                    journal,
+                    run,
+                    known=known,
+                    records=recorded.own_records,
+                    reports=read_reports(store, run),
+                    hooks=run_hooks,
+                )
+
         driver = Driver(
             machine=machine,
             calls=CallBuilder(plan.steps, store=plan.store),
@@ -178,10 +196,10 @@ def execute(
             journal=journal,
             recorded=recorded,
             planner=planner,
-            hooks=Hooks(
-                run=run, flow=plan.flow, plans=plans, scope=_root(manifest), artifacts=artifacts, call=planner.after
-            ),
-            transactions=Transactions(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts),
+            hooks=run_hooks,
+            transactions=transactions,
+            finish=own_tasks.finish,
+            cancel_left=cancel_left,
             plans=plans,
             reread=lambda: read_records(store, run),
             values_of=lambda record: record.read_values(plans.datastores[record.record_store]),
@@ -210,7 +228,7 @@ def execute(
         try:
             state = driver.run()
             books.flush_logs()
-            _end(store, journal, run, ownership.fence, state, machine.root_cause)
+            add_end(store, journal, run, ownership.fence, state, machine.root_cause)
         except DovetailError as error:
             _tell_way_on(error, run)
             raise
@@ -230,66 +248,13 @@ def usable_cpus() -> int:
 # -- beginning --------------------------------------------------------------------------------------------------------
 
 
-def _open_journal(
-    journal: Journal, manifest: RunManifest, plan: RunPlan, ownership: Ownership, *, continued: bool
-) -> None:
-    if not continued:
-        journal.add(
-            EventKind.RUN_CREATED,
-            flow=manifest.flow,
-            created=manifest.created,
-            user=manifest.user,
-            tags=list(manifest.tags),
-            system_tags=list(manifest.system_tags),
-            parameters={name: _shown(ref) for name, ref in manifest.parameters.items()},
-            origin=manifest.origin,
-            file=manifest.info["file"],
-            start=plan.flow.start,
-            end=plan.flow.end,
-            store={**plan.plans.stores[plan.store], "uuid": plan.store},
-        )
-    journal.add(EventKind.DRIVER, fence=ownership.fence, host=manifest.info["host"], pid=os.getpid())
-    if not continued:
-        journal.add(EventKind.RUN_STATE, state=RunState.RUNNING.value, started=manifest.created)
-    journal.touched([manifest_key(manifest.run), fence_key(manifest.run, ownership.fence)])
-    if not continued:
-        for plain in (*manifest.parameters.values(), *filter(None, [manifest.code.get("package")])):
-            ref = ref_from_plain(plain)
-            if isinstance(ref.place, ObjectPlace):
-                journal.touched([object_key(ref.digest)], ref.place.store)
-
-
-def _shown(plain: Mapping[str, Any]) -> Any:
-    """A parameter as the index shows it: its value where it is small, else its size."""
-    ref = ref_from_plain(plain)
-    if isinstance(ref.place, InlinePlace) and ref.serializer == "json":
-        return json.loads(ref.place.data)
-    return f"<{ref.type or ref.serializer}, {ref.size} bytes>"
-
-
-def _told(provider: MetadataProvider, run: str) -> bool:
-    """Whether the journal tells of the run: the driver before may have been killed ahead of its first event."""
-    page = provider.query(Query(kind="runs", run=run), columns=("user",))
-    return bool(page.rows and page.rows[0][0])
-
-
-def _expected(provider: MetadataProvider, run: str) -> dict[str, int]:
-    """How many tasks of each step the index knows to come."""
-    return {step: states["expected"] for step, states in provider.counts(run).items() if "expected" in states}
-
-
-def _states(provider: MetadataProvider, run: str) -> dict[str, str]:
-    page = provider.query(Query(kind="tasks", run=run), columns=("path", "state"))
-    return dict(page.rows)
-
-
 def _run_info(manifest: RunManifest, *, continued: bool) -> RunInfo:
     return RunInfo(
         run=manifest.run,
         flow=manifest.flow,
         user=manifest.user,
         tags=manifest.tags,
-        parameters={name: _shown(ref) for name, ref in manifest.parameters.items()},
+        parameters={name: shown(ref) for name, ref in manifest.parameters.items()},
         origin=manifest.origin,
         continued=continued,
     )
@@ -331,7 +296,7 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
     def keep(step: StepDescription) -> None:
         if step.code_key not in described:
             described.add(step.code_key)
-            journal.touched([put_task_code(store, run, step.name, step.code_key, step.code_parts)])
+            journal.touched([put_called_task(store, run, step)])
         for uuid, pin in plan.plans.stores.items():
             if uuid not in pinned:
                 pinned.add(uuid)
@@ -346,21 +311,6 @@ def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> Work
     wait_described(group, str(session.source.file))
     group.begin(facts)
     return group
-
-
-def _syncer(stores: Mapping[str, DataStore], own: str) -> Callable[[set[tuple[str, str]]], None]:
-    """Makes keys power-durable, each in its store; stores without the ability are durable by themselves."""
-
-    def sync(touched: set[tuple[str, str]]) -> None:
-        keys: dict[str, list[str]] = {}
-        for uuid, key in touched:
-            keys.setdefault(uuid or own, []).append(key)
-        for uuid, found in keys.items():
-            store = stores[uuid]
-            if isinstance(store, SupportsAppend):
-                store.sync(found)
-
-    return sync
 
 
 def _keep(store: DataStore, journal: Journal, run: str, question: Question) -> Question:
@@ -381,25 +331,3 @@ def _tell_way_on(error: DovetailError, run: str) -> None:
     hint = error.hint or ""
     if f"dovetail resume {run}" not in hint:
         error.hint = f"{hint} Go on with: dovetail resume {run}".strip()
-
-
-# -- ending -----------------------------------------------------------------------------------------------------------
-
-
-def _end(
-    store: DataStore,
-    journal: Journal,
-    run: str,
-    fence: int,
-    state: RunState,
-    root_cause: tuple[str, ErrorReport] | None,
-) -> None:
-    """Record the end: first in the store, which is the truth, then in the journal; power-durable."""
-    finished = time.time()
-    error = {"path": root_cause[0], "message": root_cause[1].message} if root_cause else None
-    journal.touched([put_end(store, run, fence, RunEnd(state=state.value, finished=finished, error=error))])
-    fields: dict[str, Any] = {"state": state.value, "finished": finished}
-    if error is not None:
-        fields["error"] = error
-    journal.add(EventKind.RUN_STATE, **fields)
-    journal.flush(wait=True)

@@ -1,28 +1,26 @@
-"""Plans the state hooks of a run: each is a task, so it runs in a worker's process, is recorded, and runs once."""
+"""Which state hooks of a run are to be called. Each call is a task, so it runs in a worker's process, is recorded, and
+runs once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.arguments import ArgumentWriter
-from dovetail.artifacts.identity import simple_digest
-from dovetail.artifacts.packing import JSON_ID
-from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace
-from dovetail.interfaces.flow import DecoratorUse, StepDescription
+from dovetail.artifacts.arguments import key_digest
+from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.paths import format_node, step_of
 from dovetail.interfaces.states import RunState
-from dovetail.planning.planned import PlannedTask
 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
-    from dovetail.artifacts.store import ArtifactStore
+    from dovetail.artifacts.reports import AttemptReport
     from dovetail.engine.calls import StepPlan
-    from dovetail.engine.step_plans import StepPlans
+    from dovetail.engine.known_steps import KnownSteps
     from dovetail.interfaces.flow import FlowDescription
-    from dovetail.interfaces.tasks import Arguments, ErrorReport, Scope
+    from dovetail.interfaces.tasks import ErrorReport
+    from dovetail.planning.planned import PlannedTask
 
-__all__ = ["Hooks", "json_arguments", "kind_of_end", "own_step"]
+__all__ = ["HookCall", "Hooks", "kind_of_end"]
 
 CRASHES = frozenset({"exit", "signal", "memory", "lost"})
 """Kinds of errors that say that a process died."""
@@ -39,78 +37,82 @@ def kind_of_end(error: ErrorReport | None, *, cancelled: bool = False) -> str:
     return "on_crash" if error.kind in CRASHES else "on_failure"
 
 
-def own_step(name: str, module: str, function: str) -> StepDescription:
-    """A task of Dovetail's own that a worker runs in a process for itself."""
-    isolation = DecoratorUse(kind="isolation", name="isolation", options={"kind": "auto"})
-    return StepDescription(name=name, kind="task", module=module, qualname=function, decorators=(isolation,))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookCall:
+    """A call of a hook."""
 
+    kind: str
+    """`on_success`, `on_failure`, `on_cancel` or `on_crash`."""
+    address: str
+    """`module:name` of the function."""
+    of: str
+    """Path of the task that has ended; empty for the run."""
+    key: str
+    """Stands for the call in its identity."""
+    values: Mapping[str, Any]
+    """What the task that calls it is given."""
 
-def json_arguments(artifacts: ArtifactStore, values: Mapping[str, Any]) -> ArgumentWriter:
-    """Arguments that are JSON-able and few, all in the table: the driver stores nothing for them."""
-    import json
-
-    writer = ArgumentWriter(artifacts, keep=True)
-    for name, value in values.items():
-        frame = json.dumps(value, separators=(",", ":")).encode()
-        digest, kind = simple_digest(JSON_ID, frame), type(value).__name__
-        place = InlinePlace(data=frame)
-        writer.add_ref(name, ArtifactRef(digest=digest, size=len(frame), serializer=JSON_ID, type=kind, place=place))
-    return writer
+    @property
+    def path(self) -> str:
+        """Path of the task that calls it."""
+        node = format_node(self.kind, call=key_digest(self.key)[:8].hex())
+        return f"{self.of}/{node}" if self.of else node
 
 
 class Hooks:
-    """Plans the hooks of one run. Owned by the driver's thread.
+    """Says what is to be called, each once. Owned by the driver's thread.
 
     Args:
         run: Run id.
         flow: What was described.
-        plans: Resolves the choices for the tasks that run hooks.
-        scope: Parameters and constants.
-        artifacts: Knows how arguments are written.
-        call: Plans a task that runs whatever becomes of the run.
+        call: Has a hook called.
     """
 
-    def __init__(
-        self,
-        *,
-        run: str,
-        flow: FlowDescription,
-        plans: StepPlans,
-        scope: Scope,
-        artifacts: ArtifactStore,
-        call: Callable[[PlannedTask], None],
-    ) -> None:
+    def __init__(self, *, run: str, flow: FlowDescription, call: Callable[[HookCall], None]) -> None:
         self._run = run
         self._flow = flow
-        self._plans = plans
-        self._scope = scope
-        self._artifacts = artifacts
         self._call = call
-        self._plan: StepPlan | None = None
-        self._open: set[str] = set()
+        self._said: set[str] = set()
 
     def task_ended(self, task: PlannedTask, plan: StepPlan, attempt: int, kind: str, error: ErrorReport | None) -> None:
         """A task has ended for good."""
         if not plan.hooks:
             return
         run = {"path": task.path, "step": task.step, "attempt": attempt}
-        self._plan_all(plan.hooks, kind, f"{plan.code.module}:{plan.code.name}", run, error)
+        self._say(plan.hooks, kind, f"{plan.code.module}:{plan.code.name}", run, error)
 
-    def know(self, records: Iterable[CommitRecord]) -> None:
-        """Of a run that goes on: plan what was cut off of the hooks of called tasks. Their callers may be on record
-        too, and then call nothing again.
+    def know(self, known: KnownSteps, records: Iterable[CommitRecord], reports: Iterable[AttemptReport]) -> None:
+        """Of a run that goes on: what was cut off. Whoever called a task may be on record too, and not call again.
 
         Args:
+            known: What the tasks are.
             records: What the run has.
+            reports: Those of its failed attempts.
         """
-        steps = {step.name: step for step in self._flow.steps if step.kind == "task" and step.hooks}
-        if not steps:
-            return
-        for record in records:
-            step = steps.get(step_of(record.path))
-            if step is not None and record.state == "succeeded":
-                run = {"path": record.path, "step": step.name, "attempt": record.attempt}
-                self._plan_all(step.hooks, "on_success", f"{step.module}:{step.qualname}", run, None)
+        kinds = known.hooks
+        if "on_success" in kinds:
+            for record in records:
+                if record.state == "succeeded":
+                    self._known_ended(known, record.path, record.code_key, record.attempt, None)
+        if kinds & {"on_failure", "on_crash"}:
+            for report in reports:
+                if report.final:
+                    self._known_ended(known, report.path, report.code_key, report.attempt, report.error)
+
+    def _known_ended(
+        self, known: KnownSteps, path: str, code_key: bytes, attempt: int, error: ErrorReport | None
+    ) -> None:
+        step = known.of(path, code_key)
+        if step is not None and step.hooks:
+            run = {"path": path, "step": step_of(path), "attempt": attempt}
+            self._say(step.hooks, kind_of_end(error), known.subject(step), run, error)
+
+    def left_cancelled(self, known: KnownSteps, path: str, attempt: int, error: ErrorReport) -> None:
+        """A task that a driver before has left under way is cancelled with the run."""
+        step = known.named(path)
+        if step is not None:
+            run = {"path": path, "step": step_of(path), "attempt": attempt}
+            self._say(step.hooks, "on_cancel", known.subject(step), run, error)
 
     def run_ended(self, state: RunState, root_cause: tuple[str, ErrorReport] | None) -> None:
         """Nothing of the run is left but its hooks."""
@@ -120,13 +122,15 @@ class Hooks:
             kind = "on_cancel"
         elif error is not None:
             kind = kind_of_end(error)
-        self._plan_all(self._flow.hooks, kind, f"{self._flow.module}:{self._flow.name}", {}, error)
+        flow = self._flow
+        name = flow.by_name[flow.start].qualname if flow.style == "function" else flow.name
+        self._say(flow.hooks, kind, f"{flow.module}:{name}", {}, error)
 
     def is_hook(self, task: PlannedTask) -> bool:
         """Whether a task runs a hook."""
-        return task.path in self._open
+        return task.path in self._said
 
-    def _plan_all(
+    def _say(
         self,
         hooks: tuple[tuple[str, str], ...],
         kind: str,
@@ -139,20 +143,10 @@ class Hooks:
                 continue
             state = {"name": NAMES[kind], "error": None if error is None else error.to_plain()}
             facts = {"id": self._run, "flow": self._flow.name, **run}
-            values = {"hook": address, "subject": subject, "run": facts, "state": state}
             # Not by the error: of a run that goes on after a crash, an end that was told is not told again.
             key = f"{self._run} {number} {address} {run.get('attempt', 0)}"
-            arguments = json_arguments(self._artifacts, values).finish(key)
-            self._start(kind, run.get("path", ""), arguments)
-
-    def _start(self, kind: str, path: str, arguments: Arguments) -> None:
-        if self._plan is None:
-            self._plan = self._plans.plan(own_step("hook", "dovetail.worker.hooks", "run_hook"))
-        node = format_node(kind, call=arguments.digest[:8].hex())
-        where = f"{path}/{node}" if path else node
-        if where in self._open:
-            return
-        self._open.add(where)
-        inputs = (path,) if path else ()
-        task = PlannedTask(where, kind, self._scope, (), None, "", plan=self._plan, arguments=arguments, inputs=inputs)
-        self._call(task)
+            values = {"hook": address, "subject": subject, "run": facts, "state": state}
+            call = HookCall(kind=kind, address=address, of=run.get("path", ""), key=key, values=values)
+            if call.path not in self._said:
+                self._said.add(call.path)
+                self._call(call)

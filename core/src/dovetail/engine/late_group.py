@@ -13,6 +13,7 @@ from dovetail.interfaces.tasks import ErrorReport, Isolation, TaskOutcome
 from dovetail.interfaces.workers import (
     Answer,
     Assignment,
+    Checked,
     Described,
     Ended,
     Exited,
@@ -129,7 +130,7 @@ class LateGroup(WorkerGroup):
                 self._drop()
                 self._lose(event.error)
                 break
-            else:
+            elif not isinstance(event, Checked):  # who would ask it
                 outer = self._outer.get(event.worker, 0)
                 self._events.append(replace(event, worker=outer))
                 if isinstance(event, Exited):

@@ -13,7 +13,7 @@ from dovetail import __version__
 from dovetail.artifacts.manifest import RunManifest
 from dovetail.artifacts.packing import ref_to_plain
 from dovetail.artifacts.store import ArtifactStore
-from dovetail.engine.describe import check, wait_described
+from dovetail.engine.describe import check, check_parameters, wait_described
 from dovetail.engine.listener import RunListener
 from dovetail.engine.parameters import parse_parameters, resolve_parameters
 from dovetail.engine.plan import RunPlan, plan_run
@@ -73,6 +73,7 @@ def start_run(session: Session, request: RunRequest, listener: RunListener) -> R
         check(flow, session.settings)
         given = {**parse_parameters(flow, request.argv), **request.parameters}
         values = resolve_parameters(flow, given)
+        check_parameters(group, flow, given, str(session.source.file), listener.output)
         plan = plan_run(session, flow, group, debug=request.debug)
         tags = resolve_tags(session.settings.core, request.tags)
         manifest = new_manifest(session, plan, values, tags=tags)

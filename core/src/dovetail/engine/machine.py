@@ -125,6 +125,15 @@ class RunMachine:
             self.running += 1
         return task
 
+    def take_due(self, now: float, which: Callable[[Attempt], bool]) -> list[Attempt]:
+        """Those retries that are due and that `which` is true of, while nothing else can start."""
+        found = [item for item in self._due if item[0] <= now and which(item[2])]
+        if found:
+            self._due = [item for item in self._due if item not in found]
+            heapq.heapify(self._due)
+            self.running += len(found)
+        return [attempt for _, _, attempt in sorted(found)]
+
     def put_back(self, item: Attempt | PlannedTask) -> None:
         """Return what was taken and not started."""
         self.running -= 1
@@ -133,8 +142,14 @@ class RunMachine:
         else:
             self.planner.put_back(item.task if isinstance(item, Attempt) else item)
 
-    def next_due(self) -> float | None:
-        """When the next retry is due."""
+    def next_due(self, after: float | None = None) -> float | None:
+        """When the next retry is due.
+
+        Args:
+            after: Only those that are due later; what is due by then waits for something else.
+        """
+        if after is not None:
+            return min((at for at, _, _ in self._due if at > after), default=None)
         return self._due[0][0] if self._due else None
 
     def hold(self, holds: bool) -> None:

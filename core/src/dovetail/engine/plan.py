@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dovetail.engine.step_plans import NO_FILE, StepPlans
+from dovetail.engine.step_plans import NO_FILE, NO_LIMIT, StepPlans
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import ValidationError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dovetail.engine.calls import StepPlan
     from dovetail.engine.session import Session
     from dovetail.interfaces.flow import FlowDescription
+    from dovetail.interfaces.problems import Problem
     from dovetail.interfaces.workers import WorkerGroup
 
 __all__ = ["RunPlan", "plan_run"]
@@ -51,12 +52,24 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
     """
     if debug not in (None, "*") and debug not in flow.by_name:
         raise ValidationError(
-            f"--debug={debug}: {flow.name} has no such step", hint=f"Steps: {', '.join(flow.by_name)}"
+            f"--debug={debug}: {flow.name} has no such {flow.noun}", hint=f"It has {', '.join(flow.by_name)}."
         )
     plans = StepPlans(session, flow, first, debug)
     run_store = plans.take_store(session.settings.select("datastore", None, flow))
-    steps = {step.name: plans.plan(step) for step in flow.steps}
-    problems, plans.problems = [one for one in plans.problems if one.code != NO_FILE], []
+    steps: dict[str, StepPlan] = {}
+    problems: list[Problem] = []
+    when_called: list[tuple[str, Problem]] = []
+    for step in flow.steps:
+        steps[step.name] = plans.plan(step)
+        found, plans.problems = plans.problems, []
+        for problem in found:
+            if step.kind == "task" and problem.code in (NO_FILE, NO_LIMIT):
+                when_called.append((step.name, problem))
+            else:
+                problems.append(problem)
+    if any(problem.code == NO_LIMIT for _, problem in when_called):
+        called = session.surely_called(flow)
+        problems += [problem for name, problem in when_called if problem.code == NO_LIMIT and name in called]
     if problems:
         raise ValidationError(f"{flow.name} can't run:", problems=problems)
     plans.groups.update(session.beside)

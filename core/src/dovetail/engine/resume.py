@@ -16,10 +16,11 @@ from dovetail.artifacts.reports import reported_paths
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.store_pins import read_store_pins
-from dovetail.engine.describe import check
+from dovetail.engine.describe import check, check_parameters
 from dovetail.engine.execute import execute
 from dovetail.engine.launch import describe_source, new_manifest
 from dovetail.engine.listener import RunListener
+from dovetail.engine.newest import newest_unfinished
 from dovetail.engine.ownership import lease_name
 from dovetail.engine.parameters import parse_parameters, resolve_parameters
 from dovetail.engine.plan import plan_run
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.settings import Settings
 
-__all__ = ["ResumeRequest", "resume_run"]
+__all__ = ["CONTINUED", "ResumeRequest", "find_run", "resume_run", "store_of"]
 
-_CONTINUED = frozenset({RunState.LOST, RunState.INTERRUPTED, RunState.PAUSED})
+CONTINUED = frozenset({RunState.LOST, RunState.INTERRUPTED, RunState.PAUSED})
+"""States of runs that go on under their own id."""
 ORIGINS_READ = 16
 """How many generations of resumed runs are looked through for records."""
 
@@ -53,7 +55,7 @@ class ResumeRequest:
     """What a user asks for."""
 
     run: str | None = None
-    """Run id or a unique prefix; None: the newest run that has not succeeded."""
+    """Run id or a unique prefix; None: the newest run that has not succeeded, see `newest_unfinished`."""
     flow: str | None = None
     """Only a run of the flow of this name."""
     file: Path | None = None
@@ -99,8 +101,8 @@ def resume_run(
     """
     opened = session_of(settings, FlowSource(file=request.file or Path()))
     provider = opened.metadata()
-    origin, state = _find(provider, opened.datastore(), request)
-    store = _store_of(provider, opened, origin)
+    origin, state = find_run(provider, opened.datastore(), request)
+    store = store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
     file = request.file or Path(manifest.info["file"])
     if request.file is None and not manifest.info["file"]:
@@ -119,12 +121,13 @@ def resume_run(
         flow, group = describe_source(session, listener)
         check(flow, settings)
         _check_steps(flow, request.rerun | (request.ignore_code - {"*"}))
+        given = parse_parameters(flow, request.argv)
+        check_parameters(group, flow, given, str(file), listener.output)
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
         plan.plans.stores = {**manifest.stores, **read_store_pins(store, origin), **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
-        given = parse_parameters(flow, request.argv)
         pinned, opaque = _pinned(manifest, artifacts)
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}
@@ -132,7 +135,7 @@ def resume_run(
         asked_for = replace(flow, parameters=tuple(p for p in flow.parameters if p.name not in passed_on))
         values = resolve_parameters(asked_for, {**kept, **given})
         same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
-        continued = same and state in _CONTINUED and not request.rerun
+        continued = same and state in CONTINUED and not request.rerun
         if request.same_run and not continued:
             raise UsageError(
                 f"run {origin} can't go on as it is: " + (f"it is {state}" if same else "the flow has changed since"),
@@ -197,25 +200,18 @@ def _pinned(manifest: RunManifest, artifacts: ArtifactStore) -> tuple[dict[str, 
     return values, opaque
 
 
-def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
+def find_run(provider: MetadataProvider, store: DataStore, request: ResumeRequest) -> tuple[str, RunState]:
     """The run to resume, and its state as it really is."""
-    columns = ("run", "state", "info")
+    columns = ("run", "state")
     if request.run is not None:
         page = provider.query(Query(kind="runs", run=request.run, limit=3), columns=columns)
         if not page.rows:
             raise UnknownNameError(f"there is no run {request.run}", hint="dovetail runs lists them.")
         if len(page.rows) > 1:
             raise UsageError(f"{request.run} is the beginning of several run ids", hint="Give more of it.")
-        run, state, _ = page.rows[0]
+        run, state = page.rows[0]
     else:
-        found = _newest_unfinished(provider, store, request)
-        if found is None:
-            whose = request.flow or (request.file.name if request.file else "")
-            raise UsageError(
-                f"there is no run to resume: all{f' of {whose}' if whose else ''} have succeeded",
-                hint="dovetail runs lists them; dovetail resume RUN --from STEP runs a part again.",
-            )
-        run, state = found
+        run, state = newest_unfinished(provider, store, flow=request.flow, file=request.file)
     if state in (None, "", RunState.RUNNING.value):  # without a state: killed before its journal began
         if any(lease.name == lease_name(run) for lease in provider.leases(lease_name(run))):
             raise UsageError(
@@ -226,7 +222,7 @@ def _find(provider: MetadataProvider, store: DataStore, request: ResumeRequest) 
     return run, RunState(state)
 
 
-def _store_of(provider: MetadataProvider, session: Session, run: str) -> DataStore:
+def store_of(provider: MetadataProvider, session: Session, run: str) -> DataStore:
     """The data store that a run keeps its records in: the present one, or the one that its journal names."""
     page = provider.query(Query(kind="runs", run=run), columns=("info",))
     pinned = (page.rows[0][0] or {}).get("store") if page.rows else None
@@ -234,33 +230,6 @@ def _store_of(provider: MetadataProvider, session: Session, run: str) -> DataSto
         return session.datastore()
     store: DataStore = session.open(Selection.from_plain("datastore", pinned))
     return store
-
-
-def _newest_unfinished(
-    provider: MetadataProvider, store: DataStore, request: ResumeRequest
-) -> tuple[str, str | None] | None:
-    """The newest run, of the flow or file that is named, that has not succeeded."""
-    cursor = None
-    while True:
-        query = Query(kind="runs", flow=request.flow, limit=100, cursor=cursor)
-        page = provider.query(query, columns=("run", "state", "info"))
-        for run, state, info in page.rows:
-            if state == RunState.SUCCEEDED.value:
-                continue
-            if request.file is None or _file_of(store, run, info) == str(request.file):
-                return run, state
-        if page.cursor is None:
-            return None
-        cursor = page.cursor
-
-
-def _file_of(store: DataStore, run: str, info: Any) -> str | None:
-    if isinstance(info, Mapping) and "file" in info:
-        return str(info["file"])
-    try:
-        return str(read_manifest(store, run).info.get("file"))
-    except NotFoundError:
-        return None
 
 
 def _let_go_on(provider: MetadataProvider, run: str) -> None:
@@ -277,8 +246,8 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
         if name not in flow.by_name:
             near = get_close_matches(name, list(flow.by_name), n=1)
             raise UnknownNameError(
-                f"{flow.name} has no step {name}",
-                hint=f"Did you mean {near[0]}?" if near else f"Its steps: {', '.join(flow.by_name)}",
+                f"{flow.name} has no {flow.noun} {name}",
+                hint=f"Did you mean {near[0]}?" if near else f"It has {', '.join(flow.by_name)}.",
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,8 @@ class Session:
         self.source = source
         self.terminal = terminal
         """Whether inline tasks get the terminal."""
+        self.surely_called: Callable[[FlowDescription], Collection[str]] = lambda flow: ()
+        """Names of the tasks that every run of a flow calls, as far as whoever made the session can tell."""
         self.here: Here = "nothing"
         """What the process that calls the flow runs itself, see `StepPlans`."""
         self._post_mortem = post_mortem

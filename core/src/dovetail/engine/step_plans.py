@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from dovetail.artifacts.manifest import open_store
 from dovetail.engine.calls import StepPlan
 from dovetail.interfaces.environment import EnvironmentSpec
-from dovetail.interfaces.errors import UnsupportedOperationError
 from dovetail.interfaces.limits import SupportsLimits
 from dovetail.interfaces.metadata import MetadataCapability
 from dovetail.interfaces.problems import Problem
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.workers import WorkerGroup
     from dovetail.settings import Selection
 
-__all__ = ["CALLER", "NO_FILE", "Here", "StepPlans", "current_platform"]
+__all__ = ["CALLER", "NO_FILE", "NO_LIMIT", "Here", "StepPlans", "current_platform"]
 
 Here: TypeAlias = Literal["nothing", "steps", "everything"]
 """What is run by the process that called the flow: `steps` are those of a class flow, and the body of a function flow;
@@ -34,7 +33,9 @@ Here: TypeAlias = Literal["nothing", "steps", "everything"]
 CALLER = "caller"
 """Name of the group of that process."""
 NO_FILE = "flow-file"
-"""Code of the problem that only matters when the task is called."""
+"""Code of a problem that only matters when the task is called."""
+NO_LIMIT = "limit"
+"""Code of another one: a limit is not defined, or has too few slots."""
 
 _WAIT_KEY = b"dovetail-wait-1".ljust(32, b"\0")
 
@@ -116,7 +117,7 @@ class StepPlans:
         elif self._of_caller != "nothing":
             isolation = Isolation.INLINE
         if self._of_caller == "everything":
-            timeout = None
+            isolation, timeout = Isolation.INLINE, None
         if self._debug in ("*", step.name) and not here:
             isolation, timeout = Isolation.INLINE, None
         if timeout is not None and isolation in (Isolation.THREAD, Isolation.INLINE):
@@ -150,11 +151,16 @@ class StepPlans:
         """The limits that a step's tasks need. The body of a function flow needs none: its tasks do, beside it."""
         if not limits or (self._flow.style == "function" and step.name == self._flow.start):
             return {}
-        if self._limits is None:
-            self._limits = defined_limits(self._session.metadata())
+        known = self._limits
+        if known is None or any(known.get(name, 0) < occupy for name, occupy in limits.items()):
+            provider = self._session.metadata()
+            known = self._limits = defined_limits(provider)  # perhaps it was defined meanwhile
+            if known is None:
+                self.problems.append(_no_limits(step, next(iter(limits)), provider))
+                return limits
         for name, occupy in limits.items():
-            if self._limits.get(name, 0) < occupy:
-                self.problems.append(_no_limit(step, name, occupy, self._limits.get(name)))
+            if known.get(name, 0) < occupy:
+                self.problems.append(_no_limit(step, name, occupy, known.get(name)))
         return limits
 
     def _wait_plan(self, step: StepDescription) -> StepPlan:
@@ -253,21 +259,30 @@ def _no_timeout(step: StepDescription, isolation: Isolation) -> Problem:
     )
 
 
-def defined_limits(provider: MetadataProvider) -> Mapping[str, int]:
-    """Limit → slots; a limit without slots, which holds everybody up for now, as if it had any number."""
+def defined_limits(provider: MetadataProvider) -> Mapping[str, int] | None:
+    """Limit → slots; a limit without slots, which holds everybody up for now, as if it had any number. None where
+    the provider has no limits."""
     if MetadataCapability.LIMITS not in provider.capabilities or not isinstance(provider, SupportsLimits):
-        raise UnsupportedOperationError(
-            f"{provider!r} has no limits", hint="Take @limit away, or choose another metadata provider."
-        )
+        return None
     return {limit.name: limit.slots or sys.maxsize for limit in provider.limits()}
 
 
 def _no_limit(step: StepDescription, name: str, occupy: int, slots: int | None) -> Problem:
     have = "is not defined" if slots is None else f"has {slots}"
     return Problem(
-        code="limit",
+        code=NO_LIMIT,
         message=f"{step.kind} {step.name} needs {occupy} of limit {name}, which {have}",
         fix=f"Define it with: dovetail limits set {name} {occupy}",
+        file=step.file,
+        line=step.line,
+    )
+
+
+def _no_limits(step: StepDescription, name: str, provider: MetadataProvider) -> Problem:
+    return Problem(
+        code=NO_LIMIT,
+        message=f"{step.kind} {step.name} needs limit {name}, and {provider!r} has no limits",
+        fix="Take @limit away, or choose another metadata provider.",
         file=step.file,
         line=step.line,
     )

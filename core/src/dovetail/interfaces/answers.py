@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["answer_problems", "example_answer", "signal_id"]
+__all__ = ["answer_in_words", "answer_problems", "example_answer", "fields_of", "signal_id"]
 
 _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "object": ("an object", lambda value: isinstance(value, Mapping)),
@@ -70,6 +70,42 @@ def example_answer(schema: Mapping[str, Any], root: Mapping[str, Any] | None = N
     if kind == "array":
         return [example_answer(one, root) for one in schema.get("prefixItems", ())]
     return _EXAMPLES.get(kind)
+
+
+def answer_in_words(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> str:
+    """What an answer can be, such as `a whole number, at least 1` or `one of 'a', 'b'`; empty where it can be anything.
+
+    Args:
+        schema: Of the answer, or of a part of it.
+        root: The schema that it is a part of.
+    """
+    root = schema if root is None else root
+    schema = _referred(schema, root)
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several:
+        return " or ".join(dict.fromkeys(filter(None, (answer_in_words(one, root) for one in several))))
+    if "const" in schema:
+        return repr(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(repr, schema['enum']))}"
+    kinds = schema.get("type", ())
+    names = [_TYPES[kind][0] for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind in _TYPES]
+    limits = [text.format(schema[name]) for name, (text, _) in _LIMITS.items() if name in schema]
+    limits += [text.format(schema[name]) for name, (_, text, _) in _SIZES.items() if name in schema]
+    return ", ".join([" or ".join(names), *limits]) if names else ""
+
+
+def fields_of(schema: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bool]] | None:
+    """Name → (schema by itself, whether it is required) of each field of an answer, the required ones first; None
+    where it has no fields."""
+    object_ = _referred(schema, schema)
+    fields = object_.get("properties")
+    if not fields or object_.get("type") != "object":
+        return None
+    shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    required = [name for name in object_.get("required", ()) if name in fields]
+    names = dict.fromkeys([*required, *fields])
+    return {name: ({**shared, **_referred(fields[name], schema)}, name in required) for name in names}
 
 
 def _problems(schema: Any, value: Any, place: str, root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -175,6 +175,8 @@ class ParameterDescription:
     """JSON-able default."""
     help: str = ""
     """One line for `--help`."""
+    constrained: bool = False
+    """Whether its hint allows less than `type` tells, so that only a process that imported the flow knows."""
 
     def to_plain(self) -> dict[str, Any]:
         """This parameter as JSON-able data."""
@@ -187,6 +189,7 @@ class ParameterDescription:
             "required": self.required,
             "default": self.default,
             "help": self.help,
+            "constrained": self.constrained,
         }
 
     @classmethod
@@ -238,6 +241,11 @@ class FlowDescription:
     def by_name(self) -> dict[str, StepDescription]:
         """Name → step."""
         return {step.name: step for step in self.steps}
+
+    @property
+    def noun(self) -> str:
+        """What its nodes are to who wrote it: `step`, or `task` in a flow function."""
+        return "task" if self.style == "function" else "step"
 
     def to_plain(self) -> dict[str, Any]:
         """This flow as JSON-able data."""

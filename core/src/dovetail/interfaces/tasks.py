@@ -282,7 +282,7 @@ class ErrorReport:
     type: str
     """Qualified name of the exception, or empty when the process died."""
     message: str
-    """First line of the message, or what happened to the process."""
+    """First line of the message, with the next where it ends in a colon; or what happened to the process."""
     traceback: str = ""
     """The user's own traceback, without Dovetail's frames."""
     bases: tuple[str, ...] = ()

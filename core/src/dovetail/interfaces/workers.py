@@ -21,6 +21,7 @@ __all__ = [
     "Assignment",
     "CallEnded",
     "Called",
+    "Checked",
     "Declared",
     "Described",
     "Ended",
@@ -110,6 +111,14 @@ class Failed:
 
     error: ErrorReport
     """Why; the traceback is the user's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Values of parameters were looked at, see `WorkerGroup.check`."""
+
+    wrong: tuple[tuple[str, str], ...]
+    """(parameter, what is wrong with its value); empty when nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +261,9 @@ class Answer:
     """Of a declaration: what is before and behind the digest of the arguments in what a call digest is made of."""
 
 
-WorkerEvent: TypeAlias = Described | Failed | Started | Output | Ended | Exited | Declared | Called | CallEnded
+WorkerEvent: TypeAlias = (
+    Described | Failed | Checked | Started | Output | Ended | Exited | Declared | Called | CallEnded
+)
 """What a group tells."""
 
 
@@ -270,6 +281,18 @@ class WorkerGroup(ABC):
     @abstractmethod
     def next_wake(self) -> float | None:
         """When `read` must be called though nothing is readable, by `time.monotonic`; None: never."""
+
+    def check(self, values: Mapping[str, object]) -> bool:
+        """Have the process that imported a flow function look at values of its parameters, before `begin`: only there
+        the classes are known that their hints name. `Checked` tells what is wrong.
+
+        Args:
+            values: Name → value, JSON-able.
+
+        Returns:
+            Whether it will be told: not every group has such a process, and then the run finds out.
+        """
+        return False
 
     @abstractmethod
     def begin(self, facts: RunFacts) -> None:

@@ -25,6 +25,8 @@ class Listener:
 
     described: Callable[[FlowDescription], None]
     """The flow was imported."""
+    checked: Callable[[tuple[tuple[str, str], ...]], None]
+    """Values of parameters were looked at: (parameter, what is wrong) of each wrong one."""
     failed: Callable[[ErrorReport], None]
     """It can't be, or the process died."""
     reaped: Callable[[int, Ending], None]
@@ -59,6 +61,7 @@ class Importer:
         self._facts: dict[str, Any] = {}
         self._shared: Sequenced | None = None
         self._is_over = False
+        self._is_asked = False
         self.hazards: tuple[str, ...] = ()
         """Why children can't be forked."""
         self._process: Link | None = self._start(self, Role.DESCRIBER if portable else Role.PARENT)
@@ -79,8 +82,14 @@ class Importer:
     def begin(self, facts: RunFacts) -> None:
         """Tell the facts of the run."""
         self._facts = facts_to_plain(facts)
-        if self.can_fork:
-            self._send(Kind.BEGIN, self._facts)
+        if not self._portable:
+            self._send(Kind.BEGIN, self._facts)  # one that can't be forked ends now
+
+    def check(self, values: str) -> bool:
+        """Have values of parameters looked at, given as JSON text; False when the process is gone."""
+        self._is_asked = self._process is not None
+        self._send(Kind.CHECK, values)
+        return self._is_asked
 
     def fork(self, worker: Worker, tasks: int) -> None:
         """Have a worker forked."""
@@ -155,6 +164,9 @@ class Importer:
             if self._portable:
                 self._spare = self._process
             self._listener.described(flow)
+        elif kind == Kind.CHECKED:
+            self._is_asked = False
+            self._listener.checked(tuple((name, text) for name, text in message[1]))
         elif kind == Kind.FAILED:
             self._is_over = True
             self._listener.failed(ErrorReport.from_plain(message[1]))
@@ -169,7 +181,7 @@ class Importer:
                 self.on_data(source, data)
         process.close()
         self._process = self._spare = None
-        if self.hazards or self._is_over:  # it had nothing left to do
+        if (self.hazards and not self._is_asked) or self._is_over:  # it had nothing left to do
             return
         self._is_over = True
         how = f"was killed by {_signal_name(-ending.code)}" if ending.code < 0 else f"exited with code {ending.code}"

@@ -6,7 +6,7 @@ import heapq
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dovetail.interfaces.flow import FlowDescription
@@ -14,6 +14,7 @@ from dovetail.interfaces.tasks import ErrorReport, Isolation, Next
 from dovetail.interfaces.workers import (
     Answer,
     Assignment,
+    Checked,
     Described,
     Failed,
     Launch,
@@ -65,6 +66,7 @@ class LocalWorkerGroup(WorkerGroup):
         token = os.urandom(8).hex()
         listener = Listener()
         listener.described = self._described
+        listener.checked = lambda wrong: self._tell(Checked(wrong))
         listener.failed = self._fail
         listener.reaped = self._reaped
         listener.not_forked = self._not_forked
@@ -79,6 +81,15 @@ class LocalWorkerGroup(WorkerGroup):
 
     def fileno(self) -> int:
         return self._board.fileno()
+
+    def check(self, values: Mapping[str, object]) -> bool:
+        import json
+
+        try:
+            text = json.dumps(values)
+        except (TypeError, ValueError):  # not from a command line
+            return False
+        return self._importer.check(text)
 
     def begin(self, facts: RunFacts) -> None:
         self._importer.begin(facts)
@@ -320,7 +331,7 @@ def _stillborn(ending: Ending | None, why: str) -> ErrorReport:
     """Why an attempt fails whose worker, like several before it, ended before it could begin."""
     if not why and ending is not None:
         how = f"exit code {ending.code}" if ending.code >= 0 else f"signal {-ending.code}"
-        why = f"one process after another ended before the step began, the last with {how}"
+        why = f"one process after another ended before the task began, the last with {how}"
     return ErrorReport(type="", message=why or "no process can be started", kind="start")
 
 

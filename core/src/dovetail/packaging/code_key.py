@@ -37,7 +37,7 @@ from dovetail.packaging.project import Project, project_root
 __all__ = ["CodeKeys", "with_code_keys"]
 
 NEUTRAL_DECORATORS = frozenset(
-    {"cache", "retry", "timeout", "resources", "compute", "environment", "datastore", "isolation", "schedule"}
+    {"cache", "retry", "timeout", "resources", "compute", "environment", "datastore", "isolation", "limit", "schedule"}
 )
 """Kinds that say where, when and how often a task runs, not what it does."""
 

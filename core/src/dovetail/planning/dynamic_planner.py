@@ -26,6 +26,7 @@ class DynamicPlanner:
         self._inner = inner
         self._called: deque[PlannedTask] = deque()
         self._after: deque[PlannedTask] = deque()
+        self._are_after: set[str] = set()
         self._later: deque[PlannedTask] = deque()
         self._holds = False
 
@@ -42,6 +43,7 @@ class DynamicPlanner:
 
     def after(self, task: PlannedTask) -> None:
         """Plan what nobody waits for, and what runs also when the run is being ended: a hook."""
+        self._are_after.add(task.path)
         self._after.append(task)
 
     def drop_calls(self, *, hooks: bool = False) -> None:
@@ -73,7 +75,9 @@ class DynamicPlanner:
 
     def put_back(self, task: PlannedTask) -> None:
         """Return a task that was taken and not begun."""
-        if task.is_called:
+        if task.path in self._are_after:
+            self._after.appendleft(task)
+        elif task.is_called:
             self._called.appendleft(task)
         else:
             self._inner.put_back(task)

@@ -174,7 +174,8 @@ class Body:
 
 
 class _Executor(Executor):
-    """Gives the body the caller's own arguments, and keeps what came of it as it is."""
+    """Gives the body the caller's own arguments, and keeps what came of it as it is. Whatever else is assigned, such as
+    a hook, is run as any worker does."""
 
     def __init__(
         self, flow: Any, description: FlowDescription, facts: RunFacts, given: Mapping[str, Any], body: Body
@@ -196,14 +197,18 @@ class _Executor(Executor):
         self._artifacts.clear()
 
     def function_of(self, task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        if task.arguments is not None:
+            return super().function_of(task)
         args, kwargs = self.flow_cls.shape.unbind(self._given)  # type: ignore[attr-defined]
         return self.call or self.flow_cls.fn, args, kwargs  # type: ignore[attr-defined]
 
-    def returned(self, value: Any) -> None:
-        self.value, self.failure = value, None
+    def returned(self, task: Task, value: Any) -> None:
+        if task.arguments is None:
+            self.value, self.failure = value, None
 
-    def raised(self, error: BaseException) -> bool:
-        self.failure = error
+    def raised(self, task: Task, error: BaseException) -> bool:
+        if task.arguments is None:
+            self.failure = error
         if isinstance(error, KeyboardInterrupt):
             self._body.interrupt()
         return isinstance(error, Exception)

@@ -80,6 +80,7 @@ def request_of(
     refusal: str,
     parameters: Mapping[str, Any],
     saved: Mapping[str, Any],
+    said: Mapping[str, Any] | None = None,
     parent: str = "",
     home: str = "",
 ) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def request_of(
         refusal: Why no other process can import it; empty when it can.
         parameters: Values that are plain data.
         saved: Values that only this process can store.
+        said: Of a flow that the driver has imported: decorators and hooks of the object that was called.
         parent: `run/path` of the task that calls the flow; empty where none does.
         home: Folder of local state; empty: as this process's settings have it.
     """
@@ -105,6 +107,7 @@ def request_of(
         "refusal": refusal,
         "parameters": parameters,
         "saved": list(saved),
+        "said": said,
         "parent": parent,
         "cwd": os.getcwd(),
         "env": env,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dovetail.authoring.calling import caller
+from dovetail.authoring.hooks import hooks_of
 from dovetail.authoring.signature import coerce_arguments
 from dovetail.interfaces.errors import UsageError
 from dovetail.runner._arguments import split_arguments
@@ -104,6 +105,7 @@ def _run(flow: FlowFunction[..., Any], given: Mapping[str, Any], call: Callable[
             description.file,
             name,
             flow=None if apart else description.to_plain(),
+            said=_said(description) if apart and (flow.called_with or hooks_of(flow)) else None,
             refusal=refusal,
             parameters=plain,
             saved=others,
@@ -167,7 +169,7 @@ _descriptions: WeakKeyDictionary[Any, tuple[Any, FlowDescription]] = WeakKeyDict
 def _described(flow: FlowFunction[..., Any]) -> FlowDescription:
     """The flow as plain data. What it was when it was called first: that is the code which runs."""
     known = _descriptions.get(flow)
-    said = (flow.name, flow.uses)
+    said = (flow.name, flow.uses, hooks_of(flow))
     if known is not None and known[0] == said:
         return known[1]
     description = replace(describe_flow(flow, gated=False), fork_hazards=())
@@ -175,6 +177,12 @@ def _described(flow: FlowFunction[..., Any]) -> FlowDescription:
         description = replace(description, file="")
     _descriptions[flow] = said, description
     return description
+
+
+def _said(description: FlowDescription) -> dict[str, Any]:
+    """What `with_options` and hooks say of a flow that another process imports, which knows nothing of this object."""
+    plain = description.to_plain()
+    return {"decorators": plain["decorators"], "body": plain["steps"][0]["decorators"], "hooks": plain["hooks"]}
 
 
 def _found_as(flow: FlowFunction[..., Any], description: FlowDescription) -> tuple[str, str]:

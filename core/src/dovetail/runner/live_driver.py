@@ -233,6 +233,8 @@ class LiveDriver:
             resume_run(session.settings, asked, listener, session_of=session_of)
             return
         flow, first = describe_source(session, listener)
+        if request["said"] is not None:
+            flow = _as_called(flow, request["said"])
         check(flow, session.settings)
         plan = plan_run(session, flow, first, debug=None)
         given = request["parameters"]
@@ -273,6 +275,13 @@ class LiveDriver:
             oldest = next(iter(self._kept))
             _close(self._kept.pop(oldest))
         return kept
+
+
+def _as_called(flow: FlowDescription, said: Mapping[str, Any]) -> FlowDescription:
+    """A flow with what was said of the object that was called, which need not be the one in its file."""
+    plain = flow.to_plain()
+    plain["steps"][0]["decorators"] = said["body"]
+    return FlowDescription.from_plain({**plain, "decorators": said["decorators"], "hooks": said["hooks"]})
 
 
 def _interrupt() -> None:

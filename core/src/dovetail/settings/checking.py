@@ -48,7 +48,7 @@ def _check_sets(settings: Settings, flow: FlowDescription) -> Iterable[Problem]:
             from dovetail.plugins.suggest import did_you_mean
 
             hint = did_you_mean(override.step, names) or f"The steps are: {', '.join(names)}."
-            message = f"{override.given.source}: {flow.name} has no step {override.step!r}"
+            message = f"{override.given.source}: {flow.name} has no {flow.noun} {override.step!r}"
             yield Problem(code="unknown-step", message=message, fix=hint)
         elif override.kind == "cache" and override.step != "*" and names[override.step].kind == "step":
             yield _not_cached(names[override.step], override.given.source)
@@ -95,7 +95,9 @@ def _check_isolation(step: StepDescription, options: StepOptions, flow: FlowDesc
         fix = "Run it in a process of its own (fork or spawn), or drop the time limit."
         yield Problem(code="timeout-needs-process", message=message, fix=fix)
     if options.isolation is Isolation.FORK and flow.fork_hazards:
-        message = f"step {step.name!r} asks for isolation 'fork', which is not safe: {'; '.join(flow.fork_hazards)}"
+        message = (
+            f"{step.kind} {step.name!r} asks for isolation 'fork', which is not safe: {'; '.join(flow.fork_hazards)}"
+        )
         fix = "Choose isolation 'auto' or 'spawn', or move what was found from the module's top into the steps."
         yield Problem(code="unsafe-fork", message=message, fix=fix)
 

@@ -164,7 +164,7 @@ class Settings:
         call: Sequence[DecoratorUse] = (),
     ) -> Choice:
         """As `select`, before the settings are checked, with what was overridden."""
-        asker = f"step {step.name!r}" if step else f"flow {flow.name!r}" if flow else ""
+        asker = f"{step.kind} {step.name!r}" if step else f"flow {flow.name!r}" if flow else ""
         claims = list(self._claims(kind, step, flow, call))
         return choose(kind, claims, self.layers, self.registry, asker=asker)
 
@@ -242,10 +242,10 @@ class Settings:
         try:
             given = self.choice("compute", step, flow, call).given
         except PluginError:
-            options_of(merged, {}, where=f"step {step.name!r}")  # What is wrong with the policies comes first.
+            options_of(merged, {}, where=f"{step.kind} {step.name!r}")  # What is wrong with the policies comes first.
             raise
         resources = {key: value for key, value in given.items() if key in RESOURCE_KEYS}
-        return options_of(merged, resources, where=f"step {step.name!r}")
+        return options_of(merged, resources, where=f"{step.kind} {step.name!r}")
 
     def merged(
         self, kind: str, step: StepDescription, flow: FlowDescription | None, call: Sequence[DecoratorUse] = ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.serializers.registry import SerializerRegistry
 from dovetail.authoring.describe import describe
+from dovetail.authoring.hooks import hook_address, hooks_of
 from dovetail.packaging.code_key import with_code_keys
 from dovetail.worker.constants import describe_constants
 from dovetail.worker.gate import find_hazards
@@ -76,7 +77,9 @@ class TaskDescriber:
         Raises:
             ValidationError: It can't be run.
         """
-        key = (task.fn, task.name, tuple([(use.kind, use.name, repr(use.options)) for use in task.uses]))
+        said = tuple([(use.kind, use.name, repr(use.options)) for use in task.uses])
+        hooks = tuple([(kind, hook_address(function)) for kind, function in hooks_of(task)])
+        key = (task.fn, task.name, said, hooks)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._describe(task)

@@ -156,10 +156,10 @@ class Executor:
         args, kwargs = function.unbind(given)
         return function.fn, args, kwargs
 
-    def returned(self, value: Any) -> None:
+    def returned(self, task: Task, value: Any) -> None:
         """Told what a function returned, once it can be stored."""
 
-    def raised(self, error: BaseException) -> bool:
+    def raised(self, task: Task, error: BaseException) -> bool:
         """Told what a function raised. Whether to wait for what it submitted."""
         return True
 

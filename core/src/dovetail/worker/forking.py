@@ -113,6 +113,10 @@ class Forker:
                 self._fork(*message[1:])
             elif kind == Kind.KILL:
                 self._kill(*message[1:])
+            elif kind == Kind.CHECK:
+                from dovetail.worker.checking import checked
+
+                self._reports.append(checked(self._flow_cls, message[1]))
             elif kind == Kind.BEGIN:
                 from dovetail.worker.execute import Executor
 

@@ -52,11 +52,11 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             finished=time.time(),
             arguments=task.arguments or b"",
         )
-        executor.returned(result[0])
+        executor.returned(task, result[0])
         return outcome, 0
     except BaseException as error:
         failure = error
-        if executor.raised(error):
+        if executor.raised(task, error):
             calls.wait()
     finally:
         caller.leave(token, process=not thread)
@@ -76,7 +76,7 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             started=started,
             arguments=task.arguments or b"",
         )
-        executor.returned(value)
+        executor.returned(task, value)
         return outcome, 0
     # Once the function has returned, what fails is storing what it left.
     report = report_exception(failure, kind=kind_of_ours(failure) if result else "exception")

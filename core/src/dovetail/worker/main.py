@@ -105,6 +105,7 @@ def main() -> None:
     if role == Role.DESCRIBER:
         _serve(control, inbox, launch, flow_cls, None)
     if description.fork_hazards:
+        _after_checks(control, inbox, flow_cls)  # nothing but these can be asked of it
         _flush_and_exit(0)
     from dovetail.worker.forking import Forker
 
@@ -193,7 +194,7 @@ def _serve(
     from dovetail.worker.child import flush, leave, serve, write_mark
     from dovetail.worker.streams import mark
 
-    message = inbox.next()
+    message = _after_checks(control, inbox, flow_cls)
     if message[0] != Kind.SERVE:
         _flush_and_exit(0)
     _, mode, tasks, nonce, plain, facts = message
@@ -212,6 +213,17 @@ def _serve(
     if mode in (Mode.ONE, Mode.MANY):
         write_mark(mark(nonce, 0))  # what was printed so far belongs to the import
     leave(serve(control, executor, mode, tasks, nonce, decoder=inbox.decoder))
+
+
+def _after_checks(control: socket.socket, inbox: Inbox, flow_cls: Any) -> list[Any]:
+    """The next message that does not ask to look at parameters."""
+    while True:
+        message = inbox.next()
+        if message[0] != Kind.CHECK or flow_cls is None:
+            return message
+        from dovetail.worker.checking import checked
+
+        control.sendall(checked(flow_cls, message[1]))
 
 
 def _flush_and_exit(code: int) -> None:

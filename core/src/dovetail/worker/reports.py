@@ -17,6 +17,8 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FUTURES = os.path.join(os.sep, "concurrent", "futures", "")
 _CLOUDPICKLE = os.path.join(os.sep, "cloudpickle", "")
 _LIMIT = 64 * 1024
+LED = 2
+"""Lines of a message that are joined at the most, after the first."""
 
 
 def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorReport:
@@ -30,7 +32,7 @@ def report_exception(error: BaseException, *, kind: str = "exception") -> ErrorR
     bases = tuple(qualified_name(base) for base in type(error).__mro__ if base is not object)
     return ErrorReport(
         type=qualified_name(type(error)),
-        message=_storable(_message(error, "the flow's file" if kind == "start" else "the step")),
+        message=_storable(_message(error, "the flow's file" if kind == "start" else "the task")),
         traceback=_storable(_traceback(error)),
         bases=bases,
         kind=kind,
@@ -58,7 +60,9 @@ def _message(error: BaseException, who: str) -> str:
         text = str(error).strip()
     except Exception as failure:  # the user's own __str__
         return f"its message can't be shown: {type(failure).__name__}"
-    return text.partition("\n")[0]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    last = next((at for at, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
+    return " ".join(lines[: min(last, LED) + 1])  # a line that ends in a colon leads to the next
 
 
 def _storable(text: str) -> str:

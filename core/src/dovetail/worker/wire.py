@@ -46,6 +46,8 @@ class Kind:
     """`[worker, mode, tasks, nonce]`, with three descriptors: control socket, stdout, stderr."""
     KILL: Final = 4
     """`[worker, signal]`."""
+    CHECK: Final = 5
+    """Values of parameters, as JSON text: `[values]`."""
     # the process that imports → driver
     DESCRIBED: Final = 10
     """`[description]`."""
@@ -55,6 +57,8 @@ class Kind:
     """`[worker, reason]`."""
     REAPED: Final = 13
     """`[worker, wait status, CPU seconds, peak resident bytes]`."""
+    CHECKED: Final = 14
+    """`[(parameter, what is wrong with its value) of each]`."""
     # driver → worker
     SERVE: Final = 20
     """`[mode, tasks, nonce, description, facts]`; of a process that was not forked."""
