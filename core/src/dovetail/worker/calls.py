@@ -18,7 +18,7 @@ from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.async_reply import AsyncReply
 from dovetail.worker.channel import Reply
 from dovetail.worker.failures import failure_of, remembered
-from dovetail.worker.functions import caught, leave_value, returned, run_function
+from dovetail.worker.functions import bare, caught, leave_value, returned, run_function
 from dovetail.worker.futures import Submitted, Unfinished
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
@@ -375,7 +375,7 @@ class Calls:
                 args, kwargs = call.task.unbind(call.given)
                 value = returned(run_function(call.task.fn, args, kwargs))
                 inside.finish()
-                return self._leave(call, value, attempt, started), value, None
+                return self._leave(call, value, attempt, started), bare(value), None
             except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
             except BaseException as error:  # Ctrl-C: of the process, not of the task
@@ -391,7 +391,7 @@ class Calls:
                 args, kwargs = call.task.unbind(call.given)
                 value = returned(await call.task.fn(*args, **kwargs))
                 inside.finish()
-                return self._leave(call, value, attempt, started), value, None
+                return self._leave(call, value, attempt, started), bare(value), None
             except (Exception, SystemExit) as error:
                 return self._failed(call, error, attempt, last, started)
             except BaseException as error:  # the coroutine was cancelled
