@@ -13,6 +13,7 @@ from dovetail.artifacts.packing import RESULT
 from dovetail.artifacts.record_packing import pack_body
 from dovetail.authoring.arguments import futures_in, resolved
 from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.stored import Stored
 from dovetail.interfaces.tasks import ErrorReport, TaskOutcome
 from dovetail.worker.reports import report_exception
 

@@ -46,7 +46,7 @@ def dtype_to_plain(dtype: np.dtype[Any]) -> Any:
         same = dtype_from_plain(plain)
     except Exception as error:
         raise DeclinedError(f"dtype {dtype} has no description: {error}") from error
-    if same != dtype or same.isalignedstruct != dtype.isalignedstruct:
+    if same != dtype or same.type is not dtype.type or same.isalignedstruct != dtype.isalignedstruct:
         raise DeclinedError(f"dtype {dtype} has no exact description")
     return plain
 
