@@ -98,6 +98,6 @@ def dovetail_secrets_providers() -> Iterable[SecretsProviderSpec]:
 def dovetail_serializers() -> Iterable[SerializerSpec]:
     """Arrays, frames, tensors and files."""
     return [
-        SerializerSpec(name=id, factory=factory, summary=summary, types=types, in_child=True)
-        for id, factory, summary, types in EMBEDDED
+        SerializerSpec(name=id, factory=factory, summary=summary, types=types, requires=needs, in_child=True)
+        for id, factory, summary, types, needs in EMBEDDED
     ]

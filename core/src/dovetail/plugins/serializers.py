@@ -30,15 +30,26 @@ class DeferredSerializer(Serializer):
     Args:
         id: Its id.
         factory: `module:Class` that makes it.
-        types: Qualified names of the classes whose values, those of subclasses included, it writes.
+        types: Qualified names of the classes whose values, those of subclasses included, it writes. Without any it
+            is used where it is chosen by its id.
         requires: Modules without which it can't be imported.
+        replaceable: Whether it leaves its values to another serializer where one of these is missing.
     """
 
-    def __init__(self, id: str, factory: str, types: Iterable[str], requires: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        id: str,
+        factory: str,
+        types: Iterable[str],
+        requires: tuple[str, ...] = (),
+        *,
+        replaceable: bool = False,
+    ) -> None:
         self.id = id  # type: ignore[misc]  # A class variable of the contract; here one class stands for many.
         self._factory = factory
         self._types = frozenset(types)
         self._requires = requires
+        self._replaceable = replaceable
         self._real: Serializer | None = None
 
     @property
@@ -68,11 +79,18 @@ class DeferredSerializer(Serializer):
 
     def matches(self, kind: type) -> bool:
         """Whether a class is, or inherits from, one that the descriptor names. Imports nothing."""
-        return any(f"{base.__module__}.{base.__qualname__}" in self._types for base in kind.__mro__)
+        if not any(f"{base.__module__}.{base.__qualname__}" in self._types for base in kind.__mro__):
+            return False
+        return not (self._replaceable and self._is_incomplete())
+
+    def _is_incomplete(self) -> bool:
+        from importlib.util import find_spec
+
+        return any(find_spec(name) is None for name in self._requires)
 
     def accepts(self, value: object) -> bool:
         """Whether the value's class matches and the serializer agrees."""
-        return self.matches(type(value)) and self.real.accepts(value)
+        return (not self._types or self.matches(type(value))) and self.real.accepts(value)
 
     def dump(self, value: Any) -> SerializedValue:
         """Write a value."""
