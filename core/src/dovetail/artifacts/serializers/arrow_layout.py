@@ -23,7 +23,7 @@ from dovetail.artifacts.serializers.arrow_types import (
 from dovetail.interfaces.artifacts import LazyFrame
 from dovetail.interfaces.errors import CorruptDataError
 
-__all__ = ["LoadedFrame", "field_to_plain", "metadata_from_plain", "metadata_to_plain", "read_array", "write_array"]
+__all__ = ["field_to_plain", "metadata_from_plain", "metadata_to_plain", "read_array", "write_array"]
 
 Frames = list[memoryview | bytes]
 _WORDS = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}
@@ -201,24 +201,6 @@ def metadata_from_plain(plain: dict[str, str] | None) -> dict[bytes, bytes] | No
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
-
-
-class LoadedFrame:
-    """A frame that is there already, read as a lazy one."""
-
-    __slots__ = ("_view",)
-
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-
-    @property
-    def length(self) -> int:
-        """Its bytes."""
-        return self._view.nbytes
-
-    def read(self, begin: int, end: int) -> memoryview:
-        """Part of it."""
-        return self._view[begin:end]
 
 
 def read_array(node: dict[str, Any], frames: Iterator[LazyFrame], start: int = 0, stop: int | None = None) -> Any:

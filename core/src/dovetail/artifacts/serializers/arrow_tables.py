@@ -14,20 +14,20 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from dovetail.artifacts.serializers.arrow_layout import (
-    LoadedFrame,
     field_to_plain,
     metadata_from_plain,
     metadata_to_plain,
     read_array,
     write_array,
 )
-from dovetail.artifacts.serializers.arrow_types import UnknownTypeError
+from dovetail.artifacts.serializers.arrow_types import UnknownTypeError, label_of
 from dovetail.artifacts.serializers.headers import decode_header, encode_header
+from dovetail.artifacts.serializers.loaded_frames import LoadedFrame
 from dovetail.artifacts.serializers.type_names import type_name
 from dovetail.interfaces.artifacts import LazyFrame, SerializedValue, Serializer
 from dovetail.interfaces.errors import CorruptDataError
 
-__all__ = ["ArrowSerializer", "read_table", "type_label", "write_table"]
+__all__ = ["ArrowSerializer", "read_table", "write_table"]
 
 
 def write_table(table: Any, frames: list[memoryview | bytes]) -> dict[str, Any]:
@@ -65,28 +65,13 @@ def read_table(content: dict[str, Any], frames: Sequence[LazyFrame], start: int,
     source = iter(frames)
     arrays = [read_array(node, source, start, stop) for node in content["fields"]]
     fields = [
-        pa.field(
-            node["name"], array.type, node.get("nullable", True), metadata_from_plain(node.get("metadata"))
-        )
+        pa.field(node["name"], array.type, node.get("nullable", True), metadata_from_plain(node.get("metadata")))
         for node, array in zip(content["fields"], arrays, strict=True)
     ]
     schema = pa.schema(fields, metadata_from_plain(content.get("metadata")))
     if not arrays:
         return pa.table({"_": pa.nulls(stop - start)}).select([]).replace_schema_metadata(schema.metadata)
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def type_label(node: Mapping[str, Any]) -> str:
-    """The type of a node as listings show it: `int64`, `timestamp[ns, UTC]`, `list<utf8>`."""
-    plain = node["type"]
-    if isinstance(plain, str):
-        return plain
-    name, *parameters = plain
-    children = [type_label(child) for child in node.get("children", ())]
-    if name == "struct":
-        children = [f"{child['name']}: {label}" for child, label in zip(node["children"], children, strict=True)]
-    shown = [str(p) for p in parameters if p is not None and p is not False]
-    return name + (f"[{', '.join(shown)}]" if shown else "") + (f"<{', '.join(children)}>" if children else "")
 
 
 class ArrowSerializer(Serializer):
@@ -110,7 +95,7 @@ class ArrowSerializer(Serializer):
         except UnknownTypeError:
             frames, content = [_ipc(value, kind)], {"ipc": True, "rows": len(value)}
         content["kind"] = kind
-        kin = ",".join(f"{n['name']}:{type_label(n)}" for n in content.get("fields", ()))[:500]
+        kin = ",".join(f"{n['name']}:{label_of(n)}" for n in content.get("fields", ()))[:500]
         return SerializedValue(self.id, encode_header(content), frames, type_name(type(value)), raw=True, kin=kin)
 
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
@@ -124,9 +109,9 @@ class ArrowSerializer(Serializer):
         told: dict[str, Any] = {"rows": content["rows"]}
         if "fields" in content:
             told["shape"] = [content["rows"], len(content["fields"])]
-            told["columns"] = [[node["name"], type_label(node)] for node in content["fields"]]
+            told["columns"] = [[node["name"], label_of(node)] for node in content["fields"]]
         elif "node" in content:
-            told |= {"dtype": type_label(content["node"]), "shape": [content["rows"]]}
+            told |= {"dtype": label_of(content["node"]), "shape": [content["rows"]]}
         return told
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:

@@ -1,15 +1,15 @@
-"""Arrow types as JSON: a name, or a list of a name and its parameters. Children are described beside, by their nodes."""
+"""Arrow types as JSON: a name, or a list of a name and its parameters. Children are described by nodes of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from dovetail.interfaces.errors import CorruptDataError
 
-__all__ = ["UnknownTypeError", "is_wide", "type_from_plain", "type_to_plain", "width_of"]
+__all__ = ["UnknownTypeError", "is_wide", "label_of", "type_from_plain", "type_to_plain", "width_of"]
 
 
 class UnknownTypeError(Exception):
@@ -121,3 +121,16 @@ def width_of(kind: pa.DataType) -> int:
 def is_wide(plain: Any) -> bool:
     """Whether offsets have 64 bits."""
     return plain in ("large_utf8", "large_binary", "utf8_view", "binary_view", ["large_list"])
+
+
+def label_of(node: Mapping[str, Any]) -> str:
+    """The type of a node as listings show it: `int64`, `timestamp[ns, UTC]`, `list<utf8>`."""
+    plain = node["type"]
+    if isinstance(plain, str):
+        return plain
+    name, *parameters = plain
+    children = [label_of(child) for child in node.get("children", ())]
+    if name == "struct":
+        children = [f"{child['name']}: {label}" for child, label in zip(node["children"], children, strict=True)]
+    shown = [str(p) for p in parameters if p is not None and p is not False]
+    return name + (f"[{', '.join(shown)}]" if shown else "") + (f"<{', '.join(children)}>" if children else "")

@@ -146,7 +146,9 @@ def array_of(dtype: np.dtype[Any], shape: Sequence[int], order: Any, frame: memo
     """
     size = math.prod(shape) * dtype.itemsize
     if size != frame.nbytes or order not in ("C", "F"):
-        raise CorruptDataError(f"an array of {dtype} and shape {list(shape)} has {frame.nbytes} bytes instead of {size}")
+        raise CorruptDataError(
+            f"an array of {dtype} and shape {list(shape)} has {frame.nbytes} bytes instead of {size}"
+        )
     if size == 0:
         return np.empty(shape, dtype, order)
     return np.ndarray(tuple(shape), dtype, frame, order=order)

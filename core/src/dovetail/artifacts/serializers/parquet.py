@@ -32,6 +32,12 @@ def _parquet() -> Any:
     return pyarrow
 
 
+def _table(pa: Any, kind: str, value: Any) -> Any:
+    if kind == "pandas":
+        return pa.Table.from_pandas(value)
+    return value.to_arrow() if kind == "polars" else value
+
+
 class ParquetSerializer(Serializer):
     """Tables as Parquet."""
 
@@ -44,10 +50,7 @@ class ParquetSerializer(Serializer):
         pa = _parquet()
         kind = _KINDS[type_name(type(value))]
         try:
-            if kind == "pandas":
-                table = pa.Table.from_pandas(value)
-            else:
-                table = value.to_arrow() if kind == "polars" else value
+            table = _table(pa, kind, value)
             sink = pa.BufferOutputStream()
             pa.parquet.write_table(table, sink, compression="zstd")
         except (pa.ArrowException, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
 """`polars`: polars frames and series.
 
-The header is `{"kind", "rows", "fields"}` with nodes as of Arrow tables (see `arrow_layout`), and `"dtypes"` for columns
-whose dtype Arrow does not keep: categories are stored as text, so that their codes, which follow the history of the
-process, do not count.
+The header is `{"kind", "rows", "fields"}` with nodes as of Arrow tables (see `arrow_layout`), and `"dtypes"` for the
+columns whose dtype Arrow does not keep: categories are stored as text, so that their codes, which follow the history
+of the process, do not count.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import polars as pl
 import pyarrow as pa
 
-from dovetail.artifacts.serializers.arrow_layout import LoadedFrame
-from dovetail.artifacts.serializers.arrow_tables import read_table, type_label, write_table
-from dovetail.artifacts.serializers.arrow_types import UnknownTypeError
+from dovetail.artifacts.serializers.arrow_tables import read_table, write_table
+from dovetail.artifacts.serializers.arrow_types import UnknownTypeError, label_of
 from dovetail.artifacts.serializers.headers import decode_header, encode_header
+from dovetail.artifacts.serializers.loaded_frames import LoadedFrame
 from dovetail.artifacts.serializers.type_names import type_name
 from dovetail.interfaces.artifacts import DeclinedError, LazyFrame, SerializedValue, Serializer
 from dovetail.interfaces.errors import CorruptDataError, UnpicklableError
@@ -125,7 +125,7 @@ class PolarsSerializer(Serializer):
         content["rows"] = frame.height
         if specials:
             content["dtypes"] = specials
-        kin = ",".join(f"{node['name']}:{type_label(node)}" for node in content["fields"])[:500]
+        kin = ",".join(f"{node['name']}:{label_of(node)}" for node in content["fields"])[:500]
         return SerializedValue(self.id, encode_header(content), frames, type_name(type(value)), raw=True, kin=kin)
 
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
@@ -136,7 +136,7 @@ class PolarsSerializer(Serializer):
         content = decode_header(header)
         specials = content.get("dtypes", {})
         columns = [
-            [node["name"], specials[str(number)][0] if str(number) in specials else type_label(node)]
+            [node["name"], specials[str(number)][0] if str(number) in specials else label_of(node)]
             for number, node in enumerate(content["fields"])
         ]
         if content["kind"] == "series":
