@@ -77,7 +77,11 @@ class PandasSerializer(Serializer):
         if content["kind"] == "series":
             return {"rows": rows, "shape": [rows], "dtype": types[0]}
         names = _names_of(content["labels"], len(types))
-        return {"rows": rows, "shape": [rows, len(types)], "columns": [list(pair) for pair in zip(names, types, strict=True)]}
+        return {
+            "rows": rows,
+            "shape": [rows, len(types)],
+            "columns": [list(pair) for pair in zip(names, types, strict=True)],
+        }
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
         content = decode_header(header)

@@ -138,7 +138,7 @@ def read_index(node: dict[str, Any], frames: Iterator[LazyFrame], start: int = 0
     if kind == "multi":
         return _read_multi(node, frames, start, stop)
     values = read_column(node, frames, start, stop)
-    if "freq" in node:
+    if "freq" in node and kind != "period":
         made = pd.TimedeltaIndex if values.dtype.kind == "m" else pd.DatetimeIndex
         return made(values, freq=node["freq"], name=name, copy=False)
     return pd.Index(values, dtype=object if kind == "object" else None, name=name, copy=False)
