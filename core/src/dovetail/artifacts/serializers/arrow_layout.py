@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from dovetail.artifacts.serializers.arrow_types import (
     UnknownTypeError,
@@ -25,6 +25,7 @@ from dovetail.interfaces.errors import CorruptDataError
 
 __all__ = ["field_to_plain", "metadata_from_plain", "metadata_to_plain", "read_array", "write_array"]
 
+pc: Any = pyarrow.compute  # its functions are made at run time
 Frames = list[memoryview | bytes]
 _WORDS = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}
 _VIEWS = {"utf8_view": pa.large_utf8(), "binary_view": pa.large_binary()}
@@ -63,7 +64,9 @@ def write_array(array: Any, frames: Frames) -> dict[str, Any]:
 
 
 def _in_one_piece(array: Any) -> Any:
-    if pa.types.is_dictionary(array.type) and array.num_chunks > 1:
+    if array.num_chunks == 1:  # `combine_chunks` would copy it
+        return array.chunk(0)
+    if pa.types.is_dictionary(array.type):
         array = array.unify_dictionaries()
     try:
         whole = array.combine_chunks()
@@ -197,7 +200,9 @@ def metadata_to_plain(metadata: Any) -> dict[str, str]:
 
 def metadata_from_plain(plain: dict[str, str] | None) -> dict[bytes, bytes] | None:
     """The inverse of `metadata_to_plain`."""
-    return plain and {key.encode("latin-1"): value.encode("latin-1") for key, value in plain.items()}
+    if not plain:
+        return None
+    return {key.encode("latin-1"): value.encode("latin-1") for key, value in plain.items()}
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -209,12 +214,18 @@ def read_array(node: dict[str, Any], frames: Iterator[LazyFrame], start: int = 0
     Raises:
         CorruptDataError: Frames and node do not fit.
     """
-    return _read_field(node, frames, start, node["length"] if stop is None else stop)[1]
+    try:
+        # Arrow compares buffers and lengths itself, and offsets at both ends.
+        return _read_field(node, frames, start, node["length"] if stop is None else stop)[1]
+    except pa.ArrowInvalid as error:
+        raise CorruptDataError(f"an Arrow array is malformed: {error}") from error
 
 
 def _read_field(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, stop: int) -> tuple[Any, Any]:
     plain, length = node["type"], stop - start
-    name = plain if isinstance(plain, str) else plain[0]
+    name: str
+    parameters: list[Any]
+    name, *parameters = [plain] if isinstance(plain, str) else plain
     validity = _read_bits(next(frames), start, stop) if node.get("nulls") else None
     children: list[tuple[Any, Any]] = []
     buffers: list[Any] = [validity]
@@ -222,9 +233,9 @@ def _read_field(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, s
     if name == "struct":
         children = [_read_field(child, frames, start, stop) for child in nodes]
     elif name == "fixed_size_list":
-        children = [_read_field(nodes[0], frames, start * plain[1], stop * plain[1])]
+        children = [_read_field(nodes[0], frames, start * parameters[0], stop * parameters[0])]
     elif name == "dictionary":
-        width = width_of(type_from_plain(plain[1], ()))
+        width = width_of(type_from_plain(parameters[0], ()))
         buffers.append(pa.py_buffer(next(frames).read(start * width, stop * width)))
         children = [_read_field(nodes[0], frames, 0, nodes[0]["length"])]
     elif name in ("list", "large_list", "map"):
@@ -241,10 +252,6 @@ def _read_field(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, s
         buffers.append(pa.py_buffer(next(frames).read(start * width, stop * width)))
     kind = type_from_plain(plain, [field for field, _ in children])
     array = _build(kind, plain, length, buffers, [child for _, child in children])
-    try:
-        array.validate()
-    except pa.ArrowInvalid as error:
-        raise CorruptDataError(f"an Arrow array of type {kind} is malformed: {error}") from error
     metadata = metadata_from_plain(node.get("metadata"))
     return pa.field(node.get("name", ""), kind, node.get("nullable", True), metadata), array
 

@@ -85,6 +85,7 @@ class ArrowSerializer(Serializer):
 
     def dump(self, value: Any) -> SerializedValue:
         frames: list[memoryview | bytes] = []
+        content: dict[str, Any]
         kind = _kind_of(value)
         try:
             if kind in ("table", "batch"):

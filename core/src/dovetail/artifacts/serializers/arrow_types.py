@@ -41,7 +41,7 @@ _SIMPLE: dict[str, Any] = {
 if hasattr(pa, "string_view"):
     _SIMPLE |= {"utf8_view": pa.string_view(), "binary_view": pa.binary_view()}
 _NAMES = {kind: name for name, kind in _SIMPLE.items()}
-_DECIMALS = {f"decimal{bits}": getattr(pa, f"decimal{bits}", None) for bits in (32, 64, 128, 256)}
+_DECIMALS: dict[str, Any] = {f"decimal{bits}": getattr(pa, f"decimal{bits}", None) for bits in (32, 64, 128, 256)}
 
 
 def type_to_plain(kind: pa.DataType) -> Any:
@@ -129,8 +129,8 @@ def label_of(node: Mapping[str, Any]) -> str:
     if isinstance(plain, str):
         return plain
     name, *parameters = plain
-    children = [label_of(child) for child in node.get("children", ())]
+    children: list[str] = [label_of(child) for child in node.get("children", ())]
     if name == "struct":
         children = [f"{child['name']}: {label}" for child, label in zip(node["children"], children, strict=True)]
     shown = [str(p) for p in parameters if p is not None and p is not False]
-    return name + (f"[{', '.join(shown)}]" if shown else "") + (f"<{', '.join(children)}>" if children else "")
+    return str(name) + (f"[{', '.join(shown)}]" if shown else "") + (f"<{', '.join(children)}>" if children else "")

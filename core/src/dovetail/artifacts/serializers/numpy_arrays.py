@@ -81,9 +81,10 @@ def dtype_from_plain(plain: Any) -> np.dtype[Any]:
             dtype = np.lib.format.descr_to_dtype([_field(field) for field in plain])
     except (TypeError, ValueError, AttributeError) as error:
         raise CorruptDataError(f"an array has an unknown dtype {plain!r}: {error}") from error
-    if dtype.hasobject:
+    found: np.dtype[Any] = dtype
+    if found.hasobject:
         raise CorruptDataError(f"an array has the dtype {plain!r}, which can't be read safely")
-    return dtype
+    return found
 
 
 def _field(field: list[Any]) -> tuple[Any, ...]:
@@ -151,7 +152,8 @@ def array_of(dtype: np.dtype[Any], shape: Sequence[int], order: Any, frame: memo
         )
     if size == 0:
         return np.empty(shape, dtype, order)
-    return np.ndarray(tuple(shape), dtype, frame, order=order)
+    made: np.ndarray[Any, Any] = np.ndarray(tuple(shape), dtype, frame, order=order)
+    return made
 
 
 class NumpySerializer(Serializer):

@@ -51,7 +51,8 @@ def write_cells(cells: Any, frames: list[memoryview | bytes]) -> dict[str, Any]:
         frames.append(bytes(tags))
     offsets = np.zeros(len(cells) + 1, "<i8")
     np.cumsum([len(part) for part in parts], out=offsets[1:])
-    frames += [memoryview(offsets.view(np.uint8)), b"".join(parts)]
+    plain: Any = offsets.view(np.uint8)
+    frames += [memoryview(plain), b"".join(parts)]
     return node
 
 

@@ -70,7 +70,7 @@ def _category(array: Any, frames: Frames) -> Node:
     from dovetail.artifacts.serializers.pandas_indexes import write_index
 
     node = {**_numpy(array.codes, frames), "kind": "category", "ordered": bool(array.ordered)}
-    return {**node, "categories": write_index(array.categories, frames)}
+    return {**node, "categories": write_index(array.categories, frames, readable=True)}
 
 
 def _read_category(node: Node, frames: Iterator[LazyFrame], start: int, stop: int) -> Any:

@@ -119,7 +119,10 @@ def _write_multi(index: Any, frames: list[memoryview | bytes]) -> dict[str, Any]
         plain = np.asarray(code)
         codes.append(dtype_to_plain(plain.dtype))
         frames.append(array_frame(plain)[0])
-        levels.append(write_index(level.rename(None), frames))
+        node = write_index(level.rename(None), frames)
+        if node["kind"] != "period":
+            node.pop("freq", None)  # the frequency of a level is its history
+        levels.append(node)
     names = [label_to_plain(name) for name in index.names]
     return {"kind": "multi", "length": len(index), "levels": levels, "codes": codes, "names": names}
 
@@ -134,10 +137,10 @@ def read_index(node: dict[str, Any], frames: Iterator[LazyFrame], start: int = 0
     if kind == "labels":
         labels = node["labels"] if stop is None else node["labels"][start:stop]
         return pd.Index(labels, dtype=node.get("dtype"), name=name)
-    stop = node["length"] if stop is None else stop
+    end: int = node["length"] if stop is None else stop
     if kind == "multi":
-        return _read_multi(node, frames, start, stop)
-    values = read_column(node, frames, start, stop)
+        return _read_multi(node, frames, start, end)
+    values = read_column(node, frames, start, end)
     if "freq" in node and kind != "period":
         made = pd.TimedeltaIndex if values.dtype.kind == "m" else pd.DatetimeIndex
         return made(values, freq=node["freq"], name=name, copy=False)
