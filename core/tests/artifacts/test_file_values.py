@@ -100,7 +100,7 @@ def test_a_directory_comes_back(folder: Path, tmp_path: Path) -> None:
     assert digest(loaded) == digest(value)
     with pytest.raises(NotFoundError, match="no file 'x'"):
         loaded.open("x")
-    with pytest.raises(NotFoundError, match="no file '../x'"):
+    with pytest.raises(NotFoundError, match=r"no file '\.\./x'"):
         value.open("../x")
     assert describe(value) == {"files": [["tool", 2], ["weights/part-0", 4], ["ä", 0]]}
 

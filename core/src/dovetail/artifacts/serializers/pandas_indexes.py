@@ -119,10 +119,7 @@ def _write_multi(index: Any, frames: list[memoryview | bytes]) -> dict[str, Any]
         plain = np.asarray(code)
         codes.append(dtype_to_plain(plain.dtype))
         frames.append(array_frame(plain)[0])
-        node = write_index(level.rename(None), frames)
-        if node["kind"] != "period":
-            node.pop("freq", None)  # the frequency of a level is its history
-        levels.append(node)
+        levels.append(write_index(level.rename(None), frames))
     names = [label_to_plain(name) for name in index.names]
     return {"kind": "multi", "length": len(index), "levels": levels, "codes": codes, "names": names}
 
