@@ -66,6 +66,27 @@ def test_inside_other_values_it_travels_with_its_content(tmp_path: Path) -> None
     assert loaded[0].read() == b"x"
 
 
+def test_so_does_a_directory(folder: Path) -> None:
+    value = ArtifactDirectory(folder)
+    again = pickle.loads(pickle.dumps(value))
+    assert digest(again) == digest(value)
+    assert again.path.is_dir()
+    assert digest(pickle.loads(pickle.dumps(again))) == digest(value)
+
+
+def test_reading_as_from_any_file(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100
+    (tmp_path / "f").write_bytes(content)
+    with round_trip(ArtifactFile(tmp_path / "f"), "file").open() as file:
+        assert file.seek(-10, os.SEEK_END) == len(content) - 10
+        assert file.read() == content[-10:]
+        file.seek(1000)
+        assert file.read(5) == content[1000:1005]
+        assert file.tell() == 1005
+        file.seek(5, os.SEEK_CUR)
+        assert file.read() == content[1010:]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "checkpoint"

@@ -89,8 +89,8 @@ def test_contiguous_arrays_are_neither_copied_when_written_nor_when_read() -> No
 @pytest.mark.parametrize(
     "scalar",
     [np.float64(1.5), np.int8(-3), np.bool_(True), np.str_("ü"), np.str_(""), np.bytes_(b"ab"),
-     np.datetime64("2020", "D"), np.datetime64("NaT", "s"), np.timedelta64(3, "ms"), np.complex64(1j), np.float16("nan"),
-     np.longdouble("0.1")],
+     np.datetime64("2020", "D"), np.datetime64("NaT", "s"), np.timedelta64(3, "ms"), np.complex64(1j),
+     np.float16("nan"), np.longdouble("0.1")],
     ids=repr,
 )  # fmt: skip
 def test_scalars(scalar: Any) -> None:

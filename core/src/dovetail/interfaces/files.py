@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from dovetail.interfaces.errors import NotFoundError
+from dovetail.interfaces.folder_entries import DirectoryEntry, scan_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ArtifactDirectory", "ArtifactFile", "DirectoryEntry"]
+__all__ = ["ArtifactDirectory", "ArtifactFile"]
 
 
 class _Kept:
@@ -27,11 +28,43 @@ class _Kept:
         weakref.finalize(owner, shutil.rmtree, self.folder, ignore_errors=True)
 
 
-def _write(target: str, content: Any, executable: bool) -> None:
+class _Reader(io.BufferedReader):
+    """Reads a buffer without a copy of the whole, as `io.BytesIO` would make."""
+
+    def __init__(self, content: memoryview | bytes) -> None:
+        super().__init__(_RawReader(memoryview(content)))
+
+
+class _RawReader(io.RawIOBase):
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._content[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (0, self._at, self._content.nbytes)[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+
+def _write(target: str, source: IO[bytes], executable: bool) -> None:
     """A new file; never through a link, nor over one that is there."""
+    import shutil
+
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(target, flags, 0o777 if executable else 0o666), "wb") as file:
-        file.write(content)
+        shutil.copyfileobj(source, file, 1 << 20)
 
 
 class ArtifactFile:
@@ -89,7 +122,7 @@ class ArtifactFile:
     def open(self) -> IO[bytes]:
         """The content, for reading."""
         if self._content is not None:
-            return io.BytesIO(self._content)
+            return _Reader(self._content)
         assert self._path is not None
         return open(self._path, "rb")
 
@@ -107,11 +140,8 @@ class ArtifactFile:
         from pathlib import Path
 
         target = os.path.join(path, self.name) if os.path.isdir(path) else os.fspath(path)
-        if self._content is None:
-            with self.open() as file:
-                _write(target, file.read(), self.executable)
-        else:
-            _write(target, self._content, self.executable)
+        with self.open() as file:
+            _write(target, file, self.executable)
         return Path(target)
 
     def __fspath__(self) -> str:
@@ -127,22 +157,6 @@ class ArtifactFile:
 
 def _file_again(name: str, content: bytes, executable: bool) -> ArtifactFile:
     return ArtifactFile._loaded(name, memoryview(content), executable)
-
-
-class DirectoryEntry:
-    """One file, empty folder or link of a stored directory."""
-
-    __slots__ = ("content", "executable", "kind", "target")
-
-    def __init__(self, kind: str, *, content: Any = None, executable: bool = False, target: str = "") -> None:
-        self.kind = kind
-        """`file`, `folder` or `link`."""
-        self.content = content
-        """Of a loaded file, its bytes."""
-        self.executable = executable
-        """Whether the owner may execute the file."""
-        self.target = target
-        """Of a link, where it leads, relative to its own folder."""
 
 
 class ArtifactDirectory(Mapping[str, int]):
@@ -200,7 +214,7 @@ class ArtifactDirectory(Mapping[str, int]):
         entry = self._entries.get(name)
         if entry is None or entry.kind != "file":
             raise NotFoundError(f"{self.name} has no file {name!r}", hint=f"It has {', '.join(list(self)[:10])}.")
-        return io.BytesIO(entry.content)
+        return _Reader(entry.content)
 
     def save_to(self, path: str | os.PathLike[str]) -> Path:
         """Write the folder to a new place.
@@ -221,7 +235,7 @@ class ArtifactDirectory(Mapping[str, int]):
             place = os.path.join(target, *name.split("/"))
             os.makedirs(place if entry.kind == "folder" else os.path.dirname(place), exist_ok=True)
             if entry.kind == "file":
-                _write(place, entry.content, entry.executable)
+                _write(place, _Reader(entry.content), entry.executable)
             elif entry.kind == "link":
                 os.symlink(entry.target, place)
         return Path(target)
@@ -258,3 +272,26 @@ class ArtifactDirectory(Mapping[str, int]):
 
     def __repr__(self) -> str:
         return f"ArtifactDirectory({self.name!r}, {len(self)} files)"
+
+    def __reduce__(self) -> Any:
+        # Inside other values it travels in their pickle, with its content.
+        entries = self._entries
+        if entries is None:
+            assert self._path is not None
+            entries = dict(scan_folder(self._path))
+        plain = []
+        for name, entry in sorted(entries.items()):
+            content = b""
+            if entry.kind == "file":
+                with self.open(name) as file:
+                    content = file.read()
+            plain.append((name, entry.kind, content, entry.executable, entry.target))
+        return _directory_again, (self.name, plain)
+
+
+def _directory_again(name: str, plain: list[Any]) -> ArtifactDirectory:
+    entries = {
+        path: DirectoryEntry(kind, content=content, executable=executable, target=target)
+        for path, kind, content, executable, target in plain
+    }
+    return ArtifactDirectory._loaded(name, entries)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from dovetail.artifacts.serializers.headers import decode_header, encode_header
 from dovetail.interfaces.artifacts import LazyFrame, SerializedValue, Serializer
-from dovetail.interfaces.errors import CorruptDataError, UnpicklableError
-from dovetail.interfaces.files import ArtifactDirectory, ArtifactFile, DirectoryEntry
+from dovetail.interfaces.errors import CorruptDataError
+from dovetail.interfaces.files import ArtifactDirectory, ArtifactFile
+from dovetail.interfaces.folder_entries import DirectoryEntry, check_text, leads_out, scan_folder
 
 __all__ = ["DirectorySerializer", "FileSerializer"]
 
@@ -46,7 +46,7 @@ class FileSerializer(Serializer):
 
     def dump(self, value: Any) -> SerializedValue:
         frame = value._content if value._content is not None else _content(value._path)
-        _check_text(value.name)
+        check_text(value.name)
         content: dict[str, Any] = {"name": value.name, "size": len(frame)}
         if value.executable:
             content["executable"] = True
@@ -75,11 +75,11 @@ class DirectorySerializer(Serializer):
         Raises:
             UnpicklableError: It holds a link that leads out of it, a device or socket, or a name that is no text.
         """
-        entries = dict(_scan(value._path)) if value._entries is None else value._entries
+        entries = dict(scan_folder(value._path)) if value._entries is None else value._entries
         plain: list[list[Any]] = []
         frames: list[memoryview | bytes] = []
         for name in sorted(entries):
-            _check_text(name)
+            check_text(name)
             entry = entries[name]
             if entry.kind != "file":
                 plain.append([name, entry.kind, *([entry.target] if entry.target else [])])
@@ -87,7 +87,7 @@ class DirectorySerializer(Serializer):
             frame = entry.content if entry.content is not None else _content(os.path.join(value._path, name))
             plain.append([name, "executable" if entry.executable else "file", len(frame)])
             frames.append(frame)
-        _check_text(value.name)
+        check_text(value.name)
         header = encode_header({"name": value.name, "entries": plain})
         return SerializedValue(self.id, header, frames, "dovetail.ArtifactDirectory", kin=value.name)
 
@@ -100,7 +100,7 @@ class DirectorySerializer(Serializer):
             if kind in ("file", "executable"):
                 entries[name] = DirectoryEntry("file", content=next(source), executable=kind == "executable")
             elif kind == "link":
-                if _leads_out(name, more[0]):
+                if leads_out(name, more[0]):
                     raise CorruptDataError(f"a stored directory has a link that leads out of it: {name}")
                 entries[name] = DirectoryEntry("link", target=more[0])
             else:
@@ -114,51 +114,6 @@ class DirectorySerializer(Serializer):
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
         raise TypeError("a directory has no rows")
-
-
-def _scan(root: str, below: str = "") -> Iterator[tuple[str, DirectoryEntry]]:
-    with os.scandir(os.path.join(root, below)) as found:
-        for item in found:
-            name = f"{below}/{item.name}" if below else item.name
-            mode = item.stat(follow_symlinks=False).st_mode
-            if stat.S_ISLNK(mode):
-                target = os.readlink(item.path)
-                if _leads_out(name, target):
-                    raise UnpicklableError(
-                        f"{item.path} is a link to {target}, which is outside of the directory",
-                        hint="Copy what it leads to into the directory, or remove the link.",
-                    )
-                _check_text(target)
-                yield name, DirectoryEntry("link", target=target)
-            elif stat.S_ISDIR(mode):
-                inside = list(_scan(root, name))
-                yield from inside or [(name, DirectoryEntry("folder"))]
-            elif stat.S_ISREG(mode):
-                yield name, DirectoryEntry("file", executable=bool(mode & 0o100))
-            else:
-                raise UnpicklableError(
-                    f"{item.path} is neither a file nor a folder nor a link",
-                    hint="Remove sockets, pipes and devices from the directory.",
-                )
-
-
-def _leads_out(name: str, target: str) -> bool:
-    """Whether a link of this name leads, or might lead, out of the directory: `..` may stand first only, since behind
-    another link it leads to that one's parent."""
-    if not target or os.path.isabs(target) or "\\" in target or ":" in target:
-        return True
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    up = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-    return up > name.count("/") or ".." in parts[up:]
-
-
-def _check_text(name: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise UnpicklableError(
-            f"the name of a file is no text: {name!r}", hint="Rename it to UTF-8 before it is stored."
-        ) from None
 
 
 def _checked(name: Any, depth: int = 1 << 16) -> str:

@@ -72,8 +72,11 @@ class TensorSerializer(Serializer):
 
     def accepts(self, value: object) -> bool:
         if type(value) is dict or type(value) is OrderedDict:
-            found = {_framework(tensor) for tensor in value.values()}
-            return len(found) == 1 and None not in found and all(type(name) is str for name in value)
+            first = next(iter(value.values()), None)
+            framework = _framework(first)
+            return framework is not None and all(
+                type(name) is str and _framework(part) == framework for name, part in value.items()
+            )
         return _framework(value) in ("torch", "jax")
 
     def dump(self, value: Any) -> SerializedValue:
