@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -241,3 +243,17 @@ def test_description() -> None:
     ]
     assert describe(frame["int8"]) == {"rows": 5, "shape": [5], "dtype": "int8"}
     assert describe(pd.Index([1, 2])) == {"rows": 2, "shape": [2]}
+
+
+def test_without_arrow_numbers_keep_their_layout_and_text_is_pickled() -> None:
+    program = """
+import sys
+sys.modules["pyarrow"] = None
+import pandas as pd, polars as pl
+from dovetail.artifacts.serializers import SerializerRegistry
+store = SerializerRegistry().serialize
+values = (pd.DataFrame({"a": [1.5], "b": pd.Categorical([1])}), pd.Series(["a"], dtype="string"), pl.Series([1]))
+print(*[store(value).serializer for value in values])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pandas", "pickle", "pickle"]

@@ -23,8 +23,9 @@ from dovetail.artifacts.caught import CaughtError
 from dovetail.artifacts.serializers.json_text import NODE_LIMIT
 from dovetail.artifacts.serializers.pickled import PickleSerializer
 from dovetail.artifacts.serializers.registry import SerializerRegistry
-from dovetail.interfaces.artifacts import SerializedValue, Serializer
+from dovetail.interfaces.artifacts import DeclinedError, SerializedValue, Serializer
 from dovetail.interfaces.errors import PluginConflictError, PluginNotFoundError, UnpicklableError
+from dovetail.interfaces.stored import Stored
 from dovetail.interfaces.tasks import ErrorReport
 
 REGISTRY = SerializerRegistry()
@@ -328,6 +329,41 @@ def test_plugins_serializers_come_before_pickle_and_after_plain_data() -> None:
     assert registry.for_value(Wave(b"abc")).id == "wave"
     assert registry.serialize(5).serializer == "json"
     assert registry.serialize(b"5").serializer == "bytes"
+
+
+class FussyWave(WaveSerializer):
+    id: ClassVar[str] = "fussy"
+
+    def dump(self, value: Any) -> SerializedValue:
+        raise DeclinedError("too loud")
+
+
+def test_a_value_that_is_declined_goes_to_the_next() -> None:
+    registry = SerializerRegistry([FussyWave(), WaveSerializer()])
+    assert registry.serialize(Wave(b"abc")).serializer == "wave"
+    assert registry.identify(Wave(b"abc")).serializer == "wave"
+    assert SerializerRegistry([FussyWave()]).serialize(Wave(b"abc")).serializer == "pickle"
+
+
+def test_a_serializer_that_is_asked_for_by_name_is_the_only_one() -> None:
+    registry = SerializerRegistry([FussyWave(), WaveSerializer()])
+    assert registry.serialize(Stored(5, "pickle")).serializer == "pickle"
+    assert registry.for_value(Stored(5, "pickle")).id == "pickle"
+    assert registry.identify(Stored(Wave(b""), "wave")).serializer == "wave"
+    with pytest.raises(UnpicklableError, match="can't be stored by the serializer 'fussy': too loud"):
+        registry.serialize(Stored(Wave(b"abc"), "fussy"))
+    with pytest.raises(UnpicklableError, match="type int can't be stored by the serializer 'wave'"):
+        registry.serialize(Stored(5, "wave"))
+    with pytest.raises(PluginNotFoundError, match="'flac'"):
+        registry.serialize(Stored(5, "flac"))
+
+
+def test_a_plugin_can_take_the_place_of_an_embedded_serializer() -> None:
+    class OwnArrays(WaveSerializer):
+        id: ClassVar[str] = "ndarray"
+
+    own = OwnArrays()
+    assert SerializerRegistry([own]).by_id("ndarray") is own
 
 
 def test_ids_are_unique() -> None:

@@ -9,6 +9,7 @@ from dovetail.interfaces.artifacts import LazyFrame, SerializedValue, Serializer
 
 if TYPE_CHECKING:
     from dovetail.plugins.descriptors import Spec
+    from dovetail.plugins.extensions import SerializerSpec
 
 __all__ = ["DeferredSerializer", "deferred"]
 
@@ -61,10 +62,9 @@ class DeferredSerializer(Serializer):
         return real
 
     def _load(self) -> Serializer:
-        from dovetail.plugins.extensions import SerializerSpec
         from dovetail.plugins.loading import load
 
-        real: Serializer = load(SerializerSpec(name=self.id, factory=self._factory, requires=self._requires))()
+        real: Serializer = load(self._spec())()
         return real
 
     @property
@@ -84,9 +84,14 @@ class DeferredSerializer(Serializer):
         return not (self._replaceable and self._is_incomplete())
 
     def _is_incomplete(self) -> bool:
-        from importlib.util import find_spec
+        from dovetail.plugins.loading import missing_imports
 
-        return any(find_spec(name) is None for name in self._requires)
+        return bool(missing_imports(self._spec()))
+
+    def _spec(self) -> SerializerSpec:
+        from dovetail.plugins.extensions import SerializerSpec
+
+        return SerializerSpec(name=self.id, factory=self._factory, requires=self._requires)
 
     def accepts(self, value: object) -> bool:
         """Whether the value's class matches and the serializer agrees."""
