@@ -172,7 +172,7 @@ class NumpySerializer(Serializer):
         content: dict[str, Any] = {"dtype": dtype_to_plain(array.dtype)}
         frame, order = array_frame(array)
         if isinstance(value, np.generic):
-            if isinstance(value, (str, bytes)) and array[()] != value:
+            if isinstance(value, (np.str_, np.bytes_)) and array[()] != value:
                 raise DeclinedError("NumPy drops zeros at the end of text")
             content["scalar"] = True
             return SerializedValue(self.id, encode_header(content), [frame], type_name(type(value)))

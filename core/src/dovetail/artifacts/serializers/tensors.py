@@ -56,7 +56,7 @@ def _framework(value: object) -> str | None:
 
 def _torch() -> Any:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise PluginLoadError(
             "it holds PyTorch tensors, and torch is not installed", hint="pip install torch"
@@ -246,7 +246,7 @@ def _finished(node: dict[str, Any], elements: Any, framework: str) -> Any:
         return elements.detach().requires_grad_(True) if grad else elements
     if framework == "jax":
         try:
-            import jax.numpy  # type: ignore[import-not-found, unused-ignore]
+            import jax.numpy  # type: ignore[import-not-found, unused-ignore]  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise PluginLoadError("it holds JAX arrays, and jax is not installed", hint="pip install jax") from error
         made = jax.numpy.asarray(elements)
