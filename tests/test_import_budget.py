@@ -106,6 +106,21 @@ def test_options_and_helpers_load_nothing_heavy() -> None:
     assert loaded_by(f"{PIPELINE}{options}from dovetail import allow_failure, retry\n") & HEAVY == set()
 
 
+DATA = {"jax", "ml_dtypes", "numpy", "pandas", "polars", "pyarrow", "torch"}
+
+
+def test_a_value_loads_the_serializer_and_the_library_of_its_own_type_alone() -> None:
+    store = "from dovetail.artifacts.serializers import SerializerRegistry\nstore = SerializerRegistry().serialize\n"
+    plain = loaded_by(f"{store}store([1, 'a']); store((1, 2)); store(b'x'); store({{1: 2}})")
+    assert plain & DATA == set()
+    assert not {name for name in plain if name.endswith((".files", ".numpy_arrays"))}
+    assert "dovetail.plugins.descriptors" not in loaded_by(f"{store}store(1)")
+    array = loaded_by(f"{store}import numpy\nstore(numpy.ones(3))")
+    assert array & DATA == {"numpy"}
+    by_name = loaded_by(f"{store}import numpy\nstore({{'a': numpy.ones(3)}})")
+    assert by_name & DATA == {"numpy"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], []], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(f"from dovetail.cli import main\nmain({arguments})")

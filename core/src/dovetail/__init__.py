@@ -68,11 +68,15 @@ if TYPE_CHECKING:
         namespace,
     )
     from dovetail.interfaces.errors import DovetailError, FailedInputError
+    from dovetail.interfaces.files import ArtifactDirectory, ArtifactFile
+    from dovetail.interfaces.stored import Stored
     from dovetail.runner.class_flow import run_flow
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArtifactDirectory",
+    "ArtifactFile",
     "Client",
     "DataArtifact",
     "DovetailError",
@@ -86,6 +90,7 @@ __all__ = [
     "StagedTask",
     "Step",
     "StepDecorator",
+    "Stored",
     "Task",
     "TaskFuture",
     "Transaction",
@@ -123,6 +128,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArtifactDirectory": "dovetail.interfaces.files",
+    "ArtifactFile": "dovetail.interfaces.files",
     "Client": "dovetail.client",
     "DataArtifact": "dovetail.client",
     "DovetailError": "dovetail.interfaces.errors",
@@ -136,6 +143,7 @@ _HOMES = {
     "StagedTask": "dovetail.authoring.transaction_records",
     "Step": "dovetail.client",
     "StepDecorator": "dovetail.authoring.uses",
+    "Stored": "dovetail.interfaces.stored",
     "Task": "dovetail.client",
     "TaskFuture": "dovetail.authoring.futures",
     "Transaction": "dovetail.authoring.transactions",

@@ -55,6 +55,14 @@ def test_built_in_comes_first_and_its_names_need_no_scan(site, load):
         ("environment", "host"),
         ("secrets", "env"),
         ("secrets", "file"),
+        ("serializer", "ndarray"),
+        ("serializer", "pandas"),
+        ("serializer", "arrow"),
+        ("serializer", "polars"),
+        ("serializer", "tensors"),
+        ("serializer", "file"),
+        ("serializer", "directory"),
+        ("serializer", "parquet"),
     ]
 
 

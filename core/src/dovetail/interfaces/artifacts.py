@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 from dovetail.interfaces.dataclass import dataclass
 
@@ -12,7 +12,9 @@ __all__ = [
     "INLINE_LIMIT",
     "RECORD_LIMIT",
     "ArtifactRef",
+    "DeclinedError",
     "InlinePlace",
+    "LazyFrame",
     "ObjectPlace",
     "PackPlace",
     "Place",
@@ -114,24 +116,52 @@ class SerializedValue:
     stored already, never part of the identity."""
 
 
+class DeclinedError(Exception):
+    """Raised by `Serializer.dump` for a value that turns out to hold what would not read back equal.
+
+    It is no failure: whichever serializer accepts the value next is asked, `pickle` at last.
+    """
+
+
+class LazyFrame(Protocol):
+    """A stored frame of which nothing is read yet."""
+
+    @property
+    def length(self) -> int:
+        """Its bytes."""
+        ...
+
+    def read(self, begin: int, end: int) -> memoryview:
+        """Bytes `begin` to `end`, verified, writable and the caller's own."""
+        ...
+
+
 class Serializer(ABC):
     """Turns one family of Python values into a header and frames, and back.
 
-    Stateless and thread-safe. The same value must give the same bytes in every process.
+    Stateless and thread-safe. The same value must give the same bytes in every process: the header in one form only
+    (sorted JSON, without library versions), the frames without what a value's history leaves in memory, such as the
+    chunks or padding of its source.
     """
 
     id: ClassVar[str]
     """Stable name, stored with every value; never reused for another format."""
     safe: ClassVar[bool] = True
     """Whether `load` can't run code that the bytes bring along."""
+    partial: ClassVar[bool] = False
+    """Whether `load_rows` works, for values whose `describe` has `rows`."""
 
     @abstractmethod
     def accepts(self, value: object) -> bool:
-        """Whether this serializer can write `value` so that it reads back equal."""
+        """Whether this serializer can write `value` so that it reads back equal. Quick; `dump` looks closer."""
 
     @abstractmethod
     def dump(self, value: Any) -> SerializedValue:
-        """Write `value`. Frames may borrow its memory."""
+        """Write `value`. Frames may borrow its memory.
+
+        Raises:
+            DeclinedError: It holds something that would not read back equal.
+        """
 
     @abstractmethod
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
@@ -140,3 +170,18 @@ class Serializer(ABC):
         The frames are verified already and belong to this call alone: a value may keep them and write to them, which
         never reaches the store. Large ones are memory-mapped copy-on-write.
         """
+
+    def describe(self, header: bytes) -> Mapping[str, Any]:
+        """What the header alone tells of a value, as JSON-able data: `rows`, `shape`, `dtype`, `columns`, `files`."""
+        return {}
+
+    def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
+        """Rows `start` to `stop` of a value, reading little more than these; only where `partial` is set.
+
+        Args:
+            header: The header.
+            frames: The frames.
+            start: First row, from 0.
+            stop: Row behind the last one, at least `start` and at most `rows`.
+        """
+        raise TypeError(f"{self.id} has no rows to read alone")

@@ -11,6 +11,8 @@ from dovetail.plugins.descriptors import (
     MetadataProviderSpec,
     SecretsProviderSpec,
 )
+from dovetail.plugins.embedded_serializers import EMBEDDED
+from dovetail.plugins.extensions import SerializerSpec
 from dovetail.plugins.marks import hookimpl
 
 
@@ -89,4 +91,13 @@ def dovetail_secrets_providers() -> Iterable[SecretsProviderSpec]:
             summary="a file on the machine that needs the secret",
             guard=False,
         ),
+    ]
+
+
+@hookimpl
+def dovetail_serializers() -> Iterable[SerializerSpec]:
+    """Arrays, frames, tensors and files."""
+    return [
+        SerializerSpec(name=id, factory=factory, summary=summary, types=types, requires=needs, in_child=True)
+        for id, factory, summary, types, needs in EMBEDDED
     ]

@@ -208,10 +208,17 @@ class Registry:
     # -- hooks other than registration ------------------------------------------------------------------------
 
     def serializers(self) -> list[Serializer]:
-        """Serializers of plugins, each imported when a value of one of its types appears; [] without plugins."""
+        """Serializers of plugins, each imported when a value of one of its types appears; [] without plugins.
+
+        The embedded ones are not among them: every process has these.
+        """
         from dovetail.plugins.serializers import deferred
 
-        return deferred(self.specs("serializer")) if self._third() else []
+        return deferred(self._plugin_serializers()) if self._third() else []
+
+    def _plugin_serializers(self) -> list[Spec]:
+        own = self._built_in().specs
+        return [spec for spec in self.specs("serializer") if spec not in own]
 
     def event_hooks(self, run: RunInfo) -> EventHooks | None:
         """What tells observers of a run's events, or None when no plugin observes."""
@@ -255,7 +262,7 @@ class Registry:
 
         if not self._third():
             return ChildHooks()
-        serializers = self.specs("serializer")
+        serializers = self._plugin_serializers()
         return ChildHooks.choose(self._implementations("dovetail_execute_task"), serializers, own_environment)
 
     # -- loading ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.failures import remembered
-from dovetail.worker.functions import caught, leave_value, returned, run_function
+from dovetail.worker.functions import bare, caught, leave_value, returned, run_function
 from dovetail.worker.reports import report_exception
 from dovetail.worker.wire import Kind, outcome_to_plain
 
@@ -73,7 +73,7 @@ def make_attempt(
             args, kwargs = call.task.unbind(call.given)
             value = returned(run_function(call.task.fn, args, kwargs))
             inside.finish()
-            return _leave(executor, call, value, attempt, started), value, None
+            return _leave(executor, call, value, attempt, started), bare(value), None
         except (Exception, SystemExit) as error:
             return _failed(executor, call, error, attempt, last, started)
         except BaseException as error:  # Ctrl-C: of the process, not of the task
@@ -91,7 +91,7 @@ async def make_attempt_async(
             args, kwargs = call.task.unbind(call.given)
             value = returned(await call.task.fn(*args, **kwargs))
             inside.finish()
-            return _leave(executor, call, value, attempt, started), value, None
+            return _leave(executor, call, value, attempt, started), bare(value), None
         except (Exception, SystemExit) as error:
             return _failed(executor, call, error, attempt, last, started)
         except BaseException as error:  # the coroutine was cancelled

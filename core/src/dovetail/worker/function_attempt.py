@@ -9,7 +9,7 @@ from dovetail.authoring.calling import caller
 from dovetail.authoring.current import current
 from dovetail.interfaces.tasks import TaskOutcome
 from dovetail.worker.callers import LateCalls
-from dovetail.worker.functions import caught, leave_value, returned, run_function
+from dovetail.worker.functions import bare, caught, leave_value, returned, run_function
 from dovetail.worker.reports import kind_of_ours, report_exception
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def attempt_function(executor: Executor, task: Task, started: float, thread: boo
             finished=time.time(),
             arguments=task.arguments or b"",
         )
-        executor.returned(task, result[0])
+        executor.returned(task, bare(result[0]))
         return outcome, 0
     except BaseException as error:
         failure = error

@@ -13,6 +13,7 @@ from dovetail.artifacts.packing import RESULT
 from dovetail.artifacts.record_packing import pack_body
 from dovetail.authoring.arguments import futures_in, resolved
 from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.stored import Stored
 from dovetail.interfaces.tasks import ErrorReport, TaskOutcome
 from dovetail.worker.reports import report_exception
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dovetail.authoring.task_function import TaskFunction
     from dovetail.interfaces.tasks import CatchPolicy
 
-__all__ = ["caught", "find_task", "given_arguments", "leave_value", "returned", "run_function"]
+__all__ = ["bare", "caught", "find_task", "given_arguments", "leave_value", "returned", "run_function"]
 
 
 def find_task(module: str, name: str) -> TaskFunction[..., Any]:
@@ -66,6 +67,11 @@ def run_function(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
 def returned(value: Any) -> Any:
     """What a function returned, with futures replaced by their values."""
     return resolved(value, _result) if futures_in(value) else value
+
+
+def bare(value: Any) -> Any:
+    """What a caller gets of what a function returned: the value that `Stored` holds."""
+    return value.value if type(value) is Stored else value
 
 
 def _result(future: Any) -> Any:

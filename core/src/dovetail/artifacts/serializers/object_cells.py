@@ -1,0 +1,116 @@
+"""Columns of Python objects, where these are text, bytes, numbers, booleans or missing values.
+
+Frames: offsets (int64, one more than there are cells) and the joined text of the cells; before them, unless all are
+text, one byte a cell for its kind: 0 text, 1 None, 2 NaN, 3 False, 4 True, 5 integer in decimal digits, 6 float as in
+Python's `repr`, 7 bytes, 8 `pandas.NA`, 9 `pandas.NaT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dovetail.interfaces.artifacts import DeclinedError, LazyFrame
+from dovetail.interfaces.errors import CorruptDataError
+
+__all__ = ["read_cells", "write_cells"]
+
+_TEXT, _NONE, _NAN, _FALSE, _TRUE, _INT, _FLOAT, _BYTES, _NA, _NAT = range(10)
+_CONSTANTS = {_NONE: None, _NAN: float("nan"), _FALSE: False, _TRUE: True, _NA: pd.NA, _NAT: pd.NaT}
+
+
+def write_cells(cells: Any, frames: list[memoryview | bytes]) -> dict[str, Any]:
+    """Append the frames of an array of objects; the rest of its node.
+
+    Raises:
+        DeclinedError: It holds other objects.
+    """
+    kinds = set(map(type, cells))
+    if kinds - _WRITERS.keys():
+        strange = ", ".join(sorted(kind.__qualname__ for kind in kinds - _WRITERS.keys()))
+        raise DeclinedError(f"a column of objects holds {strange}")
+    if kinds <= {str}:
+        texts = _joined_quickly(cells)
+        if texts is not None:
+            frames += texts
+            return {"kind": "object", "length": len(cells)}
+    tags = bytearray(len(cells))
+    parts: list[bytes] = []
+    try:
+        for position, cell in enumerate(cells):
+            tags[position], part = _WRITERS[type(cell)](cell)
+            parts.append(part)
+    except (UnicodeEncodeError, ValueError) as error:
+        raise DeclinedError(f"a column of objects holds what can't be written: {error}") from error
+    node: dict[str, Any] = {"kind": "object", "length": len(cells)}
+    if any(tags):
+        node["tags"] = True
+        frames.append(bytes(tags))
+    offsets = np.zeros(len(cells) + 1, "<i8")
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    plain: Any = offsets.view(np.uint8)
+    frames += [memoryview(plain), b"".join(parts)]
+    return node
+
+
+def _float(cell: float) -> tuple[int, bytes]:
+    return (_NAN, b"") if cell != cell else (_FLOAT, repr(cell).encode())
+
+
+_WRITERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
+    str: lambda cell: (_TEXT, cell.encode()),
+    type(None): lambda cell: (_NONE, b""),
+    float: _float,
+    bool: lambda cell: (_TRUE if cell else _FALSE, b""),
+    int: lambda cell: (_INT, b"%d" % cell),
+    bytes: lambda cell: (_BYTES, cell),
+    type(pd.NA): lambda cell: (_NA, b""),
+    type(pd.NaT): lambda cell: (_NAT, b""),
+}
+
+
+def _joined_quickly(cells: Any) -> list[memoryview | bytes] | None:
+    """The frames of text alone, by Arrow; None where it is not installed or refuses."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    from dovetail.artifacts.serializers.arrow_layout import write_array
+
+    frames: list[memoryview | bytes] = []
+    try:
+        write_array(pa.array(cells, pa.large_string()), frames)
+    except (pa.ArrowException, UnicodeEncodeError):
+        return None
+    return frames
+
+
+def read_cells(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, stop: int) -> Any:
+    """Cells `start` to `stop`, as an array of objects."""
+    tags = bytes(next(frames).read(start, stop)) if node.get("tags") else bytes(stop - start)
+    offsets = np.frombuffer(next(frames).read(start * 8, (stop + 1) * 8), "<i8")
+    if len(offsets) != stop - start + 1 or len(tags) != stop - start or (np.diff(offsets) < 0).any():
+        raise CorruptDataError("a column of objects has offsets that do not fit")
+    begin = int(offsets[0])
+    data = bytes(next(frames).read(begin, int(offsets[-1])))
+    ends = (offsets - begin).tolist()
+    cells = np.empty(stop - start, object)
+    cells[:] = [_cell(tag, data[ends[i] : ends[i + 1]]) for i, tag in enumerate(tags)]
+    return cells
+
+
+def _cell(tag: int, part: bytes) -> Any:
+    if tag == _TEXT:
+        return part.decode()
+    if tag in _CONSTANTS:
+        return _CONSTANTS[tag]
+    if tag == _INT:
+        return int(part)
+    if tag == _FLOAT:
+        return float(part)
+    if tag == _BYTES:
+        return part
+    raise CorruptDataError(f"a column of objects has a cell of the unknown kind {tag}")

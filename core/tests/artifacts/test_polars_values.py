@@ -1,0 +1,89 @@
+"""polars frames and series."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from serialized import REGISTRY, describe, digest, round_trip, rows
+
+from dovetail.interfaces.errors import UnpicklableError
+
+pytest.importorskip("pyarrow")
+FRAME = pl.DataFrame(
+    {
+        "int": [1, None, 3],
+        "float": [1.5, float("nan"), None],
+        "text": ["a", None, "longer than twelve bytes"],
+        "bool": [True, None, False],
+        "date": [dt.date(2020, 1, 1)] * 3,
+        "moment": [dt.datetime(2020, 1, 1)] * 3,
+        "span": [dt.timedelta(1)] * 3,
+        "time": [dt.time(1)] * 3,
+        "list": [[1], [], None],
+        "struct": [{"a": 1, "b": "x"}] * 3,
+        "bytes": [b"x", None, b""],
+        "decimal": [Decimal("1.5"), None, Decimal("2")],
+        "nothing": [None] * 3,
+        "zoned": pl.Series([dt.datetime(2020, 1, 1)] * 3).dt.replace_time_zone("Europe/Berlin"),
+        "array": pl.Series([[1, 2], [3, 4], None], dtype=pl.Array(pl.Int8, 2)),
+        "category": pl.Series(["u", "v", None], dtype=pl.Categorical),
+        "enum": pl.Series(["u", None, "v"], dtype=pl.Enum(["v", "u"])),
+        "categories": pl.Series([["u"], None, []], dtype=pl.List(pl.Categorical)),
+    }
+)
+
+
+def test_every_dtype() -> None:
+    loaded = round_trip(FRAME, "polars")
+    assert loaded.schema == FRAME.schema
+    assert_frame_equal(loaded, FRAME, check_exact=True)
+    for name in FRAME.columns:
+        series = round_trip(FRAME[name], "polars")
+        assert series.dtype == FRAME[name].dtype
+        assert series.equals(FRAME[name], null_equal=True) or name == "float"
+
+
+def test_chunks_slices_and_the_cache_of_categories_do_not_count() -> None:
+    parts = pl.concat([FRAME[:1], FRAME[1:]], rechunk=False)
+    assert digest(parts) == digest(FRAME)
+    assert digest(pl.concat([FRAME] * 3)[3:6]) == digest(FRAME)
+    first = pl.Series("c", ["only here", "u"], dtype=pl.Categorical)[1:]
+    assert digest(first) == digest(pl.Series("c", ["u"], dtype=pl.Categorical))
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame(), pl.DataFrame({"a": []}), FRAME[:0]], ids=["none", "null", "empty"])
+def test_empty_frames(frame: Any) -> None:
+    loaded = round_trip(frame, "polars")
+    assert loaded.schema == frame.schema
+    assert loaded.shape == frame.shape
+
+
+def test_rows_and_description() -> None:
+    assert_frame_equal(rows(FRAME, 1, 3)[0], FRAME[1:3])
+    told = describe(FRAME.select("int", "text", "enum", "zoned"))
+    assert told == {
+        "rows": 3,
+        "shape": [3, 4],
+        "columns": [
+            ["int", "int64"],
+            ["text", "large_utf8"],
+            ["enum", "enum"],
+            ["zoned", "timestamp[us, Europe/Berlin]"],
+        ],
+    }
+    assert describe(FRAME["int"]) == {"rows": 3, "shape": [3], "dtype": "int64"}
+
+
+def test_a_query_is_refused() -> None:
+    with pytest.raises(UnpicklableError, match="query") as refused:
+        REGISTRY.serialize(FRAME.lazy())
+    assert "collect()" in str(refused.value.hint)
+
+
+def test_columns_of_objects_are_pickled() -> None:
+    assert REGISTRY.serialize(pl.Series("x", [2**100], dtype=pl.Int128)).serializer == "pickle"
