@@ -264,7 +264,7 @@ class ArtifactStore:
         if self._safe and not serializer.safe:
             raise StoreError(
                 f"{describe(ref, name)} is not loaded: {ref.serializer} can run code, only safe formats are allowed",
-                hint="If you trust whoever wrote it, load it without safe mode: the setting artifacts.load, Client(safe=False).",
+                hint='If you trust whoever wrote it, load it with the setting artifacts.load = "any".',
             )
         return serializer
 
