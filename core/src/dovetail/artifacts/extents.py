@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -9,9 +10,11 @@ from dovetail.artifacts.identity import DIGEST_SIZE, LEAF_SIZE, Leaves, frame_le
 from dovetail.artifacts.objectfile import Codec, Extent, FrameAt, Header
 from dovetail.interfaces.dataclass import dataclass
 
-__all__ = ["KnownObject", "Run", "is_alike", "shared_runs"]
+__all__ = ["KnownObject", "KnownObjects", "Run", "is_alike", "shared_runs"]
 
 _SAMPLES = 16
+_KNOWN = 16
+"""Objects that are remembered: those of a task's inputs, and what it saved itself."""
 _ALIKE = 0.5
 """Part of the sampled leaves that must be the same before all are compared."""
 
@@ -36,6 +39,27 @@ class Run:
     """Behind the last one."""
     extent: Extent | None
     """Where they are already; None: they are to be written."""
+
+
+class KnownObjects:
+    """Large objects that this process has saved or loaded, the latest. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._found: deque[tuple[str, str, KnownObject]] = deque(maxlen=_KNOWN)
+
+    def add(self, store: str, kin: str, known: KnownObject) -> None:
+        """Remember an object.
+
+        Args:
+            store: UUID of its store.
+            kin: What its versions have in common; empty where nobody knows.
+            known: The object.
+        """
+        self._found.appendleft((store, kin, known))
+
+    def of(self, store: str, kin: str) -> list[KnownObject]:
+        """Those that a value may be a version of."""
+        return [one for where, its, one in list(self._found) if where == store and its in (kin, "")]
 
 
 def is_alike(frames: Sequence[memoryview], known: KnownObject) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from dovetail.artifacts.checks import corrupt, describe, gone, matches
-from dovetail.artifacts.extents import KnownObject
+from dovetail.artifacts.extents import KnownObject, KnownObjects
 from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
 from dovetail.artifacts.layout import edges_prefix, object_key
 from dovetail.artifacts.objectfile import layout_object
@@ -48,8 +48,6 @@ GRACE_SECONDS = 24 * 3600.0
 """A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
 SEQUENCES = 16
 """Sequences whose index is kept."""
-_KNOWN = 16
-"""Objects that are remembered: those of a task's inputs, and what it saved itself."""
 PACK_ID = "pack"
 """What stands as the serializer of an object that holds packed values."""
 
@@ -82,7 +80,7 @@ class ArtifactStore:
         self._stores = stores
         self._safe = safe
         self._verify = verify
-        self._known = _KnownObjects()
+        self._known = KnownObjects()
         self._sequences: OrderedDict[bytes, SequenceReader] = OrderedDict()
         self._lock = allocate_lock()
 
@@ -264,7 +262,7 @@ class ArtifactStore:
         if self._safe and not serializer.safe:
             raise StoreError(
                 f"{describe(ref, name)} is not loaded: {ref.serializer} can run code, only safe formats are allowed",
-                hint="If you trust whoever wrote it, load it without safe mode: the setting artifacts.load, Client(safe=False).",
+                hint='If you trust whoever wrote it, load it with the setting artifacts.load = "any".',
             )
         return serializer
 
@@ -386,17 +384,3 @@ class ArtifactStore:
 
 def _ref(digest: bytes, size: int, value: SerializedValue, place: InlinePlace | ObjectPlace) -> ArtifactRef:
     return ArtifactRef(digest=digest, size=size, serializer=value.serializer, place=place, type=value.type)
-
-
-class _KnownObjects:
-    """Large objects that this process has saved or loaded, the latest. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._found: deque[tuple[str, str, KnownObject]] = deque(maxlen=_KNOWN)
-
-    def add(self, store: str, kin: str, known: KnownObject) -> None:
-        self._found.appendleft((store, kin, known))
-
-    def of(self, store: str, kin: str) -> list[KnownObject]:
-        """Those that a value may be a version of."""
-        return [one for where, its, one in list(self._found) if where == store and its in (kin, "")]
