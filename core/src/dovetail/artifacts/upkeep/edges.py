@@ -1,0 +1,75 @@
+"""Edges: which objects hold parts of other objects, as keys `edges/<2 hex>/<object>/<owner>`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.datastore import DataStore, ObjectInfo
+
+__all__ = ["close_over", "digest_in", "edges_of", "owners_of", "scan_edges"]
+
+
+def digest_in(text: str) -> bytes | None:
+    """The digest that the name of an object is; None where it is none."""
+    if len(text) != 64:
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
+def edges_of(digest: bytes) -> str:
+    """What the edges of an object begin with."""
+    text = digest.hex()
+    return f"edges/{text[:2]}/{text}/"
+
+
+def scan_edges(store: DataStore, prefix: str = "edges/") -> Iterator[tuple[bytes, bytes, ObjectInfo]]:
+    """(object, owner, info) of each edge, by object."""
+    for info in store.scan(prefix):
+        parts = info.key.split("/")
+        if len(parts) == 4:
+            child, owner = digest_in(parts[2]), digest_in(parts[3])
+            if child is not None and owner is not None:
+                yield child, owner, info
+
+
+def owners_of(store: DataStore, digest: bytes) -> list[bytes]:
+    """The objects that hold parts of an object."""
+    return [owner for _, owner, _ in scan_edges(store, edges_of(digest))]
+
+
+def close_over(store: DataStore, live: Buckets) -> None:
+    """Add to a set of objects whatever holds parts of one of them, and parts of that."""
+    live.flush()
+    with Buckets(64) as edges:
+        for child, owner, _ in scan_edges(store):
+            edges.add(child + owner)
+        edges.flush()
+        todo = [number for number in range(BUCKETS) if not edges.is_empty(number)]
+        while todo:
+            with Buckets() as owners:
+                for number in todo:
+                    known = set(live.read(number))
+                    for edge in edges.read(number):
+                        if edge[:32] in known:
+                            owners.add(edge[32:])
+                owners.flush()
+                todo = [number for number in range(BUCKETS) if _add_new(live, owners, number)]
+                live.flush()
+
+
+def _add_new(live: Buckets, owners: Buckets, number: int) -> bool:
+    """Add the owners of a bucket that are not there; whether there were some."""
+    fresh = set(owners.read(number))
+    if not fresh:
+        return False
+    fresh.difference_update(live.read(number))
+    for owner in fresh:
+        live.add(owner)
+    return bool(fresh)
