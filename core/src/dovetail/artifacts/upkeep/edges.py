@@ -45,7 +45,10 @@ def owners_of(store: DataStore, digest: bytes) -> list[bytes]:
 
 
 def close_over(store: DataStore, live: Buckets) -> None:
-    """Add to a set of objects whatever holds parts of one of them, and parts of that."""
+    """Add to a set of objects whatever holds parts of one of them, and parts of that.
+
+    What follows the digest in an entry goes over to the entries that are added.
+    """
     live.flush()
     with Buckets(64) as edges:
         for child, owner, _ in scan_edges(store):
@@ -53,15 +56,23 @@ def close_over(store: DataStore, live: Buckets) -> None:
         edges.flush()
         todo = [number for number in range(BUCKETS) if not edges.is_empty(number)]
         while todo:
-            with Buckets() as owners:
+            with Buckets(live.width) as owners:
                 for number in todo:
-                    known = set(live.read(number))
-                    for edge in edges.read(number):
-                        if edge[:32] in known:
-                            owners.add(edge[32:])
+                    _add_owners(live, edges, owners, number)
                 owners.flush()
                 todo = [number for number in range(BUCKETS) if _add_new(live, owners, number)]
                 live.flush()
+
+
+def _add_owners(live: Buckets, edges: Buckets, owners: Buckets, number: int) -> None:
+    children = {edge[:32] for edge in edges.read(number)}
+    known: dict[bytes, set[bytes]] = {}
+    for entry in live.read(number):
+        if entry[:32] in children:
+            known.setdefault(entry[:32], set()).add(entry[32:])
+    for edge in edges.read(number):
+        for rest in known.get(edge[:32], ()):
+            owners.add(edge[32:] + rest)
 
 
 def _add_new(live: Buckets, owners: Buckets, number: int) -> bool:

@@ -1,7 +1,7 @@
 """Which objects the keys below `runs/` refer to.
 
-A reader for whoever must not miss one: whole segments are read, also behind the ends that fences list, and whatever looks
-like a digest in a JSON document counts. What can't be read is told, so that a collector can stop.
+A reader for whoever must not miss one: whole segments are read, also behind the ends that fences list, and whatever
+looks like a digest in a JSON document counts. What can't be read is told, so that a collector can stop.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail.artifacts.framing import RECORD_MAGIC
+from dovetail.artifacts.layout import manifest_key
 from dovetail.artifacts.msgpacked import unpack, unpack_checked
 from dovetail.artifacts.packing import row_to_ref
 from dovetail.artifacts.record_packing import RECORD_VERSION
 from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.upkeep.segment_reading import Span, read_whole
-from dovetail.interfaces.artifacts import RecordPlace
 from dovetail.interfaces.errors import CorruptDataError, DovetailError, NotFoundError, StoreVersionError
 
 if TYPE_CHECKING:
@@ -73,8 +73,14 @@ class References:
         self._known = {uuid, *(stores or {})}
         self.damage: list[str] = []
         """What could not be read, one line each."""
-        self.flow_names: dict[str, str] = {}
-        """Run → name of its flow, of the run that was read last."""
+
+    def flow_of(self, run: str) -> str:
+        """Name of a run's flow; `?` where its manifest can't be read."""
+        try:
+            plain = json.loads(self._store.get(manifest_key(run)).read())
+        except (NotFoundError, ValueError):
+            return "?"
+        return str(plain.get("flow") or "?") if isinstance(plain, dict) else "?"
 
     def of_run(self, run: str, infos: Iterable[ObjectInfo]) -> Iterator[Reference]:
         """What a run refers to; what it refers to twice is told twice.
@@ -103,8 +109,6 @@ class References:
                     spans[rest.partition("/")[2]] = plain.get("ends") or {}
                 elif kind == "end":
                     ended.add(int(rest.partition("/")[2]))
-                elif kind == "run.json" and isinstance(plain, dict):
-                    self.flow_names = {run: str(plain.get("flow", ""))}
                 yield from self._document(run, rest, plain)
 
     # -- documents ------------------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class References:
         """Every text in a document that may be a digest, with the key that leads there."""
         if isinstance(plain, dict):
             store = plain.get("object")
-            home = store if isinstance(store, str) else ""
+            home = (store or self._uuid) if isinstance(store, str) else ""  # constants leave their store empty
             pack = plain.get("pack")
             if isinstance(pack, list) and len(pack) == 4 and isinstance(pack[0], str):
                 home = pack[0]
