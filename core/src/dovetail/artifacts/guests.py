@@ -31,6 +31,8 @@ def put_guest(store: DataStore, home: str, pin: Mapping[str, Any]) -> str:
         pin: How that one is opened, without credentials.
     """
     key = _PREFIX + home
+    if not pin.get("target"):  # its place follows from who opens it: others need its URL
+        pin = {**pin, "target": pin.get("url", "")}
     with suppress(AlreadyExistsError):
         store.put(key, json.dumps(dict(pin), separators=(",", ":")).encode())
     return key

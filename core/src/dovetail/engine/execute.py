@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.guests import put_guest
 from dovetail.artifacts.layout import fence_key, manifest_key, object_key
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest
@@ -146,6 +147,8 @@ def execute(
                 begun.add(group)
                 group.begin(facts)
 
+        for uuid in plans.stores:
+            _tell_guest(journal, plan, uuid)
         for group in plans.groups.values():
             begin(group)  # a warm parent can be at it meanwhile
         segments = SegmentWriter(store, run, ownership.fence)
@@ -336,8 +339,16 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
             if uuid not in pinned:
                 pinned.add(uuid)
                 journal.touched([put_store_pin(store, run, uuid, pin)])
+                _tell_guest(journal, plan, uuid)
 
     return keep
+
+
+def _tell_guest(journal: Journal, plan: RunPlan, uuid: str) -> None:
+    """Say in a step's own data store where the run is, before it gets a value: its collector must know."""
+    if uuid != plan.store:
+        key = put_guest(plan.plans.datastores[uuid], plan.store, plan.plans.stores[plan.store])
+        journal.touched([key], uuid)
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from heapq import heappush, heappushpop
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.fences import newest_fence
 from dovetail.artifacts.framing import LOG_MAGIC
 from dovetail.artifacts.layout import manifest_key, object_key, run_prefix
-from dovetail.artifacts.manifest import read_json, read_manifest, read_marker
+from dovetail.artifacts.manifest import open_store, read_json, read_manifest, read_marker
+from dovetail.artifacts.reports import read_end
 from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
 from dovetail.artifacts.upkeep.checking import check_object
+from dovetail.artifacts.upkeep.copying import copy_run
 from dovetail.artifacts.upkeep.edges import close_over, digest_in, scan_edges
 from dovetail.artifacts.upkeep.pins import read_pins
 from dovetail.artifacts.upkeep.references import References, runs_in
@@ -71,6 +75,7 @@ def verify(
     sample: int | None = None,
     homes: Mapping[str, DataStore] | None = None,
     repair_from: DataStore | None = None,
+    pin: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Verified:
     """Verify a store. Finds every changed bit and missing part of objects, records and logs.
@@ -82,7 +87,8 @@ def verify(
         store: The store.
         sample: Check the bytes of so many objects, drawn at random; None: of all. All are checked to be there.
         homes: Other stores, by uuid, whose runs keep values in it.
-        repair_from: A store that may have sound copies of damaged objects.
+        repair_from: A store that may have sound copies of damaged objects, and of runs that have ended.
+        pin: How the store is opened, as the manifests of repaired runs have it.
         progress: Called with the number of objects and references that were looked at since the last call.
     """
     uuid = read_marker(store).uuid
@@ -111,6 +117,8 @@ def verify(
             if pin.ref is not None:
                 wanted.add(pin.ref.digest)
         close_over(store, wanted)
+        if repair_from is not None and faults:
+            faults = _repair_runs(store, repair_from, faults, pin or {})
         bad, objects, size = _check_objects(store, wanted, sample, progress)
     touched = _touched(places, uuid, store, set(bad)) if bad else {}
     for digest, reason in bad.items():
@@ -248,6 +256,22 @@ def _touched(places: Mapping[str, DataStore], uuid: str, store: DataStore, bad: 
                     if len(names) < _TOUCHED:
                         names[f"{flow}/{one}"] = None
     return {digest: list(names) for digest, names in found.items()}
+
+
+def _repair_runs(store: DataStore, source: DataStore, faults: list[Fault], pin: Mapping[str, Any]) -> list[Fault]:
+    """Replace what is damaged of runs that have ended in the other store."""
+    uuid = open_store(source)
+    repaired: dict[str, bool] = {}
+    for run in {fault.key.split("/")[1] for fault in faults if fault.key}:
+        try:
+            end = read_end(source, run)
+            if end is None or end[0] < newest_fence(source, run):
+                continue  # a copy of a run that went on has less than there is here
+            copy_run(source, store, run, stores={uuid: source}, pin=pin)
+        except DovetailError:
+            continue
+        repaired[run] = True
+    return [replace(fault, repaired=bool(fault.key) and fault.key.split("/")[1] in repaired) for fault in faults]
 
 
 def _repair(store: DataStore, source: DataStore, digest: bytes) -> bool:
