@@ -99,24 +99,20 @@ def _refuse_live(found: Sequence[Run | Unlisted]) -> None:
 
 def _fitting(client: Client, args: argparse.Namespace, kept: list[str]) -> list[Run]:
     """The runs that the filters fit; those that are live or pinned stay, and are told."""
-    from dovetail.client.deleting import pins_of
+    from dovetail.client.deleting import pinned_among
 
     if args.flow:
         client.flow(args.flow)  # says so when there is none
     until = None if args.older_than is None else parse_since(args.older_than)
     found = []
-    pinned: dict[int, dict[str, str]] = {}
     for one in client.runs(*args.tag, flow=args.flow, state=args.state, until=until):
         if one.state == RunState.RUNNING:
             kept.append(f"{one.pathspec} is being driven")
-            continue
-        if not args.force:
-            store = one._store
-            if one.id in pinned.setdefault(id(store), pins_of(store)):
-                kept.append(f"{one.pathspec} is pinned")
-                continue
-        found.append(one)
-    return found
+        else:
+            found.append(one)
+    pinned = set() if args.force else pinned_among(found)
+    kept += [f"{one.pathspec} is pinned" for one in found if one.id in pinned]
+    return [one for one in found if one.id not in pinned]
 
 
 def confirm(found: Sequence[Run | Unlisted], *, yes: bool) -> None:

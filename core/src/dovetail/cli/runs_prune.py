@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from dovetail.cli import output
 from dovetail.cli.runs_delete import confirm, delete_all, run_plain
 from dovetail.cli.targets import add_common, open_client
-from dovetail.interfaces.errors import BackendError, StoreError, UsageError
+from dovetail.interfaces.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-    from dovetail.client.client import Client
     from dovetail.client.retention import Outcome
 
 __all__ = ["SUMMARY", "configure", "run"]
@@ -30,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Apply the rules."""
+    from dovetail.client.deleting import pinned_among
     from dovetail.client.retention import apply_rules
 
     with open_client(args) as client:
@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
                 "the settings have no retention rules",
                 hint='As in pyproject.toml: [[tool.dovetail.retention]] with flow = "*" and older_than = "90d"',
             )
-        outcomes = apply_rules(rules, client.runs(), now=time.time(), pinned=_pinned(client))
+        runs = list(client.runs())
+        outcomes = apply_rules(rules, runs, now=time.time(), pinned=pinned_among(runs))
         goes = [one for outcome in outcomes for one in outcome.goes]
         if not args.json:
             _table(outcomes)
@@ -53,16 +54,6 @@ def run(args: argparse.Namespace) -> int:
         more = "; dovetail store gc frees the space" if goes and not args.dry_run else ""
         output.say(f"{output.counted(len(goes), 'run')} {done}{more}")
     return 0
-
-
-def _pinned(client: Client) -> set[str]:
-    """Runs that are pinned in the configured data store; a run of another one is looked at when it is deleted."""
-    from dovetail.client.deleting import pins_of
-
-    try:
-        return set(pins_of(client._connection.default_store()[1]))
-    except (BackendError, StoreError):
-        return set()
 
 
 def _table(outcomes: list[Outcome]) -> None:

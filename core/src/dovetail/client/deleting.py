@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dovetail.client.unknown import unknown
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dovetail.client.run import Run
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["Unlisted", "delete_run", "find_unlisted", "pins_of"]
+__all__ = ["Unlisted", "delete_run", "find_unlisted", "pinned_among"]
 
 _LEASE_SECONDS = 30.0
 
@@ -78,11 +78,23 @@ def find_unlisted(store: DataStore, name: str) -> Unlisted:
     )
 
 
-def pins_of(store: DataStore) -> dict[str, str]:
-    """Run → note, of the runs that are pinned in a store."""
+def pinned_among(runs: Iterable[Run]) -> set[str]:
+    """Ids of those runs that are pinned, or whose data store can't be opened to say so."""
     from dovetail.artifacts.upkeep.pins import pinned_runs
 
-    return pinned_runs(store)
+    pins: dict[int, dict[str, str]] = {}
+    found = set()
+    for run in runs:
+        try:
+            store = run._store
+            if id(store) not in pins:
+                pins[id(store)] = pinned_runs(store)
+        except (BackendError, StoreError):
+            found.add(run.id)
+            continue
+        if run.id in pins[id(store)]:
+            found.add(run.id)
+    return found
 
 
 def delete_run(connection: Connection, run: Run | Unlisted, *, force: bool = False) -> Deleted:
@@ -104,7 +116,9 @@ def delete_run(connection: Connection, run: Run | Unlisted, *, force: bool = Fal
 
     store = _store_of(connection, run, force=force)
     if store is not None and not force:
-        note = pins_of(store).get(run.id)
+        from dovetail.artifacts.upkeep.pins import pinned_runs
+
+        note = pinned_runs(store).get(run.id)
         if note is not None:
             raise UsageError(
                 f"run {run.pathspec} is pinned{f': {note}' if note else ''}",

@@ -113,9 +113,9 @@ def verify(
                     Fault(key=_key_of(line), reason=line, touches=(f"{flow}/{run}",)) for line in references.damage
                 ]
                 references.damage.clear()
-        for pin in read_pins(store):
-            if pin.ref is not None:
-                wanted.add(pin.ref.digest)
+        for kept in read_pins(store):
+            if kept.ref is not None:
+                wanted.add(kept.ref.digest)
         close_over(store, wanted)
         if repair_from is not None and faults:
             faults = _repair_runs(store, repair_from, faults, pin or {})
