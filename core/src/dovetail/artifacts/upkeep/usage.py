@@ -171,6 +171,7 @@ def _measured(
         Usage(name=name, unique=unique[at] + own.get(at, 0), shared=shared[at], objects=count[at])
         for at, name in enumerate(names)
     ]
+    rows = [row for row in rows if row.objects or row.unique]  # a text may look like a digest and be none
     rows.sort(key=lambda row: (-row.unique - row.shared, row.name))
     return StoreUsage(
         rows=rows,
