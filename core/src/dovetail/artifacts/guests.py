@@ -31,10 +31,9 @@ def put_guest(store: DataStore, home: str, pin: Mapping[str, Any]) -> str:
         pin: How that one is opened, without credentials.
     """
     key = _PREFIX + home
-    if not pin.get("target"):  # its place follows from who opens it: others need its URL
-        pin = {**pin, "target": pin.get("url", "")}
+    target = pin.get("url") or pin.get("target", "")  # another place may follow from who opens it and where
     with suppress(AlreadyExistsError):
-        store.put(key, json.dumps(dict(pin), separators=(",", ":")).encode())
+        store.put(key, json.dumps({**pin, "target": target}, separators=(",", ":")).encode())
     return key
 
 
