@@ -6,13 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.guests import put_guest
 from dovetail.artifacts.layout import fence_key, manifest_key, object_key
 from dovetail.artifacts.logs import LogWriter
-from dovetail.artifacts.manifest import put_manifest
+from dovetail.artifacts.manifest import put_manifest, read_marker
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.reports import RunEnd, put_end, put_report
 from dovetail.artifacts.scopes import root_scope
@@ -49,6 +48,7 @@ from dovetail.planning.dynamic_planner import DynamicPlanner
 from dovetail.planning.graph import Graph
 from dovetail.planning.static_planner import StaticPlanner
 from dovetail.plugins.observed import RunInfo
+from dovetail.settings.selection import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +148,7 @@ def execute(
                 group.begin(facts)
 
         for uuid in plans.stores:
-            _tell_guest(journal, plan, uuid)
+            _tell_guest(journal, plan, uuid, session)
         for group in plans.groups.values():
             begin(group)  # a warm parent can be at it meanwhile
         segments = SegmentWriter(store, run, ownership.fence)
@@ -344,11 +344,20 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
     return keep
 
 
-def _tell_guest(journal: Journal, plan: RunPlan, uuid: str) -> None:
-    """Say in a step's own data store where the run is, before it gets a value: its collector must know."""
-    if uuid != plan.store:
-        key = put_guest(plan.plans.datastores[uuid], plan.store, plan.plans.stores[plan.store])
-        journal.touched([key], uuid)
+def _tell_guest(journal: Journal, plan: RunPlan, uuid: str, session: Session | None = None) -> None:
+    """Say in another data store where the run is, before it gets a value: its collector must know."""
+    if uuid == plan.store:
+        return
+    from dovetail.artifacts.guests import put_guest
+
+    pin = plan.plans.stores[plan.store]
+    if uuid in plan.plans.datastores:
+        journal.touched([put_guest(plan.plans.datastores[uuid], plan.store, pin)], uuid)
+    elif session is not None:  # one that only values which are reused lie in
+        with suppress(DovetailError):
+            place = session.open(Selection.from_plain("datastore", plan.plans.stores[uuid]))
+            if read_marker(place).uuid == uuid:
+                put_guest(place, plan.store, pin)
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:
