@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dovetail.interfaces.errors import DovetailError
 
-__all__ = ["VERBS", "main"]
+__all__ = ["BELOW", "VERBS", "main"]
 
 VERBS = {
     "run": "run a flow",
@@ -50,7 +50,7 @@ _GROUPS = (
 )
 _RAW = frozenset({"run", "resume"})
 """Verbs that read their own words: a flow adds options of its own."""
-_BELOW = {"runs": ("delete", "prune")}
+BELOW = {"runs": ("delete", "prune")}
 """Verb → words behind it that make another verb, with a module of its own."""
 
 
@@ -117,7 +117,7 @@ def _dispatch(words: list[str]) -> int:
             # Imports make many objects and no garbage: collecting among them would cost a tenth of a short run.
             # The driver collects again once it runs.
             gc.disable()
-        below = next((word for word in rest[:2] if word in _BELOW.get(verb, ())), "")
+        below = next((word for word in rest[:2] if word in BELOW.get(verb, ())), "")
         if below and (rest[0] == below or rest[0].endswith(".py")):
             rest.remove(below)
             verb = f"{verb} {below}"
