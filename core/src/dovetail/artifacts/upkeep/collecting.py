@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from dovetail.artifacts.layout import MARKER
+from dovetail.artifacts.layout import MARKER, object_key
 from dovetail.artifacts.store import GRACE_SECONDS
 from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
 from dovetail.artifacts.upkeep.edges import digest_in, scan_edges
 from dovetail.artifacts.upkeep.marking import mark
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability
+from dovetail.interfaces.errors import NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
@@ -89,7 +90,7 @@ def collect(
 
     local = bool(store.capabilities & DataStoreCapability.LOCAL_PATH)
     with (
-        mark(store, homes=homes, progress=progress) as live,
+        mark(store, cutoff=cutoff, homes=homes, progress=progress) as live,
         ThreadPoolExecutor(threads or (_LOCAL_THREADS if local else _REMOTE_THREADS), "dovetail-gc") as pool,
     ):
         sweeps = [pool.submit(_sweep, store, live, number, cutoff, dry_run, tell) for number in range(BUCKETS)]
@@ -161,10 +162,19 @@ def _sweep_edges(store: DataStore, number: int, cutoff: float, dry_run: bool) ->
             objects = (found.key.rpartition("/")[2] for found in store.scan(f"objects/{number:02x}/"))
         while present < name:
             present = next(objects, "g")  # behind every digest
-        if present != name and info.modified <= cutoff:
+        if present != name and info.modified <= cutoff and _is_gone(store, child):
             count += 1
             batch.append(info.key)
             if len(batch) >= _BATCH:
                 _delete(store, batch, cutoff, dry_run)
     _delete(store, batch, cutoff, dry_run)
     return count
+
+
+def _is_gone(store: DataStore, digest: bytes) -> bool:
+    """Whether an object is not there: another collector may have had its name in its hands while it was listed."""
+    try:
+        store.head(object_key(digest))
+    except NotFoundError:
+        return True
+    return False

@@ -10,7 +10,7 @@ from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore, ObjectInfo
 
-__all__ = ["close_over", "digest_in", "edges_of", "owners_of", "scan_edges"]
+__all__ = ["close_over", "digest_in", "edges_of", "keep_owners_of_young", "owners_of", "scan_edges"]
 
 
 def digest_in(text: str) -> bytes | None:
@@ -42,6 +42,28 @@ def scan_edges(store: DataStore, prefix: str = "edges/") -> Iterator[tuple[bytes
 def owners_of(store: DataStore, digest: bytes) -> list[bytes]:
     """The objects that hold parts of an object."""
     return [owner for _, owner, _ in scan_edges(store, edges_of(digest))]
+
+
+def keep_owners_of_young(store: DataStore, live: Buckets, cutoff: float) -> None:
+    """Add what young objects hold parts in: they are kept though nothing refers to them yet, and must stay whole.
+
+    Args:
+        store: The store.
+        live: Gets the owners.
+        cutoff: What was modified later is young, by the store's clock.
+    """
+    for number in range(BUCKETS):
+        objects: Iterator[ObjectInfo] | None = None
+        name, is_young = "", False
+        for child, owner, edge in scan_edges(store, f"edges/{number:02x}/"):
+            if objects is None:
+                objects = store.scan(f"objects/{number:02x}/")
+            while name < child.hex():
+                found = next(objects, None)
+                name = "g" if found is None else found.key.rpartition("/")[2]  # "g" is behind every digest
+                is_young = found is not None and found.modified > cutoff
+            if edge.modified > cutoff or (is_young and name == child.hex()):
+                live.add(owner)
 
 
 def close_over(store: DataStore, live: Buckets) -> None:

@@ -11,7 +11,7 @@ from dovetail.artifacts.sequence_format import SEQUENCE_ID
 from dovetail.artifacts.sequences import SequenceReader
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.upkeep.buckets import Buckets
-from dovetail.artifacts.upkeep.edges import close_over
+from dovetail.artifacts.upkeep.edges import close_over, keep_owners_of_young
 from dovetail.artifacts.upkeep.pins import Pin, read_pins
 from dovetail.artifacts.upkeep.references import References, runs_in
 from dovetail.interfaces.errors import CorruptDataError, DovetailError
@@ -27,7 +27,11 @@ _NAMED = 5
 
 @contextlib.contextmanager
 def mark(
-    store: DataStore, *, homes: Mapping[str, DataStore] | None = None, progress: Callable[[int], None] = lambda _: None
+    store: DataStore,
+    *,
+    cutoff: float,
+    homes: Mapping[str, DataStore] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Buckets]:
     """The digests that must be kept. What is in memory does not grow with the store.
 
@@ -35,6 +39,7 @@ def mark(
 
     Args:
         store: The store that is to be collected.
+        cutoff: What was modified later stays anyhow, by the store's clock.
         homes: Other stores, by uuid, whose runs keep values in it.
         progress: Called with the number of references that were read since the last call.
 
@@ -62,6 +67,7 @@ def mark(
                 "nothing was deleted, since what must be kept is not known:\n" + "\n".join(damage[:_NAMED]) + more,
                 hint="Repair it with: dovetail store verify --repair-from INSTANCE, or delete the run.",
             )
+        keep_owners_of_young(store, live, cutoff)
         close_over(store, live)
         yield live
 

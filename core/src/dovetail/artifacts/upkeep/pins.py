@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.manifest import read_json
 from dovetail.artifacts.packing import ref_from_plain, ref_to_plain
+from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.dataclass import dataclass
-from dovetail.interfaces.errors import CorruptDataError
+from dovetail.interfaces.errors import CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.artifacts import ArtifactRef
@@ -77,10 +79,8 @@ def put_pin(store: DataStore, run: str, *, artifact: str = "", ref: ArtifactRef 
     Raises:
         NotFoundError: The object is gone.
     """
-    if ref is not None:
-        from dovetail.artifacts.layout import object_key
-
-        store.refresh(object_key(ref.digest))
+    if ref is not None and not ArtifactStore({"": store}).renew("", ref.digest):
+        raise NotFoundError(f"{object_key(ref.digest)} is not in {store.url}")
     pin = Pin(run=run, artifact=artifact, ref=ref, note=note, created=time.time())
     body = json.dumps(pin.to_plain(), separators=(",", ":")).encode()
     store.put(_PREFIX + pin.name, body, mode="overwrite")

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
-from dovetail.artifacts.layout import object_key
-from dovetail.artifacts.store import GRACE_SECONDS
+from dovetail.artifacts.layout import object_digest, object_key
+from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.upkeep.checking import check_object
 from dovetail.artifacts.upkeep.edges import edges_of, owners_of
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsLocalPath
@@ -60,14 +60,11 @@ def copy_object(source: DataStore, target: DataStore, digest: bytes, *, replace:
 
 def _is_there(store: DataStore, key: str, size: int) -> bool:
     try:
-        info = store.head(key)
-        if info.size != size:
+        if store.head(key).size != size:
             return False
-        if info.now - info.modified > GRACE_SECONDS / 2:
-            store.refresh(key)
     except NotFoundError:
         return False
-    return True
+    return ArtifactStore({"": store}).renew("", object_digest(key))
 
 
 def _put_edge(store: DataStore, key: str) -> None:
