@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Any
@@ -121,8 +122,9 @@ def verify(
             faults = _repair_runs(store, repair_from, faults, pin or {})
         bad, objects, size = _check_objects(store, wanted, sample, progress)
     touched = _touched(places, uuid, store, set(bad)) if bad else {}
+    mended = set() if repair_from is None else _repair_all(store, repair_from, set(bad))
     for digest, reason in bad.items():
-        repaired = repair_from is not None and _repair(store, repair_from, digest)
+        repaired = digest in mended
         faults.append(
             Fault(key=object_key(digest), reason=reason, touches=tuple(touched.get(digest, ())), repaired=repaired)
         )
@@ -274,13 +276,22 @@ def _repair_runs(store: DataStore, source: DataStore, faults: list[Fault], pin: 
     return [replace(fault, repaired=bool(fault.key) and fault.key.split("/")[1] in repaired) for fault in faults]
 
 
+def _repair_all(store: DataStore, source: DataStore, bad: set[bytes]) -> set[bytes]:
+    """Those that are sound again. One that holds parts in another bad one can be only after that one."""
+    mended: set[bytes] = set()
+    while more := {digest for digest in bad - mended if _repair(store, source, digest)}:
+        mended |= more
+    return mended
+
+
 def _repair(store: DataStore, source: DataStore, digest: bytes) -> bool:
-    """Replace an object by a sound copy, where the other store has one."""
-    try:
-        check_object(source, object_key(digest))
+    """Replace an object by a sound copy, where the other store has one and it is not sound by now."""
+    key = object_key(digest)
+    with suppress(DovetailError):
+        check_object(store, key)
+        return True
+    with suppress(DovetailError):
+        check_object(source, key)
         copy_object(source, store, digest, replace=True)
-    except (NotFoundError, StoreVersionError):
-        return False
-    except DovetailError:
-        return False
-    return True
+        return True
+    return False
