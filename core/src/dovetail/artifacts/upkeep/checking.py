@@ -8,10 +8,11 @@ from blake3 import blake3
 
 from dovetail.artifacts.identity import LEAF_SIZE
 from dovetail.artifacts.layout import object_digest
-from dovetail.artifacts.objectfile import PRELUDE_SIZE, check_header, decode_header, decode_prelude
-from dovetail.artifacts.objects import open_object
+from dovetail.artifacts.objectfile import PRELUDE_SIZE, FrameAt, check_header, decode_header, decode_prelude
+from dovetail.artifacts.objects import StoredObject
+from dovetail.artifacts.whole_object import open_object
 from dovetail.interfaces.datastore import DataStoreCapability
-from dovetail.interfaces.errors import CorruptDataError
+from dovetail.interfaces.errors import CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
@@ -56,21 +57,39 @@ def check_object(store: DataStore, key: str) -> int:
     check_header(header, object_digest(key), content.size, key)
     used = [(0, PRELUDE_SIZE), (offset, offset + length)]
     for number, frame in enumerate(header.frames):
-        used.append((frame.offset, frame.offset + frame.length))
-        leaves = memoryview(frame.leaves)
-        for begin in range(0, frame.length, _PIECE):
-            end = min(begin + _PIECE, frame.length)
-            piece = content.read(frame.offset + begin, frame.offset + end)
-            for at in range(begin, end, LEAF_SIZE):
-                leaf = blake3(piece[at - begin : at - begin + LEAF_SIZE]).digest()
-                where = at // LEAF_SIZE * 32
-                if leaf != leaves[where : where + 32]:
-                    raise CorruptDataError(
-                        f"{key} is corrupt: bytes {at} to {min(at + LEAF_SIZE, end)} of frame {number} "
-                        "do not match their digest"
-                    )
+        used += [(one.offset, one.offset + one.stored) for one in frame.all_extents if not one.owner]
+        if frame.offset < 0:
+            _check_extents(store, key, number, frame.length)
+        else:
+            _check_frame(content, key, number, frame)
     _check_gaps(content, used, key)
     return content.size
+
+
+def _check_frame(content: _Content, key: str, number: int, frame: FrameAt) -> None:
+    """Hash a frame that lies in the file in one piece."""
+    leaves = memoryview(frame.leaves)
+    for begin in range(0, frame.length, _PIECE):
+        end = min(begin + _PIECE, frame.length)
+        piece = content.read(frame.offset + begin, frame.offset + end)
+        for at in range(begin, end, LEAF_SIZE):
+            leaf = blake3(piece[at - begin : at - begin + LEAF_SIZE]).digest()
+            where = at // LEAF_SIZE * 32
+            if leaf != leaves[where : where + 32]:
+                raise CorruptDataError(
+                    f"{key} is corrupt: bytes {at} to {min(at + LEAF_SIZE, end)} of frame {number} "
+                    "do not match their digest"
+                )
+
+
+def _check_extents(store: DataStore, key: str, number: int, length: int) -> None:
+    """Hash a frame that is compressed, or lies in several objects."""
+    found = StoredObject(store, object_digest(key), key)
+    for begin in range(0, length, _PIECE):
+        try:
+            found.part(number, begin, min(begin + _PIECE, length))
+        except NotFoundError as error:
+            raise CorruptDataError(f"{key} is not whole: {error.message}") from error
 
 
 def _check_gaps(content: _Content, used: list[tuple[int, int]], key: str) -> None:
