@@ -9,12 +9,12 @@ from amounts import SEED, amount
 from storemaking import Making, big, objects, values_of
 
 from dovetail.artifacts.fences import claim_fence
+from dovetail.artifacts.identity import frame_leaves, value_digest
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.upkeep.checking import check_object
 from dovetail.artifacts.upkeep.copying import copy_run
 from dovetail.artifacts.upkeep.edges import edges_of
 from dovetail.artifacts.upkeep.verifying import verify
-from dovetail.interfaces.artifacts import SerializedValue
 from dovetail.interfaces.datastore import DataStore
 from dovetail.interfaces.errors import CorruptDataError, StoreVersionError
 from dovetail.testing.memory_store import MemoryStore
@@ -24,7 +24,8 @@ def test_every_flipped_bit_and_every_truncation_of_an_object_is_found() -> None:
     store = MemoryStore()
     making = Making(store)
     frames = [b"\x80\x05N.", b"", b"x" * 70, b"y" * 5000]
-    key = making.artifacts.save_object(SerializedValue("pickle", b"h", frames, "t"))
+    leaves = [frame_leaves(frame) for frame in frames]
+    key = making.artifacts.save_frames("pickle", b"h", frames, leaves, value_digest("pickle", b"h", leaves))
     good = store.get(key).read()
     assert check_object(store, key) == len(good)
     for at in range(8 * len(good)):
