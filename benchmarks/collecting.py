@@ -2,8 +2,8 @@
 
     python benchmarks/collecting.py [BLOBS] [FOLDER]
 
-Files are written directly, two days old; deleting the runs and collecting then go through the library, each in a process
-of its own whose peak memory is told.
+Files are written directly, two days old; deleting the runs and collecting then go through the library, each in a
+process of its own whose peak memory is told.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,22 @@ def test_nothing_goes_unasked(seed: Seed, shell: Shell) -> None:
     assert "as a whole" in shell.err
     assert "would be deleted" in shell("runs", "delete", run.id, "--dry-run")
     assert runs(shell) == {run.id}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_it_asks(seed: Seed, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = made(seed), made(seed)
+    monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    shell("runs", "delete", first.id, second.id, code=2)
+    assert "Delete 2 runs (2 of TrainFlow), with records and logs? This can't be undone. [y/N]" in shell.err
+    assert "nothing was deleted" in shell.err
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert "1 run deleted" in shell("runs", "delete", first.id)
+    assert runs(shell) == {second.id}
 
 
 def test_live_runs_stay(seed: Seed, shell: Shell) -> None:
