@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import io
 import json
@@ -33,13 +34,18 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def verbs() -> Iterator[str]:
     """Every verb with its help."""
-    from dovetail.cli import VERBS, main
+    from dovetail.cli import BELOW, VERBS, main
 
     os.environ["COLUMNS"] = "100"
-    for verb, summary in VERBS.items():
+    found = dict(VERBS)
+    for verb, words in BELOW.items():
+        for word in words:
+            module = importlib.import_module(f"dovetail.cli.{verb}_{word}")
+            found[f"{verb} {word}"] = module.SUMMARY
+    for verb, summary in sorted(found.items(), key=lambda item: list(VERBS).index(item[0].split()[0])):
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-            main([verb, "--help"])
+            main([*verb.split(), "--help"])
         yield from (f"## dovetail {verb}", "", summary[0].upper() + summary[1:] + ".", "")
         yield from ("```text", output.getvalue().rstrip(), "```", "")
 

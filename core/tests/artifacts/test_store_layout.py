@@ -218,4 +218,4 @@ def test_the_pages_own_examples() -> None:
     text = DOC.read_text()
     assert f"`{identity('json', b'', [b'7']).hex()}`" in text
     for key in re.findall(r"^\| `([a-z]+)/", text, re.MULTILINE):
-        assert key in ("objects", "edges", "hints", "runs")
+        assert key in ("objects", "edges", "hints", "pins", "guests", "runs")

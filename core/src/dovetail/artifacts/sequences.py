@@ -172,6 +172,13 @@ class SequenceReader(Sequence[Any]):
             found += [entry[5] for entry in ENTRY.iter_unpack(self._leaf(number))]
         return found
 
+    def objects(self) -> Iterator[tuple[int, bytes]]:
+        """(index, digest) of the items that are objects of their own. Reads the whole index and keeps nothing of it."""
+        for number in range(-(-self._length // ITEMS_PER_LEAF)):
+            for at, entry in enumerate(ENTRY.iter_unpack(self._read_leaf(number)), number * ITEMS_PER_LEAF):
+                if entry[4] & IS_OBJECT:
+                    yield at, entry[5]
+
     def read_ahead(self) -> None:
         """Read the beginning of the index, which those that are forked from this process then need not read."""
         for number in range(min(_AHEAD, -(-self._length // ITEMS_PER_LEAF))):
@@ -188,11 +195,14 @@ class SequenceReader(Sequence[Any]):
     def _leaf(self, number: int) -> bytes:
         leaf = self._leaves.get(number)
         if leaf is None:
-            frame = self._frames.frames[0]
-            begin = number * LEAF_SIZE
-            leaf = bytes(self._frames.read(0, begin, min(LEAF_SIZE, frame.length - begin)))
-            expected = frame.leaves[number * 32 : number * 32 + 32]
-            if blake3(leaf).digest() != expected:
-                raise corrupt(self._ref, self._name, f"piece {number} of its index does not match its digest")
-            self._leaves[number] = leaf
+            leaf = self._leaves[number] = self._read_leaf(number)
+        return leaf
+
+    def _read_leaf(self, number: int) -> bytes:
+        frame = self._frames.frames[0]
+        begin = number * LEAF_SIZE
+        leaf = bytes(self._frames.read(0, begin, min(LEAF_SIZE, frame.length - begin)))
+        expected = frame.leaves[number * 32 : number * 32 + 32]
+        if blake3(leaf).digest() != expected:
+            raise corrupt(self._ref, self._name, f"piece {number} of its index does not match its digest")
         return leaf

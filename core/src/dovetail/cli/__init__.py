@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dovetail.interfaces.errors import DovetailError
 
-__all__ = ["VERBS", "main"]
+__all__ = ["BELOW", "VERBS", "main"]
 
 VERBS = {
     "run": "run a flow",
@@ -29,7 +29,7 @@ VERBS = {
     "logs": "print what tasks wrote",
     "artifacts": "list the artifacts of a run or task",
     "get": "print or save an artifact",
-    "runs": "list runs, newest first",
+    "runs": "list runs, newest first; delete or prune them",
     "tasks": "list the tasks of a run",
     "tag": "add or remove tags of a run",
     "cancel": "stop a run",
@@ -37,6 +37,7 @@ VERBS = {
     "unpause": "let a paused run go on",
     "signal": "answer what a run waits for, or send it a message",
     "limits": "define and show limits that all runs share",
+    "store": "free space, measure, verify and copy data stores, pin what must stay",
     "metadata-rebuild": "rebuild the index of runs from the data store",
     "plugins": "list, show and check plugins",
     "config": "show settings, and explain where they come from",
@@ -45,10 +46,12 @@ VERBS = {
 _GROUPS = (
     ("Run", ("run", "resume", "check", "cancel", "pause", "unpause", "signal")),
     ("Look", ("graph", "show", "explain", "logs", "artifacts", "get", "runs", "tasks", "tag")),
-    ("Set up", ("config", "plugins", "limits", "metadata-rebuild")),
+    ("Set up", ("config", "plugins", "limits", "store", "metadata-rebuild")),
 )
 _RAW = frozenset({"run", "resume"})
 """Verbs that read their own words: a flow adds options of its own."""
+BELOW = {"runs": ("delete", "prune")}
+"""Verb → words behind it that make another verb, with a module of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,8 +117,13 @@ def _dispatch(words: list[str]) -> int:
             # Imports make many objects and no garbage: collecting among them would cost a tenth of a short run.
             # The driver collects again once it runs.
             gc.disable()
+        below = next((word for word in rest[:2] if word in BELOW.get(verb, ())), "")
+        if below and (rest[0] == below or rest[0].endswith(".py")):
+            rest.remove(below)
+            verb = f"{verb} {below}"
+        module = import_module(f"dovetail.cli.{verb.replace('-', '_').replace(' ', '_')}")
         try:
-            return _run(verb, import_module(f"dovetail.cli.{verb.replace('-', '_')}"), VERBS[verb], rest)
+            return _run(verb, module, VERBS.get(verb) or module.SUMMARY, rest)
         finally:
             gc.enable()
     return _run_plugin_verb(verb, rest)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.called_tasks import put_called_task, read_called_tasks
 from dovetail.artifacts.logs import LogWriter
-from dovetail.artifacts.manifest import put_manifest
+from dovetail.artifacts.manifest import put_manifest, read_marker
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.reports import put_report, read_reports
 from dovetail.artifacts.scopes import root_scope
@@ -44,6 +44,7 @@ from dovetail.planning.dynamic_planner import DynamicPlanner
 from dovetail.planning.graph import Graph
 from dovetail.planning.static_planner import StaticPlanner
 from dovetail.plugins.observed import RunInfo
+from dovetail.settings.selection import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +141,8 @@ def execute(
                 begun.add(group)
                 group.begin(facts)
 
+        for uuid in plans.stores:
+            _tell_guest(journal, plan, uuid, session)
         for group in plans.groups.values():
             begin(group)  # a warm parent can be at it meanwhile
         segments = SegmentWriter(store, run, ownership.fence)
@@ -301,8 +304,25 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
             if uuid not in pinned:
                 pinned.add(uuid)
                 journal.touched([put_store_pin(store, run, uuid, pin)])
+                _tell_guest(journal, plan, uuid)
 
     return keep
+
+
+def _tell_guest(journal: Journal, plan: RunPlan, uuid: str, session: Session | None = None) -> None:
+    """Say in another data store where the run is, before it gets a value: its collector must know."""
+    if uuid == plan.store:
+        return
+    from dovetail.artifacts.guests import put_guest
+
+    pin = plan.plans.stores[plan.store]
+    if uuid in plan.plans.datastores:
+        journal.touched([put_guest(plan.plans.datastores[uuid], plan.store, pin)], uuid)
+    elif session is not None:  # one that only values which are reused lie in
+        with suppress(DovetailError):
+            place = session.open(Selection.from_plain("datastore", plan.plans.stores[uuid]))
+            if read_marker(place).uuid == uuid:
+                put_guest(place, plan.store, pin)
 
 
 def _reopen(session: Session, plan: RunPlan, name: str, facts: RunFacts) -> WorkerGroup:

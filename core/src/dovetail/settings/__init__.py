@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dovetail.settings.core import CoreSettings, TagSettings
 from dovetail.settings.resolve import Settings
+from dovetail.settings.retention import RetentionRule
 from dovetail.settings.selection import Selection
 from dovetail.settings.steps import StepOptions
 
-__all__ = ["CoreSettings", "Selection", "Settings", "StepOptions", "TagSettings"]
+__all__ = ["CoreSettings", "RetentionRule", "Selection", "Settings", "StepOptions", "TagSettings"]

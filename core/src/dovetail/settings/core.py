@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.rules import PluginRules
+from dovetail.settings.retention import RetentionRule
 
 __all__ = ["ArtifactSettings", "CoreSettings", "TagSettings"]
 
@@ -80,6 +81,9 @@ class CoreSettings:
         "Seconds that a run which only waits for input keeps its driver, before it is paused and the driver exits",
     ] = 5.0
     home: Annotated[Path | None, "Folder of local state; DOVETAIL_HOME comes first"] = None
+    retention: Annotated[
+        tuple[RetentionRule, ...], "Which runs `dovetail runs prune` deletes; the first rule that fits a run decides"
+    ] = ()
     tags: Annotated[TagSettings, "Tags of runs"] = field(default_factory=TagSettings)
     artifacts: Annotated[ArtifactSettings, "How stored values are loaded"] = field(default_factory=ArtifactSettings)
     plugins: Annotated[PluginRules, "Which plugins are used"] = field(default_factory=PluginRules)
