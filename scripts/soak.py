@@ -50,7 +50,12 @@ PARTS = {
         "runs of each flow that can't be forked", {"FALLBACKS": 50}, ("tests/test_fork_fallback.py", *PARALLEL)
     ),
     "models": Part(
-        "times the usual examples of every hypothesis test", {"EXAMPLES": 20}, ("-m", "hypothesis", *PARALLEL)
+        "times the usual examples of every hypothesis test",
+        {"EXAMPLES": 20, "DEPTH": 3},
+        ("-m", "hypothesis", *PARALLEL),
+    ),
+    "threads": Part(
+        "crashes of runs whose threads call", {"CRASHES": 500}, ("core/tests/testing/test_threads.py", "-s")
     ),
     "shapes": Part("random shapes of flows", {"SHAPES": 200}, ("tests/matrix", "-k", "random_shape", *PARALLEL)),
     "wide": Part("wide foreach, reused processes and one each", {"WIDTH": 100_000}, ("tests/test_wide_foreach.py",)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 
-from flowproject import FlowProject
+from flowproject import FlowProject, until
+from processes import alive
 
 from dovetail.interfaces.limits import Limit
 from dovetail.local.metadata import SqliteMetadata
@@ -200,3 +202,34 @@ def test_a_limit_that_is_not_defined_is_told_by_the_call(project: FlowProject) -
     said = project.fails("run", "flow.py:main")
     assert "task held needs 1 of limit api, which is not defined" in said.err
     assert "Define it with: dovetail limits set api 1" in said.err
+
+
+def test_a_hook_of_a_call_that_was_cut_off_runs_when_the_run_goes_on(project: FlowProject) -> None:
+    project.write(
+        HEAD
+        + """
+def slow(what, run, state):
+    with open("hooking.part", "w") as file:
+        print(os.getpid(), file=file)
+    os.rename("hooking.part", "hooking")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    note("slow", state.name)
+
+@flow
+def main():
+    work.with_options(on_success=slow)(1)
+    return work(2)
+"""
+    )
+    driving = project.start("run", "flow.py")
+    driving.wait_for("hooking")
+    until(lambda: project.states(driving.run).get("main") == "succeeded", driving.process)
+    driving.signal(signal.SIGKILL)
+    driving.process.wait()
+    hook = int((project.folder / "hooking").read_text())
+    until(lambda: not alive(hook))
+    (project.folder / "go").touch()
+    project.ok("resume", driving.run)
+    assert notes(project) == [("slow", "succeeded")]
+    assert project.data(driving.run).result == 2

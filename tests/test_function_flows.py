@@ -85,6 +85,31 @@ async def shop():
     assert result(project, said.run) == [*range(10), 10]
 
 
+def test_threads_of_the_body_call_tasks(project: FlowProject) -> None:
+    """They belong to the attempt that has the process; each gets its own answer, and equal calls are told apart."""
+    written(
+        project,
+        ARITHMETIC
+        + """
+from concurrent.futures import ThreadPoolExecutor
+
+def both(n):
+    return double(n % 10) + double.submit(n % 10).result()
+
+@flow
+def shop():
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(both, range(100)))
+""",
+    )
+    project.patience = 60
+    said = project.ok("run", "flow.py")
+    assert result(project, said.run) == [4 * (n % 10) for n in range(100)]
+    paths = [path for path in project.states(said.run) if path.startswith("double")]
+    assert len(paths) == 200
+    assert sum("#" in path for path in paths) == 190
+
+
 def test_futures_in_containers_are_replaced_and_are_the_lineage(project: FlowProject) -> None:
     written(
         project,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flowproject import FlowProject, until
+from processes import alive
 
 HEAD = """
 import json, os, signal, time
@@ -177,6 +178,8 @@ def test_an_interrupted_run_has_not_ended(project: FlowProject) -> None:
 def test_a_killed_driver_neither_forgets_nor_repeats_a_hook(project: FlowProject) -> None:
     slow = """
 def slow(what, run, state):
+    with open("pid", "w") as file:
+        print(os.getpid(), file=file)
     wait("waiting")
     tell(what, run, state)
 
@@ -196,6 +199,7 @@ def shop():
     until(lambda: any(hook in path and state == "succeeded" for path, state in project.states(driving.run).items()))
     driving.signal(signal.SIGKILL)
     driving.end()
+    until(lambda: not alive(int((project.folder / "pid").read_text())))
     assert ends(project) == {("work", "work", "succeeded")}
     (project.folder / "go").touch()
     said = project.ok("resume", driving.run)

@@ -527,6 +527,19 @@ def test_a_run_that_waits_can_be_cancelled(project: FlowProject) -> None:
     assert "waiting" not in project.states(run.id).values()
 
 
+def test_an_answer_that_no_driver_took_in_is_lost_when_the_index_is_made_anew(project: FlowProject) -> None:
+    """It is in the index alone; the command says so, and the run waits as before."""
+    written(project, SHIP)
+    run = paused(project)
+    project.ok("signal", run.id, '{"approve": true}', "--no-resume")
+    said = project.ok("metadata-rebuild")
+    assert "not restored: signals and other requests that no driver took in (send them again)" in said.out
+    project.ok("resume", run.id, "--pause-after", "0")
+    assert [one.name for one in project.run(run.id).waiting] == ["input"]
+    project.ok("signal", run.id, '{"approve": true}')
+    assert result(project, run)[:2] == [3, True]
+
+
 def test_outside_of_a_run_there_is_nobody_to_ask() -> None:
     from dovetail import wait_for_input
 

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.errors import DovetailError, FailedInputError
     from dovetail.interfaces.files import ArtifactDirectory, ArtifactFile
     from dovetail.interfaces.stored import Stored
-    from dovetail.runner.class_flow import run_flow
+    from dovetail.runner.class_flow import arun_flow, run_flow
 
 __version__ = "0.1.0"
 
@@ -95,6 +95,7 @@ __all__ = [
     "TaskFuture",
     "Transaction",
     "allow_failure",
+    "arun_flow",
     "await_input",
     "catch",
     "compute",
@@ -148,6 +149,7 @@ _HOMES = {
     "TaskFuture": "dovetail.authoring.futures",
     "Transaction": "dovetail.authoring.transactions",
     "allow_failure": "dovetail.authoring.arguments",
+    "arun_flow": "dovetail.runner.class_flow",
     "await_input": "dovetail.authoring.waiting",
     "catch": "dovetail.authoring.decorators",
     "compute": "dovetail.authoring.decorators",

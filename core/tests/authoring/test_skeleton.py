@@ -322,6 +322,28 @@ def test_flows_in_flows(folder: Path) -> None:
     assert found.edges() == {("inner", "Train")}
 
 
+def test_class_flows_that_a_coroutine_runs(folder: Path) -> None:
+    found = drawn(
+        folder,
+        """
+        import asyncio
+        from dovetail import FlowSpec, arun_flow, step
+
+        class Train(FlowSpec):
+            @step
+            def start(self):
+                load(1)
+
+        @flow
+        async def shop():
+            return await asyncio.gather(arun_flow(Train), arun_flow(Train))
+        """,
+        name="shop",
+    )
+    assert found.calls() == ["Train", "Train"]
+    assert {node.kind for node in found.graph.nodes if node.parent} == {"run"}
+
+
 CLASS = """
 from dovetail import FlowSpec, Parameter, step, task
 from enum import Enum

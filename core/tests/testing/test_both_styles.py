@@ -4,6 +4,8 @@ A task is known by its step and its place, the indexes of the foreach items arou
 numbers what is in a foreach, a function what was mapped. Left out, because the other style has nothing of the kind:
 `start` and `end` of the class, and the body of the function. Also left out is `running`, which is told of tasks that
 take a while, so that it depends on time.
+
+DOVETAIL_DEPTH sets how deep branches and foreachs lie in each other (soak: 3).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amounts import examples
+from amounts import amount, examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +75,7 @@ def named(block: Block, names: Iterator[str]) -> Block:
     return Block(block.kind, legs, block.size, block.then and named(block.then, names), name)
 
 
-GRAPHS = blocks(2).map(lambda block: named(block, (f"s{n}" for n in itertools.count())))
+GRAPHS = blocks(amount("DEPTH", 2)).map(lambda block: named(block, (f"s{n}" for n in itertools.count())))
 
 
 # ---------------------------------------------------------------------- what the tasks of both styles do

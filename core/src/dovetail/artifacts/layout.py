@@ -9,6 +9,8 @@ __all__ = [
     "MARKER",
     "attempt_key",
     "attempts_prefix",
+    "call_hooks_key",
+    "call_hooks_prefix",
     "called_task_key",
     "called_tasks_prefix",
     "commit_key",
@@ -83,6 +85,16 @@ def called_tasks_prefix(run: str) -> str:
 def called_task_key(run: str, code_key: str) -> str:
     """What one of them is."""
     return f"{called_tasks_prefix(run)}{code_key}"
+
+
+def call_hooks_prefix(run: str) -> str:
+    """Hooks that single calls of a run were given."""
+    return f"runs/{run}/hooks/"
+
+
+def call_hooks_key(run: str, path: str) -> str:
+    """Hooks that one call was given."""
+    return f"{call_hooks_prefix(run)}{path}/said"
 
 
 def store_pins_prefix(run: str) -> str:

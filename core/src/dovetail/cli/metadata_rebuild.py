@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _NOT_RESTORED = (
-    "Not in a data store, and so not restored: notes, requests that no driver took in, and tasks that were running, "
-    "cancelled or only planned."
+    "Not in a data store, and so not restored: signals and other requests that no driver took in (send them again), "
+    "notes, and tasks that were running, cancelled or only planned."
 )
 
 

@@ -1,8 +1,8 @@
 """Rebuilds the index of runs from the data stores, which hold the truth.
 
 Not in a data store, and so not restored by it: tags that were changed after a run's start (they are taken over from
-the old database where that can be read), requests that no driver took in, notes, and tasks that left neither a record
-nor a report because they were running, cancelled or only planned.
+the old database where that can be read), signals and other requests that no driver took in, notes, and tasks that left
+neither a record nor a report because they were running, cancelled or only planned.
 """
 
 from __future__ import annotations

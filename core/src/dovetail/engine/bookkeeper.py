@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.call_hooks import CallHooks
 from dovetail.artifacts.reports import AttemptReport
 from dovetail.engine.journal import compact
 from dovetail.interfaces.caching import cache_column
@@ -16,6 +17,7 @@ from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, Usage
 if TYPE_CHECKING:
     from dovetail.artifacts.logs import LogWriter
     from dovetail.artifacts.waits import Question
+    from dovetail.engine.calls import StepPlan
     from dovetail.engine.committer import Committer, Pending, Written
     from dovetail.engine.journal import Journal
     from dovetail.engine.listener import RunListener
@@ -33,6 +35,7 @@ class Bookkeeper:
         journal: Takes events.
         logs: Takes what tasks print.
         report: Keeps the report of a failed attempt; its key.
+        keep_hooks: Keeps the hooks of a call, by its path; its key.
         listener: Told what happens.
         expected: Of a run that is continued: step → tasks that the journal says are to come.
     """
@@ -44,6 +47,7 @@ class Bookkeeper:
         journal: Journal,
         logs: LogWriter,
         report: Callable[[AttemptReport], str],
+        keep_hooks: Callable[[str, CallHooks], str],
         listener: RunListener,
         expected: Mapping[str, int] | None = None,
     ) -> None:
@@ -51,6 +55,7 @@ class Bookkeeper:
         self._journal = journal
         self._logs = logs
         self._report = report
+        self._keep_hooks = keep_hooks
         self._listener = listener
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._started: dict[str, float] = {}
@@ -90,6 +95,11 @@ class Bookkeeper:
         self._held_up.add(path)
         self._journal.task(path, TaskState.WAITING, attempt=attempt.number, info=compact({"limit": limit}))
         self._listener.held_up(path, limit)
+
+    def call_hooks(self, path: str, plan: StepPlan) -> None:
+        """A call has hooks of its own: whoever goes on with the run is to know them."""
+        said = CallHooks(subject=f"{plan.code.module}:{plan.code.name}", hooks=plan.hooks)
+        self._journal.touched([self._keep_hooks(path, said)])
 
     def asks(self, question: Question) -> None:
         """A task waits for somebody outside of the run."""

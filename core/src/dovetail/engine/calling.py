@@ -212,6 +212,8 @@ class CallDesk:
             self._waits(caller, True)
             return
         self._learn(caller)
+        if plan.own_hooks:
+            self._books.call_hooks(event.path, plan)
         task = PlannedTask(
             event.path, name, caller.task.scope, (), None, "", plan=plan, arguments=event.arguments, inputs=event.after
         )

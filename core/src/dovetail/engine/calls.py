@@ -48,6 +48,8 @@ class StepPlan:
     submitted a thread); empty: another process does."""
     hooks: tuple[tuple[str, str], ...] = ()
     """(kind, `module:name`) of what is called when one of its tasks has ended."""
+    own_hooks: bool = False
+    """Whether these are of single calls, so that the run's description does not tell of them."""
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Limit → slots that a task holds while it runs."""
     waits: bool = False

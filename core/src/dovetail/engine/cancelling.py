@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dovetail.artifacts.call_hooks import read_call_hooks
 from dovetail.artifacts.called_tasks import read_called_tasks
 from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.reports import put_inbox, read_reports
@@ -147,7 +148,7 @@ def _end(provider: MetadataProvider, store: DataStore, manifest: RunManifest, re
     """End a run whose code nobody can run."""
     run, uuid = manifest.run, open_store(store)
     flow = FlowDescription.from_plain(manifest.description)
-    known = KnownSteps(flow, read_called_tasks(store, run))
+    known = KnownSteps(flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
     records, reports = list(read_records(store, run)), list(read_reports(store, run))
     calls: list[HookCall] = []
     hooks, transactions = Hooks(run=run, flow=flow, call=calls.append), Transactions()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.call_hooks import put_call_hooks, read_call_hooks
 from dovetail.artifacts.called_tasks import put_called_task, read_called_tasks
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest, read_marker
@@ -156,6 +157,7 @@ def execute(
             journal=journal,
             logs=logs,
             report=lambda report: put_report(store, run, report),
+            keep_hooks=lambda path, said: put_call_hooks(store, run, path, said),
             listener=listener,
             expected=expected_of(provider, run) if continued else None,
         )
@@ -169,7 +171,7 @@ def execute(
         if continued:
             from dovetail.engine.known_steps import KnownSteps
 
-            known = KnownSteps(plan.flow, read_called_tasks(store, run))
+            known = KnownSteps(plan.flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
             run_hooks.know(known, recorded.own_records, read_reports(store, run))
             transactions.know(known, recorded.own_records)
 

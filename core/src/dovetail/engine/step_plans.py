@@ -132,6 +132,7 @@ class StepPlans:
             "python": locked.python,
             "platform": locked.platform,
         }
+        known = flow.by_name.get(step.name)
         self.pinned[step.name] = {"compute": compute.to_plain(), "environment": environment.to_plain()}
         return StepPlan(
             code=CodeRef(module=module, name=name, key=bytes.fromhex(step.code_key)),
@@ -144,6 +145,7 @@ class StepPlans:
             group=group,
             here=here,
             hooks=step.hooks,
+            own_hooks=bool(step.hooks) and (known is None or known.hooks != step.hooks),
             limits=self._needed(step, options.limits),
         )
 

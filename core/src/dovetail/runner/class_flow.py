@@ -1,12 +1,11 @@
-"""`run_flow`: class flows that are run from Python, also by a task of another run."""
+"""`run_flow` and `arun_flow`: class flows that are run from Python, also by a task of another run."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -22,9 +21,11 @@ from dovetail.runner._drive import drive, request_of
 from dovetail.worker.describing import describe_flow
 
 if TYPE_CHECKING:
+    import socket
+
     from dovetail.client import Run
 
-__all__ = ["run_flow"]
+__all__ = ["arun_flow", "run_flow"]
 
 
 def run_flow(flow: type[FlowSpec], /, **parameters: Any) -> Run:
@@ -44,6 +45,39 @@ def run_flow(flow: type[FlowSpec], /, **parameters: Any) -> Run:
         ValidationError: The flow can't run, or not with these parameters.
         RunFailedError: The run failed or was cancelled.
     """
+    given = _given(flow, parameters)
+    inside = caller.get()
+    if inside is None:
+        return _client_run(_run(flow, given, "", ""), "")
+    return _client_run(inside.call(_task_of(flow), {"parameters": given}), _home())
+
+
+async def arun_flow(flow: type[FlowSpec], /, **parameters: Any) -> Run:
+    """As `run_flow`, in a coroutine: others go on meanwhile, so that `asyncio.gather` runs several flows at once.
+
+    Cancelling it interrupts the run, which goes on when the same task, or `dovetail resume`, takes it up again.
+
+    Args:
+        flow: The class. Other processes import it from its file.
+        **parameters: Values of its parameters; the others have their defaults.
+
+    Returns:
+        The run, which has succeeded.
+
+    Raises:
+        ValidationError: The flow can't run, or not with these parameters.
+        RunFailedError: The run failed or was cancelled.
+    """
+    given = _given(flow, parameters)
+    inside = caller.get()
+    if inside is None:
+        return _client_run(await _run_beside(flow, given, "", ""), "")
+    run = await inside.call_async(_task_of(flow, beside=True), {"parameters": given})
+    return _client_run(run, _home())
+
+
+def _given(flow: type[FlowSpec], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as plain data."""
     asked: Any = flow
     if not (isinstance(asked, type) and issubclass(asked, FlowSpec)):
         name = getattr(asked, "name", None) or repr(asked)
@@ -51,18 +85,58 @@ def run_flow(flow: type[FlowSpec], /, **parameters: Any) -> Run:
             f"run_flow runs classes that derive from FlowSpec, not {asked!r}",
             hint=f"A function that is marked @flow is called: {name}(...).",
         )
-    given = _plain_parameters(flow, parameters)
-    inside = caller.get()
-    if inside is None:
-        return _client_run(_run(flow, given, "", ""), "")
+    return _plain_parameters(flow, parameters)
+
+
+def _home() -> str:
+    """Folder of the local state of the run that calls."""
     facts = current._facts()
-    home = str(facts.run.get("home") or "") if facts is not None else ""
-    run = inside.call(_task_of(flow), {"parameters": given})
-    return _client_run(run, home)
+    return str(facts.run.get("home") or "") if facts is not None else ""
 
 
-def _run(flow: type[FlowSpec], parameters: Mapping[str, Any], parent: str, home: str) -> str:
-    """Run a class flow; the id of the run."""
+async def _run_beside(flow: type[FlowSpec], parameters: Mapping[str, Any], parent: str, home: str) -> str:
+    """As `_run`, in a thread of its own."""
+    import asyncio
+
+    bodies: list[Body] = []
+    given_up = False
+
+    def began(body: Body) -> None:
+        bodies.append(body)
+        if given_up:
+            body.interrupt()
+
+    run = asyncio.ensure_future(asyncio.to_thread(_run, flow, parameters, parent, home, began))
+    try:
+        return await asyncio.shield(run)
+    except asyncio.CancelledError:
+        given_up = True
+        for body in bodies:
+            body.interrupt()
+        await asyncio.wait([run])
+        if not run.cancelled():
+            run.exception()  # that it was interrupted is no news
+        raise
+    except Exception as error:
+        raise error.with_traceback(None) from error.__cause__  # where the thread was says nothing
+
+
+def _run(
+    flow: type[FlowSpec],
+    parameters: Mapping[str, Any],
+    parent: str,
+    home: str,
+    began: Callable[[Body], None] | None = None,
+) -> str:
+    """Run a class flow; the id of the run.
+
+    Args:
+        flow: The class.
+        parameters: Plain data.
+        parent: `run/path` of the task that calls; empty where none does.
+        home: Folder of local state; empty: as settings have it.
+        began: Told of what serves the run, which it may interrupt from another thread.
+    """
     request = request_of(
         _file_of(flow),
         flow.__name__,
@@ -73,7 +147,13 @@ def _run(flow: type[FlowSpec], parameters: Mapping[str, Any], parent: str, home:
         parent=parent,
         home=home,
     )
-    make = partial(Body, flow=flow, description=None, given={}, to_save={})
+
+    def make(connection: socket.socket) -> Body:
+        body = Body(connection, flow=flow, description=None, given={}, to_save={})
+        if began is not None:
+            began(body)
+        return body
+
     ending = drive(flow.__name__, lambda: (request, make))
     if ending.state != "succeeded":
         raise ending.failure()
@@ -113,21 +193,28 @@ def _plain_parameters(flow: type[FlowSpec], parameters: Mapping[str, Any]) -> di
 
 # -- as a task of another run -----------------------------------------------------------------------------------------
 
-_tasks: WeakKeyDictionary[type[FlowSpec], TaskFunction[..., str]] = WeakKeyDictionary()
+_tasks: WeakKeyDictionary[type[FlowSpec], dict[bool, TaskFunction[..., Any]]] = WeakKeyDictionary()
 
 
-def _task_of(flow: type[FlowSpec]) -> TaskFunction[..., str]:
-    """The task that stands for a class flow; its code is that of the steps."""
-    task: TaskFunction[..., str] | None = _tasks.get(flow)
+def _task_of(flow: type[FlowSpec], *, beside: bool = False) -> TaskFunction[..., Any]:
+    """The task that stands for a class flow; its code is that of the steps, however it is called.
+
+    Args:
+        flow: The class.
+        beside: Whether a coroutine waits for it.
+    """
+    known = _tasks.setdefault(flow, {})
+    task = known.get(beside)
     if task is None:
 
         def run_class_flow(parameters: dict[str, Any]) -> str:
-            facts = current._facts()
-            assert facts is not None
-            home = str(facts.run.get("home") or "")
-            return _run(flow, parameters, f"{current.run_id}/{current.task_id}", home)
+            return _run(flow, parameters, f"{current.run_id}/{current.task_id}", _home())
 
-        task = _tasks[flow] = TaskFunction(run_class_flow, flow.__name__)
+        async def run_class_flow_beside(parameters: dict[str, Any]) -> str:
+            return await _run_beside(flow, parameters, f"{current.run_id}/{current.task_id}", _home())
+
+        function: Any = run_class_flow_beside if beside else run_class_flow
+        task = known[beside] = TaskFunction(function, flow.__name__)
         description = describe_flow(flow, gated=False)
         parts = {step.name: step.code_key for step in description.steps}
         task.code_key = hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()

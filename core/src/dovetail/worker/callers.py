@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class LateCalls:
         path: What paths of called tasks begin with; empty for the body of a function flow.
     """
 
-    __slots__ = ("_calls", "_executor", "_path", "_task")
+    __slots__ = ("_calls", "_executor", "_lock", "_path", "_task")
 
     if TYPE_CHECKING:  # what `__getattr__` finds
         call: Any
@@ -39,12 +40,15 @@ class LateCalls:
         self._task = task
         self._path = path
         self._calls: Calls | None = None
+        self._lock = _thread.allocate_lock()  # the attempt may have threads of its own
 
     def __getattr__(self, name: str) -> Any:
         if self._calls is None:
             from dovetail.worker.calls import Calls
 
-            self._calls = Calls(self._executor, self._task.seq, self._path, asks=self._task.replays)
+            with self._lock:
+                if self._calls is None:
+                    self._calls = Calls(self._executor, self._task.seq, self._path, asks=self._task.replays)
         return getattr(self._calls, name)
 
     @property

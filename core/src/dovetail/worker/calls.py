@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ __all__ = ["Calls"]
 
 class Calls:
     """A `dovetail.authoring.calling.Caller`: the calls that one attempt makes, or one task that runs inside of it.
+    Thread-safe.
 
     Args:
         executor: Of this process.
@@ -40,7 +42,7 @@ class Calls:
         datastore: Of the calling task.
     """
 
-    __slots__ = ("_asks", "_executor", "_ordinals", "_seq", "_unfinished", "path")
+    __slots__ = ("_asks", "_executor", "_lock", "_ordinals", "_seq", "_unfinished", "path")
 
     def __init__(self, executor: Executor, seq: int, path: str, *, asks: bool) -> None:
         self._executor = executor
@@ -49,6 +51,7 @@ class Calls:
         self._asks = asks
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._unfinished: Unfinished | None = None
+        self._lock = _thread.allocate_lock()
 
     @property
     def printed(self) -> Any:
@@ -141,9 +144,10 @@ class Calls:
     ) -> TaskFuture[Any]:
         """See `Caller`."""
         kept = self._executor.declarations().get(task)
-        if self._unfinished is None:
-            self._unfinished = Unfinished()
         future: Submitted[Any] = Submitted(task.name)
+        with self._lock:
+            if self._unfinished is None:
+                self._unfinished = Unfinished()
         self._unfinished.add(future)
         inputs = [*wait_for, *futures_in(given)]
 
@@ -172,8 +176,6 @@ class Calls:
         future.begin = start
         if kept.isolation == "driver" and not inputs:
             future.run()
-        elif not any(not one.done() for one in inputs):
-            self._executor.threads().submit(future.run)
         else:
             future.run_after(inputs, self._executor.threads())
         return future
@@ -200,7 +202,8 @@ class Calls:
         answer = channel.wait(made.reply)
         channel.forget(made.number)
         if answer.value is None:
-            self._ordinals[task.name, made.arguments.digest] -= 1
+            with self._lock:
+                self._ordinals[task.name, made.arguments.digest] -= 1
             return None
         return (self._load(answer.value),)
 
@@ -297,7 +300,8 @@ class Calls:
 
     def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:
         known = (name, digest)
-        ordinal = self._ordinals[known] = self._ordinals.get(known, 0) + 1
+        with self._lock:
+            ordinal = self._ordinals[known] = self._ordinals.get(known, 0) + 1
         node = format_node(name, index, call=digest[:8].hex(), ordinal=ordinal)
         return f"{self.path}/{node}" if self.path else node
 

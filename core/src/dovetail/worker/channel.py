@@ -61,8 +61,9 @@ class Reply:
 class Channel:
     """Calls of all attempts of this process. Thread-safe.
 
-    While there is one thread that waits, it reads for itself. As soon as answers may come for others too, a thread
-    of its own does (`read_always`). Where the main thread of the process reads all the time anyhow, that one does.
+    While there is one thread that waits, it reads for itself. As soon as a second one waits, or answers may come for
+    nobody who waits, a thread of its own does (`read_always`). Where the main thread of the process reads all the time
+    anyhow, that one does.
 
     Args:
         connection: To the driver.
@@ -80,6 +81,7 @@ class Channel:
         self._replies: dict[int, Reply] = {}
         self._numbers = iter(range(1, 1 << 62))
         self._always = inbox is None
+        self._beginning = _thread.allocate_lock()
 
     def number(self) -> int:
         """A number for a call."""
@@ -124,20 +126,23 @@ class Channel:
 
     def wait(self, reply: Reply) -> Answer:
         """The answer of a reply that is expected."""
-        if not self._always and self._reading.acquire(False):
-            try:
-                while reply.answer is None:
-                    self._read()
-                return reply.take()
-            finally:
-                self._reading.release()
+        if not self._always:
+            if self._reading.acquire(False):
+                try:
+                    while reply.answer is None:
+                        self._read()
+                    return reply.take()
+                finally:
+                    self._reading.release()
+            self.read_always()  # the thread that reads goes when it has its own answer
         return reply.wait()
 
     def read_always(self) -> None:
         """Have a thread read from now on: answers may come for several threads, or for none."""
-        if self._always:
+        with self._beginning:
+            begun, self._always = self._always, True
+        if begun:
             return
-        self._always = True
         assert self._inbox is not None
         self._inbox.read_by_thread()
         _thread.start_new_thread(self._read_forever, ())

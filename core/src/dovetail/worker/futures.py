@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dovetail.authoring.futures import TaskFuture
@@ -41,8 +42,11 @@ class Submitted(TaskFuture[T]):
             begin()
 
     def run_after(self, inputs: Iterable[Future[Any]], threads: ThreadPoolExecutor) -> None:
-        """Run it on a thread once its inputs are there."""
+        """Run it on a thread once its inputs are there, which may be now."""
         missing = [one for one in inputs if not one.done()]
+        if not missing:
+            threads.submit(self.run)
+            return
         begin, self.begin = self.begin, None
         left = len(missing)
         lock = threading.Lock()
@@ -54,7 +58,8 @@ class Submitted(TaskFuture[T]):
                 ready = left == 0
             if ready:
                 self.begin = begin
-                threads.submit(self.run)
+                with suppress(RuntimeError):  # the run is over, and its threads are gone
+                    threads.submit(self.run)
 
         for one in missing:
             one.add_done_callback(arrived)
@@ -73,22 +78,28 @@ class Submitted(TaskFuture[T]):
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
+    # Each may come behind another: where a run is over, the thread that reads lets go of what a task's own thread is
+    # just ending. The first one counts.
+
     def succeed(self, value: T) -> None:
         """It has its value."""
-        self.set_result(value)
-        self._over(failed=False)
+        with suppress(InvalidStateError):
+            self.set_result(value)
+            self._over(failed=False)
 
     def succeed_later(self, ref: ArtifactRef, load: Callable[[], T]) -> None:
         """It has its value, which is loaded when it is first asked for."""
         self.ref = ref
         self._load = load
-        self.set_result(None)  # type: ignore[arg-type]
-        self._over(failed=False)
+        with suppress(InvalidStateError):
+            self.set_result(None)  # type: ignore[arg-type]
+            self._over(failed=False)
 
     def fail(self, error: BaseException) -> None:
         """It failed."""
-        self.set_exception(error)
-        self._over(failed=True)
+        with suppress(InvalidStateError):
+            self.set_exception(error)
+            self._over(failed=True)
 
     def _over(self, *, failed: bool) -> None:
         if self.unfinished is not None:

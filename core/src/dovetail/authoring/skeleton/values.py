@@ -138,7 +138,7 @@ class ValueWalker(ABC):
             return self._declared(node, made, verb)
         if isinstance(made, FlowClass) and verb in ("run", "submit"):
             return frozenset({self._draw(node, "run", made.node.name, "" if verb == "run" else verb, {})})
-        if isinstance(made, Ours) and made.name == "run_flow" and node.args:
+        if isinstance(made, Ours) and made.name in ("run_flow", "arun_flow") and node.args:
             flow = self._scope.resolve(node.args[0])
             if isinstance(flow, FlowClass):
                 return frozenset({self._draw(node, "run", flow.node.name, "", {})})
