@@ -7,7 +7,7 @@ little, or is scattered over many pieces, is written whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from dovetail.artifacts.objects import Saved
 from dovetail.artifacts.parallel import for_each
 from dovetail.artifacts.unnamed import UnnamedObject
 from dovetail.interfaces.datastore import DataStoreCapability
-from dovetail.interfaces.errors import AlreadyExistsError
+from dovetail.interfaces.errors import AlreadyExistsError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.artifacts import SerializedValue
@@ -136,10 +136,7 @@ class ObjectSaver:
         owners = {extent.owner for at in placed for extent in at.extents if extent.owner}
         keys = [edge_key(digest, owner) for owner in sorted(owners)]
         for key in keys:
-            try:
-                self._store.put(key, b"")
-            except AlreadyExistsError:
-                self._store.refresh(key)
+            self._put_edge(key)
         try:
             target.commit(object_key(digest), header)
         except AlreadyExistsError:
@@ -147,6 +144,17 @@ class ObjectSaver:
                 raise
             return _reused(digest, frames)
         return Saved(digest=digest, size=_size(frames), keys=(*keys, object_key(digest)), header=header)
+
+    def _put_edge(self, key: str) -> None:
+        """Put an edge, or make one young that is there: a collector may be about to take it away."""
+        while True:
+            try:
+                self._store.put(key, b"")
+                return
+            except AlreadyExistsError:
+                with suppress(NotFoundError):
+                    self._store.refresh(key)
+                    return
 
     def _keeps_raw(self, value: SerializedValue) -> bool:
         """Whether the frames stay as they are in memory, to be mapped."""
