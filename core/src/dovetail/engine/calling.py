@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from dovetail.artifacts.packing import RESULT
 from dovetail.engine.calls import around_arguments
+from dovetail.engine.known_calls import KnownCalls
 from dovetail.engine.machine import Attempt
-from dovetail.interfaces.artifacts import InlinePlace
 from dovetail.interfaces.errors import DovetailError, ValidationError
 from dovetail.interfaces.states import RunState, TaskState
 from dovetail.interfaces.tasks import ErrorReport
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from dovetail.engine.recorded import Recorded, Reuse
     from dovetail.engine.step_plans import StepPlans
     from dovetail.engine.waits import Waits
-    from dovetail.interfaces.artifacts import ArtifactRef
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -34,8 +32,6 @@ __all__ = ["CallDesk", "WorkerKey"]
 
 FAILURES_KEPT = 1000
 """Failures of called tasks that are remembered to tell where a run's own comes from."""
-KNOWN_CALLS = 100_000
-"""Recorded calls of a task that a worker is told of at once, at most; it asks about others one by one."""
 WorkerKey: TypeAlias = "tuple[str, int]"
 """(group, worker)"""
 
@@ -111,7 +107,7 @@ class CallDesk:
         self._planner = planner
         self._calls = calls
         self._recorded = recorded
-        self._reread = reread
+        self._known = KnownCalls(recorded, reread, plans)
         self._books = books
         self._reuse = reuse
         self._answer = answer
@@ -124,7 +120,6 @@ class CallDesk:
         self._open: dict[str, _Open] = {}
         self._looked_for: list[tuple[Attempt, WorkerKey, Called]] = []
         self._here: dict[WorkerKey, dict[int, Attempt]] = {}
-        self._known_up_to: tuple[Attempt, int, int] | None = None
         self._failures: dict[str, tuple[str, ErrorReport]] = {}
 
     # -- what workers ask -----------------------------------------------------------------------------------------
@@ -151,41 +146,10 @@ class CallDesk:
                 or plan.policy.cache is not None
                 or bool(plan.limits),
                 catch=catch,
-                recorded=self._known_calls(callers, event.step.name, plan),
+                recorded=self._known.of(callers, event.step.name, plan),
                 around=around_arguments(plan),
             ),
         )
-
-    def _known_calls(
-        self, callers: Iterable[Attempt], step: str, plan: StepPlan
-    ) -> dict[str, tuple[bytes, ArtifactRef]]:
-        """Calls that the attempts of a worker need not ask about: so a body that is run again asks once for all."""
-        if plan.waits or plan.hooks or plan.code.module.startswith("dovetail."):
-            return {}  # the driver follows these call by call
-        for caller in callers:
-            self._learn(caller)
-        if not self._recorded:
-            return {}
-        paths = ("" if self._is_body(caller) else caller.task.path for caller in callers)
-        found: dict[str, tuple[bytes, ArtifactRef]] = {}
-        for record, own in self._recorded.calls_of(step, plan.code.key, plan.environment, paths):
-            ref = record.outputs.get(RESULT)
-            if ref is not None and (isinstance(ref.place, InlinePlace) or ref.place.store in self._plans.stores):
-                found[record.path] = record.call_digest if own else b"", ref
-            if len(found) >= KNOWN_CALLS:
-                break
-        return found
-
-    def _is_body(self, attempt: Attempt) -> bool:
-        """Whether an attempt is of the body of a function flow, whose calls are at the top."""
-        return self._plans.is_function and not attempt.task.is_called
-
-    def _learn(self, caller: Attempt) -> None:
-        """An attempt that was made before may call what is on record by now."""
-        made_again = (caller, caller.number, caller.faults)
-        if caller.replays and self._known_up_to != made_again:
-            self._known_up_to = made_again
-            self._recorded.know(self._reread())
 
     def _plan(self, step: StepDescription) -> StepPlan:
         known = repr(step.to_plain())
@@ -211,7 +175,7 @@ class CallDesk:
             known.callers.append(waiter)
             self._waits(caller, True)
             return
-        self._learn(caller)
+        self._known.learn(caller)
         if plan.own_hooks:
             self._books.call_hooks(event.path, plan)
         task = PlannedTask(

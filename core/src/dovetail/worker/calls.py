@@ -17,6 +17,7 @@ from dovetail.worker.call_attempt import Call, give_up, make_attempt, make_attem
 from dovetail.worker.channel import Reply
 from dovetail.worker.failures import failure_of
 from dovetail.worker.futures import Submitted, Unfinished
+from dovetail.worker.submitting import run_beside, send_to_driver
 from dovetail.worker.wire import Kind, outcome_to_plain
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class Calls:
         datastore: Of the calling task.
     """
 
-    __slots__ = ("_asks", "_executor", "_lock", "_ordinals", "_seq", "_unfinished", "path")
+    __slots__ = ("_asks", "_lock", "_ordinals", "_seq", "_unfinished", "executor", "path")
 
     def __init__(self, executor: Executor, seq: int, path: str, *, asks: bool) -> None:
-        self._executor = executor
+        self.executor = executor
         self._seq = seq
         self.path = path
         self._asks = asks
@@ -56,7 +57,7 @@ class Calls:
     @property
     def printed(self) -> Any:
         """Takes what the task prints, where nobody reads it from a pipe."""
-        return self._executor.printed
+        return self.executor.printed
 
     # -- what tasks ask for ---------------------------------------------------------------------------------------
 
@@ -80,17 +81,17 @@ class Calls:
         key: str | None = None,
     ) -> tuple[str, Any]:
         """As `call`: (path that the task has, its value)."""
-        kept = self._executor.declarations().get(task)
+        kept = self.executor.declarations().get(task)
         if kept.isolation == "driver":
             future = self.submit(task, given, wait_for=wait_for, key=key)
             value = future.result()
             return future.path, value
         waited, given = self._wait_for_inputs(given, wait_for)
-        made = self._prepare(task, kept, given, waited, key)
-        known = self._recall(made)
+        made = self.prepare(task, kept, given, waited, key)
+        known = self.recall(made)
         if known is not None:
-            return made.path, self._load(known)
-        self._tell(made)
+            return made.path, self.load(known)
+        self.tell(made)
         return made.path, self._run_here(made, asked=self._asks or kept.asks)
 
     async def call_async(
@@ -113,7 +114,7 @@ class Calls:
         key: str | None = None,
     ) -> tuple[str, Any]:
         """As `call_async`: (path that the task has, its value)."""
-        kept = self._executor.declarations().get(task)
+        kept = self.executor.declarations().get(task)
         if kept.isolation in ("driver", "thread"):
             future = self.submit(task, given, wait_for=wait_for, key=key)
             value = await future
@@ -122,15 +123,15 @@ class Calls:
             if not future.done():
                 await settled(future)
         waited, given = self._wait_for_inputs(given, wait_for)
-        self._executor.channel().read_always()
+        self.executor.channel().read_always()
         from asyncio import get_running_loop
 
         loop = get_running_loop()
-        made = self._prepare(task, kept, given, waited, key, reply=AsyncReply(loop))
-        known = self._recall(made)
+        made = self.prepare(task, kept, given, waited, key, reply=AsyncReply(loop))
+        known = self.recall(made)
         if known is not None:
-            return made.path, self._load(known)
-        self._tell(made)
+            return made.path, self.load(known)
+        self.tell(made)
         return made.path, await self._run_async(made, asked=self._asks or kept.asks)
 
     def submit(
@@ -143,7 +144,7 @@ class Calls:
         index: tuple[int, ...] = (),
     ) -> TaskFuture[Any]:
         """See `Caller`."""
-        kept = self._executor.declarations().get(task)
+        kept = self.executor.declarations().get(task)
         future: Submitted[Any] = Submitted(task.name)
         with self._lock:
             if self._unfinished is None:
@@ -156,20 +157,20 @@ class Calls:
             try:
                 waited, ready = self._wait_for_inputs(given, wait_for)
                 if kept.isolation == "driver":
-                    self._send_to_driver(future, task, kept, ready, waited, key, index)
+                    send_to_driver(self, future, task, kept, ready, waited, key, index)
                 elif kept.isolation == "inline" and (self._asks or kept.asks):
-                    made = self._prepare(task, kept, ready, waited, key, index=index)
+                    made = self.prepare(task, kept, ready, waited, key, index=index)
                     future.path = made.path
-                    if self._recalled(future, made):
+                    if self.recalled(future, made):
                         return
-                    self._tell(made)
+                    self.tell(made)
                     future.succeed(self._run_here(made, asked=True))
                 else:
-                    self._run_beside(future, task, kept, ready, waited, key, index)
+                    run_beside(self, future, task, kept, ready, waited, key, index)
             except BaseException as error:
                 future.fail(error)
 
-        self._executor.channel().read_always()
+        self.executor.channel().read_always()
         if kept.isolation == "inline":
             start()
             return future
@@ -177,12 +178,12 @@ class Calls:
         if kept.isolation == "driver" and not inputs:
             future.run()
         else:
-            future.run_after(inputs, self._executor.threads())
+            future.run_after(inputs, self.executor.threads())
         return future
 
     def within(self, path: str) -> Calls:
         """The same caller, whose calls lie below another path."""
-        return Calls(self._executor, self._seq, path, asks=self._asks)
+        return Calls(self.executor, self._seq, path, asks=self._asks)
 
     @property
     def replays(self) -> bool:
@@ -196,16 +197,16 @@ class Calls:
             task: A task that is run in the process that calls it.
             key: Of the call; by default the task's name.
         """
-        made = self._prepare(task, self._executor.declarations().get(task), {}, (), key or task.name)
-        self._tell(made, looks=True)
-        channel = self._executor.channel()
+        made = self.prepare(task, self.executor.declarations().get(task), {}, (), key or task.name)
+        self.tell(made, looks=True)
+        channel = self.executor.channel()
         answer = channel.wait(made.reply)
         channel.forget(made.number)
         if answer.value is None:
             with self._lock:
                 self._ordinals[task.name, made.arguments.digest] -= 1
             return None
-        return (self._load(answer.value),)
+        return (self.load(answer.value),)
 
     def room(self) -> None:
         """See `Caller`."""
@@ -235,7 +236,7 @@ class Calls:
         ready = {name: resolved(value, _result) for name, value in given.items()}
         return tuple(dict.fromkeys(one.path for one in (*inputs, *wait_for) if one.path)), ready
 
-    def _prepare(
+    def prepare(
         self,
         task: TaskFunction[..., Any],
         kept: Kept,
@@ -252,18 +253,16 @@ class Calls:
         Args:
             keep: Another process will run it, so its arguments are stored.
         """
-        writer = ArgumentWriter(self._executor.artifacts(kept.datastore), keep=keep)
+        writer = ArgumentWriter(self.executor.artifacts(kept.datastore), keep=keep)
         for name, value in given.items():
             writer.add(name, value)
         arguments = writer.finish(key)
         path = self._path(task.name, arguments.digest, index)
-        return Call(
-            task, kept, self._executor.channel().number(), path, given, arguments, after, reply or Reply(), keep
-        )
+        return Call(task, kept, self.executor.channel().number(), path, given, arguments, after, reply or Reply(), keep)
 
-    def _tell(self, call: Call, *, looks: bool = False) -> None:
+    def tell(self, call: Call, *, looks: bool = False) -> None:
         """Tell the driver of a call. From now on it may be answered, on the thread that reads."""
-        channel = self._executor.channel()
+        channel = self.executor.channel()
         channel.expect(call.number, call.reply)
         channel.send(*self._message(call, looks=looks))
 
@@ -283,19 +282,19 @@ class Calls:
             known,
         )
 
-    def _recall(self, call: Call) -> ArtifactRef | None:
+    def recall(self, call: Call) -> ArtifactRef | None:
         """Where the value of a call is, when the driver told of its record beforehand; the driver counts the call."""
         ref = call.kept.recall(call.path, call.arguments.digest)
         if ref is not None:
-            self._executor.channel().send_later(*self._message(call, known=True))
+            self.executor.channel().send_later(*self._message(call, known=True))
         return ref
 
-    def _recalled(self, future: Submitted[Any], call: Call) -> bool:
+    def recalled(self, future: Submitted[Any], call: Call) -> bool:
         """Whether a call is known, so that its future has succeeded."""
-        ref = self._recall(call)
+        ref = self.recall(call)
         if ref is None:
             return False
-        future.succeed_later(ref, lambda: self._load(ref))
+        future.succeed_later(ref, lambda: self.load(ref))
         return True
 
     def _path(self, name: str, digest: bytes, index: tuple[int, ...]) -> str:
@@ -309,7 +308,7 @@ class Calls:
 
     def _run_here(self, call: Call, *, asked: bool) -> Any:
         """Run a call in this thread, unless it is recorded, as often as the driver says; its value."""
-        channel = self._executor.channel()
+        channel = self.executor.channel()
         attempt, last = 1, True
         error: BaseException | None = None
         value: Any = None
@@ -318,12 +317,12 @@ class Calls:
             if answer is not None:
                 if answer.value is not None:
                     channel.forget(call.number)
-                    return self._load(answer.value) if asked else value
+                    return self.load(answer.value) if asked else value
                 if answer.error is not None:
                     channel.forget(call.number)
                     raise error if error is not None else failure_of(answer.error, call.path)
                 attempt, last = answer.attempt, answer.last
-            outcome, value, error = make_attempt(self._executor, self._inside(call, attempt), call, attempt, last)
+            outcome, value, error = make_attempt(self.executor, self.inside(call, attempt), call, attempt, last)
             asked = False
             channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
             answer = channel.wait(call.reply)
@@ -338,15 +337,15 @@ class Calls:
 
                 def decline(answer: Answer) -> None:
                     if answer.value is None and answer.error is None:
-                        give_up(self._executor, call, answer.attempt, cancelled, started)
+                        give_up(self.executor, call, answer.attempt, cancelled, started)
                     else:
-                        self._executor.channel().forget(call.number)
+                        self.executor.channel().forget(call.number)
 
                 reply.leave(decline)
             raise
 
     async def _run_awaited(self, call: Call, reply: Any, *, asked: bool) -> Any:
-        channel = self._executor.channel()
+        channel = self.executor.channel()
         attempt, last = 1, True
         error: BaseException | None = None
         value: Any = None
@@ -355,100 +354,25 @@ class Calls:
             if answer is not None:
                 if answer.value is not None:
                     channel.forget(call.number)
-                    return self._load(answer.value) if asked else value
+                    return self.load(answer.value) if asked else value
                 if answer.error is not None:
                     channel.forget(call.number)
                     raise error if error is not None else failure_of(answer.error, call.path)
                 attempt, last = answer.attempt, answer.last
             outcome, value, error = await make_attempt_async(
-                self._executor, self._inside(call, attempt), call, attempt, last
+                self.executor, self.inside(call, attempt), call, attempt, last
             )
             asked = False
             channel.send(*outcome_to_plain(call.number, attempt, outcome, kind=Kind.CALL_DONE))
             answer = await reply.arrived()
 
-    def _run_beside(
-        self,
-        future: Submitted[Any],
-        task: TaskFunction[..., Any],
-        kept: Kept,
-        given: Mapping[str, Any],
-        after: tuple[str, ...],
-        key: str | None,
-        index: tuple[int, ...],
-    ) -> None:
-        """Run a call in this thread; the future hears of it when it is recorded, which nobody waits for here."""
-        channel = self._executor.channel()
-        asked = self._asks or kept.asks
-        value: Any = None
-        failure: BaseException | None = None
-
-        def run(attempt: int, last: bool) -> None:
-            nonlocal value, failure
-            try:
-                inside = self._inside(made, attempt)
-                outcome, value, failure = make_attempt(self._executor, inside, made, attempt, last)
-                channel.send(*outcome_to_plain(made.number, attempt, outcome, kind=Kind.CALL_DONE))
-            except BaseException as error:
-                future.fail(error)
-
-        def answered(answer: Answer) -> None:
-            nonlocal asked
-            ref = answer.value
-            if ref is None and answer.error is None:
-                asked = False
-                self._executor.threads().submit(run, answer.attempt, answer.last)
-                return
-            channel.forget(made.number)
-            if answer.error is not None:
-                future.fail(failure if failure is not None else failure_of(answer.error, made.path))
-            elif asked and ref is not None:
-                future.succeed_later(ref, lambda: self._load(ref))
-            else:
-                future.ref = ref
-                future.succeed(value)
-
-        made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(answered))
-        future.path = made.path
-        if self._recalled(future, made):
-            return
-        at_once = not asked
-        self._tell(made)  # from here on `answered` may be called, on the thread that reads
-        if at_once:
-            run(1, True)
-
-    def _send_to_driver(
-        self,
-        future: Submitted[Any],
-        task: TaskFunction[..., Any],
-        kept: Kept,
-        given: Mapping[str, Any],
-        after: tuple[str, ...],
-        key: str | None,
-        index: tuple[int, ...],
-    ) -> None:
-        """Have the driver run a call in a process of its own; the future hears of it."""
-
-        def ended(answer: Answer) -> None:
-            self._executor.channel().forget(made.number)
-            if answer.error is not None:
-                future.fail(failure_of(answer.error, made.path))
-                return
-            ref = answer.value
-            assert ref is not None
-            future.succeed_later(ref, lambda: self._load(ref))
-
-        made = self._prepare(task, kept, given, after, key, index=index, reply=Reply(ended), keep=True)
-        future.path = made.path
-        if not self._recalled(future, made):
-            self._tell(made)
-
-    def _inside(self, call: Call, attempt: int) -> Calls:
+    def inside(self, call: Call, attempt: int) -> Calls:
         """The caller of what the task calls that a call runs."""
-        return Calls(self._executor, self._seq, call.path, asks=self._asks or attempt > 1)
+        return Calls(self.executor, self._seq, call.path, asks=self._asks or attempt > 1)
 
-    def _load(self, ref: ArtifactRef) -> Any:
-        return self._executor.artifacts().load(ref, name=RESULT)
+    def load(self, ref: ArtifactRef) -> Any:
+        """The value that a called task returned."""
+        return self.executor.artifacts().load(ref, name=RESULT)
 
 
 def _result(future: TaskFuture[Any]) -> Any:
