@@ -50,7 +50,7 @@ PARTS = {
         "runs of each flow that can't be forked", {"FALLBACKS": 50}, ("tests/test_fork_fallback.py", *PARALLEL)
     ),
     "models": Part(
-        "times the usual examples of every hypothesis test",
+        "times the usual examples of every hypothesis test, and levels of random graphs",
         {"EXAMPLES": 20, "DEPTH": 3},
         ("-m", "hypothesis", *PARALLEL),
     ),

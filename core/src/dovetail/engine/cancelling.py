@@ -26,10 +26,10 @@ from dovetail.engine.ownership import Ownership
 from dovetail.engine.plan import plan_run
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.resume import CONTINUED, ResumeRequest, find_run, store_of
-from dovetail.engine.run_events import add_end, add_start, is_told, states_of, syncer, writer_name
+from dovetail.engine.run_events import add_end, add_start, is_told, syncer, writer_name
 from dovetail.engine.session import FlowSource, Session
+from dovetail.engine.taking_over import cancel_left, tell_missed
 from dovetail.engine.transactions import Transactions
-from dovetail.engine.winding_up import cancel_left
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError, UsageError
 from dovetail.interfaces.events import Event, EventKind
@@ -149,10 +149,10 @@ def _end(provider: MetadataProvider, store: DataStore, manifest: RunManifest, re
     run, uuid = manifest.run, open_store(store)
     flow = FlowDescription.from_plain(manifest.description)
     known = KnownSteps(flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
-    records, reports = list(read_records(store, run)), list(read_reports(store, run))
+    records = list(read_records(store, run))
     calls: list[HookCall] = []
     hooks, transactions = Hooks(run=run, flow=flow, call=calls.append), Transactions()
-    hooks.know(known, records, reports)
+    hooks.know(known, records, read_reports(store, run))
     transactions.know(known, records)
     with ExitStack() as stack:
         ownership = Ownership(provider, store, run)
@@ -167,8 +167,8 @@ def _end(provider: MetadataProvider, store: DataStore, manifest: RunManifest, re
         )
         stack.callback(journal.close)
         add_start(journal, manifest, ownership.fence, continued=is_told(provider, run))
-        journal.know(states_of(provider, run))
-        cancel_left(provider, journal, run, known=known, records=records, reports=reports, hooks=hooks)
+        tell_missed(provider, store, journal, run, records)
+        cancel_left(provider, store, journal, run, known=known, records=records, hooks=hooks)
         hooks.run_ended(RunState.CANCELLED, None)
         journal.add(EventKind.NOTE, level="warning", message=f"cancelled without its hooks: {why}")
         add_end(store, journal, run, ownership.fence, RunState.CANCELLED, None)

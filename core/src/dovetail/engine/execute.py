@@ -33,7 +33,7 @@ from dovetail.engine.machine import RunMachine
 from dovetail.engine.own_tasks import OwnTasks
 from dovetail.engine.ownership import Ownership
 from dovetail.engine.recorded import Recorded
-from dovetail.engine.run_events import add_end, add_start, expected_of, is_told, shown, states_of, syncer, writer_name
+from dovetail.engine.run_events import add_end, add_start, expected_of, is_told, shown, syncer, writer_name
 from dovetail.engine.transactions import Transactions
 from dovetail.engine.waits import Waits, used_signals
 from dovetail.interfaces.dataclass import dataclass
@@ -131,8 +131,11 @@ def execute(
         )
         stack.callback(journal.close)
         add_start(journal, manifest, ownership.fence, continued=continued and is_told(provider, run))
+        recorded = Recorded.nothing(run) if recorded is None else recorded
         if continued:
-            journal.know(states_of(provider, run))
+            from dovetail.engine.taking_over import tell_missed
+
+            tell_missed(provider, store, journal, run, recorded.own_records)
         hooks = session.settings.registry.child_hooks()
         facts = _facts(session, manifest, plan, hooks.to_plain())
         begun: set[WorkerGroup] = set()
@@ -163,7 +166,6 @@ def execute(
         )
         limiter = Limiter(provider, f"{manifest.flow}/{run}", told=books.held_up, note=books.note)
         stack.callback(limiter.close)
-        recorded = Recorded.nothing(run) if recorded is None else recorded
         recorded.cache = ResultCache(run=run, provider=provider, store=store, uuid=plan.store, artifacts=artifacts)
         own_tasks = OwnTasks(run=run, plans=plans, scope=_root(manifest), artifacts=artifacts, after=planner.after)
         run_hooks, transactions = Hooks(run=run, flow=plan.flow, call=own_tasks.call), Transactions()
@@ -177,17 +179,9 @@ def execute(
 
         def cancel_left() -> None:
             if known is not None:
-                from dovetail.engine.winding_up import cancel_left
+                from dovetail.engine.taking_over import cancel_left
 
-                cancel_left(
-                    provider,
-                    journal,
-                    run,
-                    known=known,
-                    records=recorded.own_records,
-                    reports=read_reports(store, run),
-                    hooks=run_hooks,
-                )
+                cancel_left(provider, store, journal, run, known=known, records=recorded.own_records, hooks=run_hooks)
 
         driver = Driver(
             machine=machine,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.metadata import MetadataProvider
     from dovetail.interfaces.tasks import ErrorReport
 
-__all__ = ["add_end", "add_start", "expected_of", "is_told", "shown", "states_of", "syncer", "writer_name"]
+__all__ = ["add_end", "add_start", "expected_of", "is_told", "shown", "syncer", "writer_name"]
 
 
 def writer_name(manifest: RunManifest) -> str:
@@ -114,9 +114,3 @@ def is_told(provider: MetadataProvider, run: str) -> bool:
 def expected_of(provider: MetadataProvider, run: str) -> dict[str, int]:
     """How many tasks of each step the index knows to come."""
     return {step: states["expected"] for step, states in provider.counts(run).items() if "expected" in states}
-
-
-def states_of(provider: MetadataProvider, run: str) -> dict[str, str]:
-    """Path → state, as the index shows it."""
-    page = provider.query(Query(kind="tasks", run=run), columns=("path", "state"))
-    return dict(page.rows)
