@@ -267,10 +267,11 @@ def test_watch_tells_everything_and_ends(metadata: SqliteMetadata) -> None:
 
 def test_watching_a_run_that_is_deleted_ends(metadata: SqliteMetadata) -> None:
     metadata.create_run("F", run_id="r", created=NOW)
+    watched = metadata.watch("r")
     ended = threading.Event()
 
     def follow() -> None:
-        assert list(metadata.watch("r")) == []
+        assert list(watched) == []
         ended.set()
 
     thread = threading.Thread(target=follow)

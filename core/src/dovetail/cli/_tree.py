@@ -133,7 +133,8 @@ def _step_lines(run: Run, indent: str) -> Iterator[str]:
             continue
         yield f"{indent}{'└─' if last else '├─'} {step.name}  {total} tasks{_told(step.counts())}"
         inner = indent + ("   " if last else "│  ")
-        drawn = _chosen(list(step.tasks(oldest_first=True, limit=None if total <= _EACH else _EACH)), run, step.name)
+        first = step.tasks(oldest_first=True, limit=None if total <= _EACH else _EACH)
+        drawn = sorted(_chosen(list(first), run, step.name), key=lambda task: task.indexes)
         for n, task in enumerate(drawn):
             yield from _lines(task, inner, n == len(drawn) - 1 and total <= len(drawn), below, nodes)
         if total > len(drawn):
