@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -72,3 +73,15 @@ def test_what_a_host_can_not_do() -> None:
     host.remove("unknown")
     with pytest.raises(SettingsError, match="packages"):
         host.lock(EnvironmentSpec(root=Path(), options={"packages": ["numpy"]}), platform="")
+
+
+def test_packages_that_come_and_go_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path), str(tmp_path / "missing")])
+    assert installed_packages() == {}
+    (tmp_path / "one-1.0.dist-info").mkdir()
+    os.utime(tmp_path, ns=(1, 1))
+    assert installed_packages() == {"one": "1.0"}
+    assert installed_packages() == {"one": "1.0"}
+    (tmp_path / "one-1.0.dist-info").rename(tmp_path / "one-2.0.dist-info")
+    os.utime(tmp_path, ns=(2, 2))
+    assert installed_packages() == {"one": "2.0"}

@@ -138,12 +138,28 @@ def installed_packages() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for place in reversed(sys.path):  # what comes first on the path wins
-        try:
-            names = os.listdir(place or ".")
-        except OSError:
-            continue
-        for name in names:
-            if name.endswith((".dist-info", ".egg-info")):
-                project, _, version = name.rpartition(".")[0].partition("-")
-                found[project.lower().replace("_", "-")] = version.partition("-py")[0]
+        found.update(_packages_in(place or "."))
     return dict(sorted(found.items()))
+
+
+_listed: dict[str, tuple[tuple[int, int], dict[str, str]]] = {}
+"""Folder → (inode and time of its last change, what it had then): a process that drives many runs lists it once."""
+
+
+def _packages_in(folder: str) -> dict[str, str]:
+    try:
+        status = os.stat(folder)
+        stamp = (status.st_ino, status.st_mtime_ns)
+        known = _listed.get(folder)
+        if known is not None and known[0] == stamp and os.path.isabs(folder):
+            return known[1]
+        names = os.listdir(folder)
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for name in names:
+        if name.endswith((".dist-info", ".egg-info")):
+            project, _, version = name.rpartition(".")[0].partition("-")
+            found[project.lower().replace("_", "-")] = version.partition("-py")[0]
+    _listed[folder] = stamp, found
+    return found
