@@ -488,7 +488,11 @@ def test_sync_reaches_the_file_and_every_folder_above(store: LocalStore, monkeyp
     store.put("a/b/c", b"x")
     synced.clear()
     store.sync(["a/b/c"])
-    assert sorted(synced) == sorted([f"{root}/a/b/c", f"{root}/a/b", f"{root}/a", root, os.path.dirname(root)])
+    assert sorted(synced) == sorted([f"{root}/a/b/c", f"{root}/a/b", f"{root}/a", root])  # whose name has stayed
+    store.put("a/d/e", b"x")
+    synced.clear()
+    store.sync(["a/d/e"])
+    assert sorted(synced) == sorted([f"{root}/a/d/e", f"{root}/a/d", f"{root}/a"])
     with pytest.raises(NotFoundError):
         store.sync(["a/b/c", "missing"])
 

@@ -72,13 +72,15 @@ def _sync_one(opener: Callable[[], int]) -> None:
 class FolderSyncer:
     """Makes names durable: a file's name is in its folder, and that folder's name in the one above.
 
-    A folder is synced for each batch of files; those above it once, since their names do not change again. The
-    folders are held open, so that one that was removed and made anew is told by its link count.
+    A folder is synced for each batch of files; those above it once, since their names do not change again, up to the
+    first one whose name is durable already. The folders are held open, so that one that was removed and made anew is
+    told by its link count.
     """
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._open: OrderedDict[str, int] = OrderedDict()
+        self._named: set[str] = set()  # of those, the ones whose names are durable
         self._lock = allocate_lock()
 
     def sync(self, paths: Iterable[str]) -> None:
@@ -93,6 +95,7 @@ class FolderSyncer:
             for folder in above:
                 if folder not in folders:
                     os.fsync(self._descriptor(folder, {}))
+            self._named.update(folder for folder in above if folder in self._open)
 
     def close(self) -> None:
         """Close the folders that are held open."""
@@ -100,6 +103,7 @@ class FolderSyncer:
             for fd in self._open.values():
                 os.close(fd)
             self._open.clear()
+            self._named.clear()
 
     def _descriptor(self, folder: str, above: dict[str, None]) -> int:
         fd = self._open.get(folder)
@@ -107,14 +111,20 @@ class FolderSyncer:
             if os.fstat(fd).st_nlink:
                 self._open.move_to_end(folder)
                 return fd
-            del self._open[folder]
-            os.close(fd)
+            self._close(folder)
         fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._open[folder] = fd
-        above.update(dict.fromkeys(self._ancestors(folder)))
+        for ancestor in self._ancestors(folder):
+            above[ancestor] = None
+            if ancestor in self._named and os.fstat(self._open[ancestor]).st_nlink:
+                break
         if len(self._open) > _OPEN_FOLDERS:
-            os.close(self._open.popitem(last=False)[1])
+            self._close(next(iter(self._open)))
         return fd
+
+    def _close(self, folder: str) -> None:
+        self._named.discard(folder)
+        os.close(self._open.pop(folder))
 
     def _ancestors(self, folder: str) -> Iterator[str]:
         while len(folder) > len(self._root):
