@@ -50,13 +50,12 @@ class TaskFuture(concurrent.futures.Future[T], Generic[T]):
             Exception: What the task raised.
         """
         self.is_handled = True
-        value = super().result(timeout)
-        if self._load is None:
-            return value
-        with self._condition:  # it ran elsewhere, and nobody has looked at it yet; others may just now
-            if self._load is not None:
-                self._result, self._load = self._load(), None
-            return self._result
+        super().result(timeout)
+        if self._load is not None:  # it ran elsewhere, and nobody has looked at it yet
+            with self._condition:  # others may just now
+                if self._load is not None:
+                    self._result, self._load = self._load(), None
+        return super().result()  # anew: it may have been loaded since
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Why the task failed, or None; waits until it has ended."""
