@@ -62,6 +62,7 @@ class Settings:
         self._choices = choices
         self._with: tuple[DecoratorUse, ...] | None = None
         self._routes: dict[tuple[str, str, str], tuple[str, str] | None] = {}
+        self._selections: dict[tuple[str, int], tuple[FlowDescription | None, Selection]] = {}
 
     @classmethod
     def load(
@@ -146,7 +147,23 @@ class Settings:
             PluginError: Nothing usable provides what was chosen.
             SettingsError: Settings of the backend are wrong.
         """
-        return self._checked(self.choice(kind, step, flow, call))
+        shared = self._shared_key(kind, step, flow, call)
+        if shared is None:
+            return self._checked(self.choice(kind, step, flow, call))
+        known = self._selections.get(shared)
+        if known is None:
+            known = self._selections[shared] = flow, self._checked(self.choice(kind, step, flow, call))
+        return known[1]
+
+    def _shared_key(
+        self, kind: str, step: StepDescription | None, flow: FlowDescription | None, call: Sequence[DecoratorUse]
+    ) -> tuple[str, int] | None:
+        """What stands for a choice that is the same for all steps of a flow; None where this step has a say in it."""
+        if self._sets or (step is not None and any(use.kind == kind for use in (*call, *step.decorators))):
+            return None
+        if step is not None and flow is not None and kind != "metadata" and self._routed(kind, flow, step) is not None:
+            return None
+        return kind, id(flow)
 
     def named(self, kind: str, name: str) -> Selection:
         """A backend by the name of an instance or backend, or by URL, whatever is chosen elsewhere; errors as in
