@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dovetail import ArtifactFile, FlowSpec, Stored, flow, step, task
 from dovetail.interfaces.errors import UnpicklableError
 from dovetail.testing import run
 
-pytest.importorskip("pyarrow")
+import_module("pyarrow")
 FRAME = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", None]}, index=pd.Index([3, 4], name="n"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_index_equal, assert_series_equal
 from serialized import REGISTRY, describe, digest, round_trip, rows
 
-pa = pytest.importorskip("pyarrow")
+pa = import_module("pyarrow")
 DAYS = pd.date_range("2020-01-30", periods=5)
 COLUMNS: dict[str, Any] = {
     "int8": np.arange(5, dtype="i1"),

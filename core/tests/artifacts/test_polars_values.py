@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from serialized import REGISTRY, describe, digest, round_trip, rows
 
 from dovetail.interfaces.errors import UnpicklableError
 
-pytest.importorskip("pyarrow")
+import_module("pyarrow")
 FRAME = pl.DataFrame(
     {
         "int": [1, None, 3],

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-for name in ("numpy", "pandas", "polars", "pyarrow"):
-    pytest.importorskip(name)
 GOLDEN = Path(__file__).with_name("identity_values.json")
 PROGRAM = Path(__file__).with_name("identity_values.py")
 

@@ -40,7 +40,6 @@ class Calls:
         seq: The assignment.
         path: Path of the calling task; empty for the body of a function flow, whose calls are at the top.
         asks: Whether there may be records of what it calls.
-        datastore: Of the calling task.
     """
 
     __slots__ = ("_asks", "_lock", "_ordinals", "_seq", "_unfinished", "executor", "path")
