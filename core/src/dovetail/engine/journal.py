@@ -68,6 +68,7 @@ class Journal:
         self._queue: queue.SimpleQueue[tuple[list[Event], set[tuple[str, str]], threading.Event | None] | None] = (
             queue.SimpleQueue()
         )
+        self._is_settled = True
         self._thread = threading.Thread(target=self._write, name="dovetail-journal", daemon=True)
         self._thread.start()
 
@@ -111,6 +112,12 @@ class Journal:
 
     # -- groups ---------------------------------------------------------------------------------------------------
 
+    def sync_ahead(self) -> None:
+        """Begin to make power-durable what was touched so far, while the run goes on; its events follow later."""
+        if self._touched:
+            self._hand_over([], self._touched, None)
+            self._touched = set()
+
     def next_due(self) -> float | None:
         """When the present group must be handed over, by `time.monotonic`."""
         return None if self._oldest is None else self._oldest + GROUP_SECONDS
@@ -132,11 +139,12 @@ class Journal:
         self._oldest = None
         done = threading.Event() if wait else None
         if self._events or self._touched or done:
-            self._queue.put((self._events, self._touched, done))
+            self._hand_over(self._events, self._touched, done)
             self._events, self._touched = [], set()
         if done is not None:
             done.wait()
             self.check()
+            self._is_settled = True
 
     def check(self) -> None:
         """Raise what the writing thread met."""
@@ -147,7 +155,12 @@ class Journal:
         """Commit what is left and end the thread."""
         if self._thread.is_alive():
             self._queue.put(None)
-            self._thread.join()
+            if not self._is_settled:  # else it has nothing left to do but to end, which need not be waited for
+                self._thread.join()
+
+    def _hand_over(self, events: list[Event], touched: set[tuple[str, str]], done: threading.Event | None) -> None:
+        self._is_settled = False
+        self._queue.put((events, touched, done))
 
     def _write(self) -> None:
         while True:

@@ -58,6 +58,7 @@ def add_start(journal: Journal, manifest: RunManifest, fence: int, *, continued:
             ref = ref_from_plain(plain)
             if isinstance(ref.place, ObjectPlace):
                 journal.touched([object_key(ref.digest)], ref.place.store)
+    journal.sync_ahead()
 
 
 def add_end(

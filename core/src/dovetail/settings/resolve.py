@@ -63,6 +63,7 @@ class Settings:
         self._with: tuple[DecoratorUse, ...] | None = None
         self._routes: dict[tuple[str, str, str], tuple[str, str] | None] = {}
         self._selections: dict[tuple[str, int], tuple[FlowDescription | None, Selection]] = {}
+        self._options: dict[tuple[int, bool], tuple[FlowDescription | None, StepOptions]] = {}
 
     @classmethod
     def load(
@@ -253,6 +254,17 @@ class Settings:
             SettingsError: Options are wrong; everything that is wrong is named at once.
             PluginError: The compute backend can't be found.
         """
+        if call or step.decorators or self._shared_key("compute", step, flow, call) is None:
+            return self._step_options(step, flow, call)
+        shared = id(flow), step.kind == "step"  # the same for all steps that say nothing
+        known = self._options.get(shared)
+        if known is None:
+            known = self._options[shared] = flow, self._step_options(step, flow, call)
+        return known[1]
+
+    def _step_options(
+        self, step: StepDescription, flow: FlowDescription | None, call: Sequence[DecoratorUse]
+    ) -> StepOptions:
         merged = {kind: self.merged(kind, step, flow, call) for kind in POLICY_KINDS}
         if step.kind == "step":  # what a step or a body reads is not known before it runs
             merged["cache"] = Merged()
