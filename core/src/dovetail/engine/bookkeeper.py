@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.call_hooks import CallHooks
 from dovetail.artifacts.reports import AttemptReport
 from dovetail.engine.journal import compact
 from dovetail.interfaces.caching import cache_column
@@ -47,7 +46,7 @@ class Bookkeeper:
         journal: Journal,
         logs: LogWriter,
         report: Callable[[AttemptReport], str],
-        keep_hooks: Callable[[str, CallHooks], str],
+        keep_hooks: Callable[[str, StepPlan], str],
         listener: RunListener,
         expected: Mapping[str, int] | None = None,
     ) -> None:
@@ -98,8 +97,7 @@ class Bookkeeper:
 
     def call_hooks(self, path: str, plan: StepPlan) -> None:
         """A call has hooks of its own: whoever goes on with the run is to know them."""
-        said = CallHooks(subject=f"{plan.code.module}:{plan.code.name}", hooks=plan.hooks)
-        self._journal.touched([self._keep_hooks(path, said)])
+        self._journal.touched([self._keep_hooks(path, plan)])
 
     def asks(self, question: Question) -> None:
         """A task waits for somebody outside of the run."""

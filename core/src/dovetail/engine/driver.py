@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dovetail.engine.calling import CallDesk
+from dovetail.engine.commits import Commits
 from dovetail.engine.committer import Pending
+from dovetail.engine.control import RunControl
 from dovetail.engine.describe import FlowImportError
 from dovetail.engine.dispatcher import Dispatcher
 from dovetail.engine.hooks import kind_of_end
 from dovetail.engine.machine import Attempt, Commit, GiveUp, Retry
-from dovetail.engine.recorded import outcome_of
+from dovetail.engine.placing import Placer
 from dovetail.engine.stop_signals import stop_signals
 from dovetail.interfaces.clock import clock
-from dovetail.interfaces.events import UNPAUSED, EventKind
 from dovetail.interfaces.states import RunState, TaskState
-from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskCall, TaskOutcome, Usage
+from dovetail.interfaces.tasks import ErrorReport, Exit, Isolation, TaskOutcome, Usage
 
 if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     from dovetail.engine.listener import RunListener
     from dovetail.engine.machine import RunMachine
     from dovetail.engine.ownership import Ownership
-    from dovetail.engine.recorded import Recorded, Reuse
+    from dovetail.engine.recorded import Recorded
     from dovetail.engine.step_plans import StepPlans
     from dovetail.engine.transactions import OpenTransaction, Transactions
     from dovetail.engine.waits import Waits
-    from dovetail.interfaces.events import Event
     from dovetail.interfaces.flow import StepDescription
     from dovetail.interfaces.workers import Called, CallEnded, Declared, Output, WorkerGroup
     from dovetail.planning.dynamic_planner import DynamicPlanner
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 TICK_SECONDS = 0.5
-BATCH = 512
-"""Records that are written with one append at the most."""
 RESTARTS = 3
 """How often a group whose warm parent died is opened again."""
 
@@ -123,26 +121,34 @@ class Driver:
         self._machine = machine
         self._calls = calls
         self._groups = groups
-        self._group_of = group_of
-        self._planner = planner
         self._hooks = hooks
         self._transactions = transactions
         self._finish = finish
         self._cancel_left = cancel_left
         self._reread = reread
-        self._wound_up = False
         self._begin = begin
         self._reopen = reopen
         self._books = books
         self._journal = journal
         self._recorded = recorded
-        self._values_of = values_of
         self._caught = caught
         self._limiter = limiter
-        self._limits_of = limits_of
         self._ownership = ownership
         self._inbox = inbox
         self._listener = listener
+        self._waits = waits
+        self._clock = clock()
+        self._commits = Commits(
+            books=books,
+            journal=journal,
+            machine=machine,
+            calls=calls,
+            recorded=recorded,
+            hooks=hooks,
+            transactions=transactions,
+            values_of=values_of,
+            called=lambda written: self._desk.committed(written),
+        )
         self._dispatcher = Dispatcher(groups, slots=slots, listener=self, grace=grace, replays=bool(recorded))
         self._desk = CallDesk(
             plans=plans,
@@ -152,7 +158,7 @@ class Driver:
             recorded=recorded,
             reread=reread,
             books=books,
-            reuse=lambda attempt, found: self._reuse(attempt.task, attempt.call, found),
+            reuse=lambda attempt, found: self._commits.reuse(attempt.task, attempt.call, found),
             answer=self._dispatcher.answer,
             waits=self._dispatcher.waits,
             died=self._call_hooks,
@@ -160,16 +166,33 @@ class Driver:
             keep_call=keep_call,
             inputs=waits,
         )
-        self._clock = clock()
-        self._waits = waits
-        self._pause_after = pause_after
-        self._idle_since: float | None = None
+        self._placer = Placer(
+            machine=machine,
+            calls=calls,
+            recorded=recorded,
+            commits=self._commits,
+            limiter=limiter,
+            limits_of=limits_of,
+            dispatcher=self._dispatcher,
+            group_of=group_of,
+            desk=self._desk,
+            books=books,
+        )
+        self._control = RunControl(
+            machine=machine,
+            planner=planner,
+            placer=self._placer,
+            desk=self._desk,
+            dispatcher=self._dispatcher,
+            limiter=limiter,
+            waits=waits,
+            books=books,
+            pause_after=pause_after,
+        )
         self._selector = selectors.DefaultSelector()
-        self._pending: list[Pending] = []
-        self._held: Attempt | None = None
+        self._wound_up = False
         self._restarts: dict[str, int] = {}
         self._listening: set[str] = set()
-        self._interrupts = 0
         self._tick = 0.0
 
     # -- the loop -------------------------------------------------------------------------------------------------
@@ -183,8 +206,8 @@ class Driver:
             gc.freeze()  # what was imported stays
             gc.enable()
         self._open_new_groups()
-        with stop_signals(self._selector, self._interrupted, leave_sigint=self._terminal), self._selector:
-            self._take_in(self._inbox.take(self._journal))  # of a run that goes on: it may be asked to end
+        with stop_signals(self._selector, self._control.interrupted, leave_sigint=self._terminal), self._selector:
+            self._control.take_in(self._inbox.take(self._journal))  # of a run that goes on: it may be asked to end
             if self._machine.ended_by is RunState.CANCELLED:
                 self._cancel_left()
             self._fill()
@@ -199,10 +222,10 @@ class Driver:
                         key.fileobj.recv(64)  # type: ignore[union-attr]
                 self._dispatcher.enforce()
                 self._desk.look_up()
-                self._write_commits()
+                self._commits.write()
                 self._look_around()
                 self._fill()
-                self._pause_if_idle()
+                self._control.pause_if_idle()
         return self._machine.state
 
     def _wind_up(self) -> bool:
@@ -241,13 +264,13 @@ class Driver:
             self._clock.real_due(self._next_retry()),
             self._waits.next_due(),
             self._limiter.next_due(),
-            None if self._idle_since is None else self._idle_since + self._pause_after,
+            self._control.next_due(),
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
     def _next_retry(self) -> float | None:
         """When a retry can begin. While something waits for room, what is due already waits behind it."""
-        return self._machine.next_due(None if self._held is None else self._clock.monotonic())
+        return self._machine.next_due(self._clock.monotonic() if self._placer.is_full else None)
 
     def _look_around(self) -> None:
         """What is due by the clock rather than by an event."""
@@ -255,7 +278,7 @@ class Driver:
         self._journal.flush_if_due()
         self._ownership.renew_if_due()
         self._limiter.renew_if_due()
-        self._take_in(self._inbox.take(self._journal, at_once=self._waits.is_due()))
+        self._control.take_in(self._inbox.take(self._journal, at_once=self._waits.is_due()))
         for attempt, outcome, error in self._waits.settle():
             self.ended(attempt, outcome, error, None, None, Isolation.INLINE)
         for question in self._waits.fresh():
@@ -265,123 +288,19 @@ class Driver:
             self._books.flush_logs()  # others may follow them
             self._limiter.tick()
             self._listener.tick()
-        if self._interrupts:
-            self._stop(RunState.INTERRUPTED, "interrupted")
-
-    def _take_in(self, events: Iterable[Event]) -> None:
-        """Do what others ask for. A run that is being ended takes in nothing: who asked sees it end."""
-        holds = self._machine.holds
-        for event in events:
-            if event.kind == EventKind.CANCEL:
-                self._stop(RunState.CANCELLED, event.data.get("reason") or "cancelled on request")
-            elif event.kind == EventKind.SIGNAL:
-                self._waits.received(event)
-            else:
-                holds = event.kind == EventKind.PAUSE
-                if not holds and self._machine.ended_by is None:
-                    self._books.note(UNPAUSED, level="info")
-        if holds != self._machine.holds and self._machine.ended_by is None:
-            if holds:
-                self._put_held_back()
-                for attempt in self._limiter.drop(called=True):
-                    self._machine.put_back(attempt)
-                self._books.note("pausing on request: what runs goes on to its end, nothing new begins", level="info")
-            self._machine.hold(holds)
-            self._planner.hold(holds)
-            self._desk.hold(holds)
-
-    def _interrupted(self) -> None:
-        self._interrupts += 1
+        self._control.stop_if_interrupted()
 
     # -- starting -------------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
         """Start what can start, and take what is recorded instead of running it."""
         while True:
-            self._place()
+            self._placer.place(self._clock.monotonic())
             self._books.expected(self._machine.planner.expected.items())
-            if not self._pending:
+            if not self._commits:
                 break
-            self._write_commits()
+            self._commits.write()
         self._dispatcher.send()
-
-    def _place_limited(self) -> None:
-        """Start what has the slots of its limits now."""
-        if self._machine.stopped:
-            for attempt in self._limiter.drop(called=self._machine.ended_by is not None):
-                self._machine.drop(attempt)
-        self._limiter.look(self._dispatcher.room)
-        while (found := self._limiter.take()) is not None:
-            if found.task.is_called and self._desk.runs_here(found):
-                continue
-            if not self._dispatcher.place(self._group_of(found.task), found):
-                self._limiter.give_back(found)
-
-    def _place(self) -> None:
-        now = self._clock.monotonic()
-        self._place_limited()
-        while len(self._pending) < BATCH and not self._limiter.full:
-            attempt = self._held
-            self._held = None
-            if attempt is None:
-                item = self._machine.take(now)
-                if item is None:
-                    return
-                attempt = item if isinstance(item, Attempt) else self._attempt(item)
-                if attempt is None:
-                    continue
-                here = attempt.task.is_called and self._desk.is_here(attempt)
-                if not self._limiter.admit(attempt, self._limits_of(attempt.task), here=here):
-                    if here:
-                        self._desk.held_up(attempt)
-                    self._place_limited()
-                    continue
-            if attempt.task.is_called and self._desk.runs_here(attempt):
-                continue
-            if not self._dispatcher.place(self._group_of(attempt.task), attempt):
-                self._held = attempt
-                self._retry_here(now)
-                return
-
-    def _retry_here(self, now: float) -> None:
-        """Begin those retries that need no room, since their callers' processes make them: these wait for them."""
-        for attempt in self._machine.take_due(now, lambda one: one.task.is_called and self._desk.is_here(one)):
-            if self._limiter.admit(attempt, self._limits_of(attempt.task), here=True):
-                self._desk.runs_here(attempt)
-            else:
-                self._desk.held_up(attempt)
-
-    def _attempt(self, task: PlannedTask) -> Attempt | None:
-        """The first attempt of a task, or None when a record stands for it."""
-        call = self._calls.build(task)
-        if self._recorded or call.cache_key is not None:
-            reuse = self._recorded.find(call)
-            if reuse.record is not None:
-                self._reuse(task, call, reuse)
-                return None
-            if reuse.reason:
-                self._books.not_reused(call.path, reuse.reason)
-        return Attempt(task, call)
-
-    def _reuse(self, task: PlannedTask, call: TaskCall, found: Reuse) -> None:
-        record, values = found.record, found.values
-        assert record is not None
-        same_run = record.call_digest == call.digest and record.run == self._recorded.run
-        self._pending.append(
-            Pending(
-                task=task,
-                call=call,
-                outcome=outcome_of(record, self._values_of(record) if values is None else values),
-                attempt=record.attempt,
-                state=record.state if same_run else "cached",
-                isolation=record.isolation,
-                usage=record.usage,
-                log=record.log,
-                origin=record.origin if same_run else record.origin or record.run,
-                written=record if same_run else None,
-                by_key=record.code_key == call.code.key or record.cache == call.cache_key,
-            )
-        )
 
     # -- what workers tell ----------------------------------------------------------------------------------------
 
@@ -412,7 +331,7 @@ class Driver:
         verdict = self._machine.ended(attempt, error, self._clock.monotonic())
         if isinstance(verdict, Commit):
             assert outcome is not None
-            self._pending.append(
+            self._commits.add(
                 Pending(
                     task=attempt.task,
                     call=call,
@@ -440,7 +359,7 @@ class Driver:
         elif self._machine.root_cause == (call.path, error):
             self._machine.root_cause = self._desk.origin_of(error) or self._machine.root_cause
         if isinstance(verdict, GiveUp) and verdict.kill:
-            self._put_held_back()
+            self._placer.put_back()
             self._desk.ended_by = "ended because another task failed"
             self._dispatcher.kill_all(self._desk.ended_by)
 
@@ -460,7 +379,7 @@ class Driver:
 
     def worker_gone(self, key: WorkerKey) -> None:
         """A worker's process ended."""
-        self._write_commits()  # of what it ran itself, some may have ended before
+        self._commits.write()  # of what it ran itself, some may have ended before
         self._desk.gone(key)
 
     def returned(self, attempt: Attempt) -> None:
@@ -486,24 +405,6 @@ class Driver:
         self._dispatcher.abandon(name, error)
         self._machine.fail_all(error)
 
-    def _write_commits(self) -> None:
-        """Write what has ended, then tell the planner: nothing follows from a task whose record is not there."""
-        while self._pending:
-            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
-            done = self._books.commit(batch)
-            for written in done:  # who called goes on while the books are kept
-                task = written.pending.task
-                if task.is_called:
-                    self._transactions.committed(task, self._calls.plan(task))
-                    self._desk.committed(written)
-            for written in done:
-                task = written.pending.task
-                self._books.committed(written)
-                self._machine.committed(task, written.next, written.scope)
-                if written.pending.state == "succeeded":
-                    self._hooks.task_ended(task, self._calls.plan(task), written.pending.attempt, "on_success", None)
-            self._journal.flush_if_due()
-
     def _call_hooks(self, attempt: Attempt, error: ErrorReport) -> None:
         """Plan the hooks of a task that has failed for good; say it where that was a hook."""
         if self._hooks.is_hook(attempt.task):
@@ -511,46 +412,6 @@ class Driver:
         if self._machine.ended_by in (None, RunState.CANCELLED):
             kind = kind_of_end(error, cancelled=self._machine.ended_by is not None)
             self._hooks.task_ended(attempt.task, self._calls.plan(attempt.task), attempt.number, kind, error)
-
-    # -- stopping -------------------------------------------------------------------------------------------------
-
-    def _stop(self, state: RunState, why: str) -> None:
-        first = self._machine.ended_by is None
-        if first:
-            self._put_held_back()
-            self._planner.drop_calls(hooks=state is not RunState.CANCELLED)
-            self._machine.stop(state)
-            self._desk.ended_by = why
-            self._desk.stop()
-            if state is not RunState.PAUSED:
-                self._books.note(f"{why}: ending the tasks that run" if self._machine.running else why)
-            self._dispatcher.kill_all(why)
-        elif self._interrupts > 1:
-            self._dispatcher.kill_all(why, grace=0.0)
-
-    def _pause_if_idle(self) -> None:
-        """Pause a run that is held or waits for input, once nothing of it goes on by itself."""
-        machine = self._machine
-        if not (machine.holds or self._waits) or machine.ended_by is not None or machine.finished:
-            self._idle_since = None
-            return
-        taken = self._held is not None  # there was no room for it, and none comes from what waits
-        if machine.next_due() is not None or self._desk.busy() > taken:
-            self._idle_since = None
-            return
-        now = time.monotonic()
-        if machine.root_cause is not None and machine.on_failure != "continue":
-            self._stop(RunState.FAILED, "another task failed")
-            return
-        if self._idle_since is None:
-            self._idle_since = now
-        if machine.holds or now >= self._idle_since + self._pause_after:
-            self._stop(RunState.PAUSED, "paused")
-
-    def _put_held_back(self) -> None:
-        if self._held is not None:
-            self._machine.put_back(self._held)
-            self._held = None
 
 
 _NOT_CAUGHT = frozenset({"cancelled", "lost"})

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.call_hooks import put_call_hooks, read_call_hooks
-from dovetail.artifacts.called_tasks import put_called_task, read_called_tasks
 from dovetail.artifacts.logs import LogWriter
 from dovetail.artifacts.manifest import put_manifest, read_marker
 from dovetail.artifacts.packing import ref_from_plain
@@ -16,7 +14,6 @@ from dovetail.artifacts.reports import put_report, read_reports
 from dovetail.artifacts.scopes import root_scope
 from dovetail.artifacts.segments import SegmentWriter, read_records
 from dovetail.artifacts.store import ArtifactStore
-from dovetail.artifacts.store_pins import put_store_pin
 from dovetail.artifacts.waits import put_question, question_paths, read_question
 from dovetail.engine.bookkeeper import Bookkeeper
 from dovetail.engine.caching import ResultCache
@@ -52,6 +49,7 @@ if TYPE_CHECKING:
 
     from dovetail.artifacts.manifest import RunManifest
     from dovetail.artifacts.waits import Question
+    from dovetail.engine.calls import StepPlan
     from dovetail.engine.listener import RunListener
     from dovetail.engine.plan import RunPlan
     from dovetail.engine.session import Session
@@ -160,7 +158,7 @@ def execute(
             journal=journal,
             logs=logs,
             report=lambda report: put_report(store, run, report),
-            keep_hooks=lambda path, said: put_call_hooks(store, run, path, said),
+            keep_hooks=lambda path, plan: _keep_hooks(store, run, path, plan),
             listener=listener,
             expected=expected_of(provider, run) if continued else None,
         )
@@ -171,6 +169,8 @@ def execute(
         run_hooks, transactions = Hooks(run=run, flow=plan.flow, call=own_tasks.call), Transactions()
         known: KnownSteps | None = None
         if continued:
+            from dovetail.artifacts.call_hooks import read_call_hooks
+            from dovetail.artifacts.called_tasks import read_called_tasks
             from dovetail.engine.known_steps import KnownSteps
 
             known = KnownSteps(plan.flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
@@ -295,14 +295,26 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
     def keep(step: StepDescription) -> None:
         if step.code_key not in described:
             described.add(step.code_key)
+            from dovetail.artifacts.called_tasks import put_called_task
+
             journal.touched([put_called_task(store, run, step)])
         for uuid, pin in plan.plans.stores.items():
             if uuid not in pinned:
                 pinned.add(uuid)
+                from dovetail.artifacts.store_pins import put_store_pin
+
                 journal.touched([put_store_pin(store, run, uuid, pin)])
                 _tell_guest(journal, plan, uuid)
 
     return keep
+
+
+def _keep_hooks(store: DataStore, run: str, path: str, plan: StepPlan) -> str:
+    """Put the hooks of a single call on record; the key."""
+    from dovetail.artifacts.call_hooks import CallHooks, put_call_hooks
+
+    said = CallHooks(subject=f"{plan.code.module}:{plan.code.name}", hooks=plan.hooks)
+    return put_call_hooks(store, run, path, said)
 
 
 def _tell_guest(journal: Journal, plan: RunPlan, uuid: str, session: Session | None = None) -> None:
