@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 
 KILLS = amount("KILLS", 16)
 FLOW = Path(__file__).with_name("grid.py")
-EXPECTED = [sum(sum(n ** (s % 4) for n in range(200)) for s in range(12) if s != 5), 1, 102_400, 2]
+EXPECTED = [sum(sum(n ** (s % 4) for n in range(200)) for s in range(12) if s != 5), 1, 102_400, True]
 EXPECTED += [sum(n**3 for n in range(200))]
 
 
