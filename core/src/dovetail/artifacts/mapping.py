@@ -14,6 +14,8 @@ __all__ = ["Piece", "can_map", "map_pieces"]
 _MAP_FIXED: Final = 0x10
 _PROT: Final = 0x3  # read and write: what is written to stays in this process
 _FAILED: Final = ctypes.c_void_p(-1).value
+_HUGE: Final = 2 << 20
+"""The size of a large page, where there are any."""
 _LINUX: Final = sys.platform.startswith("linux")
 
 
@@ -44,17 +46,21 @@ def map_pieces(pieces: Sequence[Piece]) -> memoryview:
     """
     length = sum(piece.length for piece in pieces)
     # The reservation owns the range: whatever is mapped over parts of it goes when it does.
-    region = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    region = mmap.mmap(-1, length + _HUGE, flags=flags)
     handle = ctypes.c_char.from_buffer(region)
-    at = ctypes.addressof(handle)
+    start = ctypes.addressof(handle)
     del handle  # else the region could never be closed
+    # A large page of the page cache is mapped as one only where address and offset fall on it alike.
+    skipped = (pieces[0].offset - start) % _HUGE
+    at = start + skipped
     for piece in pieces:
         found = _libc().mmap(at, piece.length, _PROT, mmap.MAP_PRIVATE | _MAP_FIXED, piece.fd, piece.offset)
         if found == _FAILED:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         at += piece.length
-    return memoryview(region)
+    return memoryview(region)[skipped : skipped + length]
 
 
 _loaded: Any = None

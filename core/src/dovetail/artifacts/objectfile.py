@@ -45,6 +45,9 @@ EXTENTS_FLAG: Final = 1
 """Incompatible flag: some frame is a list of extents."""
 KNOWN_INCOMPAT_FLAGS: Final = EXTENTS_FLAG
 PAGE: Final = 4096
+LARGE: Final = 4 << 20
+LARGE_ALIGNMENT: Final = 1 << 16
+"""Of frames of at least `LARGE` bytes: leaves of these are where the page cache can keep many pages as one."""
 SMALL_ALIGNMENT: Final = 64
 
 # magic, major, minor, incompat flags, compat flags, header offset, header length, header crc, crc of all before
@@ -118,7 +121,7 @@ class Header:
 
 def align(offset: int, length: int) -> int:
     """Where a frame of this length begins that may begin at `offset`."""
-    to = PAGE if length >= PAGE else SMALL_ALIGNMENT
+    to = LARGE_ALIGNMENT if length >= LARGE else PAGE if length >= PAGE else SMALL_ALIGNMENT
     return -(-offset // to) * to
 
 

@@ -196,11 +196,17 @@ class _FrameWriter:
     def _write_raw(self, run: Run) -> Extent:
         length = run.end - run.begin
         offset = self._target.allocate(length, aligned=True)
-        for_each(range(run.begin, run.end, _BLOCK), partial(self._write_block, offset - run.begin, run.end))
+        shift = offset - run.begin
+        # Blocks end where a multiple of their size is in the file: the page cache can keep such a one as a few large
+        # pages, and hand it out as such when it is mapped.
+        first = run.begin if shift % LEAF_SIZE else -(-(offset + 1) // _BLOCK) * _BLOCK - shift
+        begins = sorted({run.begin, *range(first, run.end, _BLOCK)})
+        blocks = [(begin, end) for begin, end in zip(begins, [*begins[1:], run.end], strict=True)]
+        for_each(blocks, partial(self._write_block, shift))
         return Extent(b"", offset, length, length)
 
-    def _write_block(self, shift: int, limit: int, begin: int) -> None:
-        end = min(begin + _BLOCK, limit)
+    def _write_block(self, shift: int, block: tuple[int, int]) -> None:
+        begin, end = block
         self._hash(begin, end)
         zeros = [at for at in range(begin, end, LEAF_SIZE) if self._digests[at // LEAF_SIZE] == _ZERO_LEAF]
         if not zeros:
