@@ -1,15 +1,15 @@
 """Frames: what record and log segments are made of.
 
 A frame is a header of 16 bytes (magic, u32 length of meta, u32 length of data, u32 CRC-32 of meta and data; all
-little-endian), then meta, then data. Meta is a flag byte (0: raw, 1: zlib) and msgpack. Frames follow each other
-without gaps. The first one that is torn or corrupt ends the segment, as the tail of a write-ahead log does.
+little-endian), then meta, then data. Meta is a flag byte (1: zlib, 2: signed), 40 bytes of a signature where it has
+one, and msgpack. Frames follow each other without gaps. The first one that is torn or corrupt ends the segment, as the tail of a write-ahead log does.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, Final, NamedTuple
 
 from dovetail.artifacts.msgpacked import pack, unpack
@@ -20,7 +20,8 @@ RECORD_MAGIC: Final = b"DVF1"
 LOG_MAGIC: Final = b"DVL1"
 _HEADER = struct.Struct("<4sIII")
 HEADER_SIZE: Final = _HEADER.size
-_RAW, _ZLIB = b"\0", b"\1"
+_ZLIB, _SIGNED = 1, 2
+_SIGNATURE_SIZE = 40
 _COMPRESS_FROM = 1024
 _CHUNK = 1 << 18
 
@@ -38,20 +39,37 @@ class Frame(NamedTuple):
     """Offset of the data in the segment."""
     data: bytes
     """The data, where it was asked for."""
+    signature: bytes = b""
+    """The signature of meta, where it has one."""
 
     def items(self) -> Any:
         """Meta, decoded."""
         return unpack(self.meta)
 
 
-def encode_frame(magic: bytes, items: Any, data: Sequence[bytes | memoryview]) -> tuple[list[bytes | memoryview], int]:
-    """The buffers of a frame, and the offset of its data in it."""
+def encode_frame(
+    magic: bytes,
+    items: Any,
+    data: Sequence[bytes | memoryview],
+    sign: Callable[[bytes], bytes] | None = None,
+) -> tuple[list[bytes | memoryview], int]:
+    """The buffers of a frame, and the offset of its data in it.
+
+    Args:
+        magic: What it begins with.
+        items: What its meta holds.
+        data: Its data.
+        sign: Makes the signature of its meta.
+    """
     packed = pack(items)
-    meta = _RAW + packed
+    flags, signature, rest = 0, b"", packed
+    if sign is not None:
+        flags, signature = _SIGNED, sign(packed)
     if len(packed) >= _COMPRESS_FROM:
         small = zlib.compress(packed, 1)
         if len(small) < len(packed) * 9 // 10:
-            meta = _ZLIB + small
+            flags, rest = flags | _ZLIB, small
+    meta = bytes((flags,)) + signature + rest
     crc = zlib.crc32(meta)
     size = 0
     for piece in data:
@@ -129,6 +147,10 @@ def read_frames(stream: IO[bytes], length: int, magic: bytes, *, keep_data: bool
         if actual != crc:
             return
         # Behind a checksum that matches, an unknown flag is a newer writer's, which the store's format forbids.
-        packed = zlib.decompress(meta[1:]) if meta[:1] == _ZLIB else meta[1:]
-        yield Frame(offset, end, packed, offset + HEADER_SIZE + meta_size, b"".join(kept))
+        flags, signature, at = meta[0], b"", 1
+        if flags & _SIGNED:
+            at += _SIGNATURE_SIZE
+            signature = meta[1:at]
+        packed = zlib.decompress(meta[at:]) if flags & _ZLIB else meta[at:]
+        yield Frame(offset, end, packed, offset + HEADER_SIZE + meta_size, b"".join(kept), signature)
         offset = end

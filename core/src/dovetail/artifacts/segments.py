@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from dovetail.artifacts.fences import read_fences, valid_end
 from dovetail.artifacts.framing import RECORD_MAGIC, Frame, encode_frame, read_frames
-from dovetail.artifacts.layout import commit_key, commits_prefix, segment_key, segments_prefix
+from dovetail.artifacts.layout import commit_key, commits_prefix, run_prefix, segment_key, segments_prefix
 from dovetail.artifacts.manifest import read_marker
 from dovetail.artifacts.records import CommitRecord, unpack_record
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsAppend
 from dovetail.interfaces.errors import ArtifactGoneError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
+    from dovetail.artifacts.signing import Keyring
     from dovetail.interfaces.datastore import Buffer, DataStore
 
 __all__ = [
     "SEGMENT_LIMIT",
     "SegmentWriter",
+    "checked_frames",
     "find_record",
     "put_commit",
     "read_frame_records",
@@ -30,8 +32,17 @@ SEGMENT_LIMIT = 64 * 1024 * 1024
 """A segment of at least this many bytes is followed by a new one."""
 
 
-def _encode(records: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes | memoryview], int, list[int]]:
-    """Buffers of a frame, the offset of its values section, and that of each record's values in the section."""
+def _keyring(store: DataStore) -> Keyring | None:
+    """The keys of a `SignedStore`. That class is imported only where something is signed."""
+    return getattr(store, "keyring", None)
+
+
+def _encode(
+    store: DataStore, key: str, frame: int, records: Iterable[tuple[bytes, bytes]]
+) -> tuple[list[bytes | memoryview], int, list[int]]:
+    """Buffers of the frame at an offset, the offset of its values section, and that of each record's values in the
+    section. In a signed store it is signed."""
+    keyring = _keyring(store)
     items: list[tuple[bytes, int, int]] = []
     values: list[bytes | memoryview] = []
     starts: list[int] = []
@@ -42,7 +53,8 @@ def _encode(records: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes | memory
         if section:
             values.append(section)
             at += len(section)
-    buffers, data_at = encode_frame(RECORD_MAGIC, items, values)
+    sign = None if keyring is None else keyring.frame_signer(key, frame)
+    buffers, data_at = encode_frame(RECORD_MAGIC, items, values, sign)
     return buffers, data_at, starts
 
 
@@ -71,11 +83,11 @@ class SegmentWriter:
         """
         if not records:
             return []
-        buffers, data_at, starts = _encode(records)
         if self._end >= SEGMENT_LIMIT:
             self._roll()
         key = segment_key(self._run, self._fence, self._n)
         frame = self._end
+        buffers, data_at, starts = _encode(self._store, key, frame, records)
         try:
             if self._appends:
                 size = sum(map(len, buffers))
@@ -108,8 +120,8 @@ def put_commit(
     Raises:
         AlreadyExistsError: The call has a record. It stays as it is.
     """
-    buffers, data_at, _ = _encode([(record, values)])
     key = commit_key(run, path, call_digest)
+    buffers, data_at, _ = _encode(store, key, 0, [(record, values)])
     store.put(key, cast("Sequence[Buffer]", buffers))
     return key, 0, data_at
 
@@ -119,6 +131,21 @@ def _records_of(frame: Frame, *, store: str, run: str, key: str) -> Iterator[Com
         yield unpack_record(
             data, store=store, run=run, key=key, frame=frame.offset, values=(frame.data_at + offset, length)
         )
+
+
+def checked_frames(
+    store: DataStore, key: str, stream: IO[bytes], length: int, *, keep_data: bool = False, offset: int = 0
+) -> Iterator[Frame]:
+    """Frames of a segment or commit object, as of `read_frames`. Of a signed store each is checked before it is given.
+
+    Raises:
+        SignatureError: No trusted key has signed one as it is, where it is.
+    """
+    keyring = _keyring(store)
+    for frame in read_frames(stream, length, RECORD_MAGIC, keep_data=keep_data, offset=offset):
+        if keyring is not None:
+            keyring.check_frame(key, frame.offset, frame.meta, frame.signature, store.url)
+        yield frame
 
 
 def _frames(store: DataStore, key: str, end: int | None, problems: list[str] | None) -> Iterator[Frame]:
@@ -131,7 +158,7 @@ def _frames(store: DataStore, key: str, end: int | None, problems: list[str] | N
         return
     last = 0
     with found:
-        for frame in read_frames(found.stream, found.length, RECORD_MAGIC, keep_data=False):
+        for frame in checked_frames(store, key, found.stream, found.length):
             last = frame.end
             yield frame
     expected = found.length if end is None else end
@@ -200,12 +227,14 @@ def read_frames_from(
     Raises:
         ArtifactGoneError: The run was deleted.
     """
+    if not key.startswith(run_prefix(run)):  # the index names it, and a signature holds for its own run alone
+        raise CorruptDataError(f"{key} is no record of run {run}", hint="Make the index anew: dovetail metadata-rebuild")
     try:
         found = store.get(key, byte_range=(frame, 1 << 62))
     except NotFoundError as error:
         raise ArtifactGoneError(f"{key} is gone from {store.url}: its run was deleted") from error
     with found:
-        for one in read_frames(found.stream, found.length, RECORD_MAGIC, keep_data=False, offset=frame):
+        for one in checked_frames(store, key, found.stream, found.length, offset=frame):
             yield one.offset, list(_records_of(one, store=uuid, run=run, key=key))
 
 

@@ -123,8 +123,17 @@ class Connection:
         """How an `ArtifactStore` shall load values: what the caller and what settings want, the stricter."""
         if self._given_provider is not None:
             return {"safe": self.safe}
-        artifacts = self.settings.core.artifacts
-        return {"safe": self.safe or artifacts.load == "safe", "verify": artifacts.verify}
+        policy = self.settings.core.artifacts.policy
+        return {**policy, "safe": self.safe or policy["safe"]}
+
+    def checked(self, store: DataStore) -> DataStore:
+        """A store as settings have it read: what is not signed is not given out, where they ask for it."""
+        signing = self.settings.core.artifacts.signing
+        if signing is None:
+            return store
+        from dovetail.artifacts.signed_store import signed_store
+
+        return signed_store(store, signing, self.settings.home)
 
     @property
     def provider(self) -> MetadataProvider:
@@ -184,6 +193,7 @@ class Connection:
             return self._keep(uuid, opened)
 
     def _keep(self, uuid: str, store: DataStore) -> DataStore:
+        store = self.checked(store)
         self._opened.append(store)
         self._stores[uuid] = store
         return store

@@ -43,7 +43,7 @@ def named_store(connection: Connection, name: str | None, *, make: bool = False)
 
     settings = connection.settings
     selection = settings.select("datastore") if name is None else settings.named("datastore", name)
-    store: DataStore = settings.open(selection)
+    store = connection.checked(settings.open(selection))
     try:
         uuid = open_store(store) if make else read_marker(store).uuid
     except NotFoundError as error:

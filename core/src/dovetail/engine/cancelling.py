@@ -135,7 +135,7 @@ def _plan(session: Session, manifest: RunManifest, store: DataStore, listener: R
 
 def _wind_up(session: Session, manifest: RunManifest, plan: RunPlan, listener: RunListener) -> None:
     store = plan.plans.datastores[plan.store]
-    artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
+    artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **session.settings.core.artifacts.policy)
     own = read_records(store, manifest.run)
     recorded = Recorded(run=manifest.run, own=own, open_sequence=artifacts.open_sequence)
     execute(session, manifest, plan, listener=listener, continued=True, recorded=recorded)

@@ -114,7 +114,7 @@ def execute(
         stack.callback(ownership.release)
         if run_id_file is not None:
             run_id_file.write_text(run + "\n")
-        artifacts = ArtifactStore(plans.datastores, default=plan.store)
+        artifacts = ArtifactStore(plans.datastores, default=plan.store, **core.artifacts.policy)
         observers = session.settings.registry.event_hooks(_run_info(manifest, continued=continued))
         if observers is not None:
             stack.callback(observers.close)
@@ -275,7 +275,8 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mappin
             "environment_variables": {step: dict(env) for step, env in plan.plans.step_env.items() if env},
             "store": plan.store,
             "child_hooks": hooks,
-            "artifacts": {"safe": core.artifacts.load == "safe", "verify": core.artifacts.verify},
+            "artifacts": core.artifacts.policy,
+            "signing": core.artifacts.signing,
             "metadata": session.settings.select("metadata", None, None).to_plain(),
         },
     )

@@ -117,7 +117,7 @@ def new_manifest(
     import socket
 
     user, flow = username(), plan.flow
-    artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
+    artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **session.settings.core.artifacts.policy)
     return RunManifest(
         run=new_run_id(),
         flow=flow.name,

@@ -127,7 +127,7 @@ def resume_run(
         home = open_store(store)
         plan.plans.stores = {**manifest.stores, **read_store_pins(store, origin), **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
-        artifacts = ArtifactStore(plan.plans.datastores, default=plan.store)
+        artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **settings.core.artifacts.policy)
         pinned, opaque = _pinned(manifest, artifacts)
         known = {p.name for p in flow.parameters}
         kept = {name: value for name, value in pinned.items() if name in known}

@@ -94,7 +94,12 @@ class Session:
         # One instance with options of a decorator on top is another backend.
         key = (selection.kind, repr(selection.to_plain()))
         if key not in self._opened:
-            self._opened[key] = self.settings.open(selection)
+            opened = self.settings.open(selection)
+            if selection.kind == "datastore" and (signing := self.settings.core.artifacts.signing) is not None:
+                from dovetail.artifacts.signed_store import signed_store
+
+                opened = signed_store(opened, signing, self.settings.home)
+            self._opened[key] = opened
         return self._opened[key]
 
     def adopt(self, other: Session) -> None:

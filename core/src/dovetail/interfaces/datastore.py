@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.context import PluginContext
 
 __all__ = [
+    "ABILITY_METHODS",
     "Body",
     "Buffer",
     "ByteRange",
@@ -39,6 +40,8 @@ Body: TypeAlias = Buffer | Sequence[Buffer] | Path
 """What `put` writes: one buffer, several to be joined, or a file."""
 ByteRange: TypeAlias = tuple[int, int]
 """(first byte, end), end exclusive; an end past the object's is cut to it."""
+ABILITY_METHODS = ("presign", "copy", "local_path", "append", "sync", "stage")
+"""Methods that a store has only with a capability."""
 
 
 class DataStoreCapability(enum.Flag):

@@ -33,7 +33,8 @@ DovetailError
     ├── StoreFullError(OSError)
     ├── StoreReadOnlyError(PermissionError)
     ├── ArtifactGoneError(LookupError)
-    └── UnpicklableError(TypeError)             a value that can't be stored
+    ├── UnpicklableError(TypeError)             a value that can't be stored
+    └── SignatureError                          nobody who is trusted has signed it
 ```
 """
 
@@ -65,6 +66,7 @@ __all__ = [
     "PreconditionError",
     "RunFailedError",
     "SettingsError",
+    "SignatureError",
     "StaleFenceError",
     "StoreError",
     "StoreFullError",
@@ -304,3 +306,20 @@ class UnpicklableError(StoreError, TypeError):
     """A value that no serializer can store."""
 
     default_code = "DOVETAIL-S006"
+
+
+class SignatureError(StoreError):
+    """Something in a data store was not signed by a trusted key, where `artifacts.signed` asks for it.
+
+    Args:
+        key: The key of the store.
+        message: What is wrong.
+        hint: What to do.
+    """
+
+    default_code = "DOVETAIL-S007"
+
+    def __init__(self, key: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.key = key
+        """The key of the store."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from dovetail.interfaces.context import SecretRef
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.plugins.rules import PluginRules
 from dovetail.settings.retention import RetentionRule
@@ -60,10 +61,32 @@ class ArtifactSettings:
         Literal["any", "safe"], "Load any value, or none whose format can run code as it is loaded, as a pickle can"
     ] = "any"
     verify: Annotated[
-        Literal["sample", "always", "never"],
-        "How much of a large array that is mapped from a local file is hashed before use: a few pieces, all, nothing. "
-        "What is fetched and what is unpickled always is, all of it",
-    ] = "sample"
+        Literal["sample", "always", "never"] | None,
+        "How much of a large array that is mapped from a local file is hashed before use: a few pieces, all, nothing; "
+        "`sample` by default, `always` where `signed` is on. What is fetched and what is unpickled always is, all of it",
+    ] = None
+    signed: Annotated[
+        bool, "Sign all that runs write, and read only what a trusted key has signed: see how to trust a store"
+    ] = False
+    signing_key: Annotated[SecretRef | None, "The secret that signs, of 32 characters or more; it is trusted too"] = None
+    trusted_keys: Annotated[tuple[SecretRef, ...], "Further secrets whose signatures count"] = ()
+
+    def __post_init__(self) -> None:
+        if self.signed and self.signing_key is None and not self.trusted_keys:
+            raise ValueError('signed needs a key, such as signing_key = {secret = "env:STORE_KEY"}')
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """How an `ArtifactStore` loads values."""
+        return {"safe": self.load == "safe", "verify": self.verify or ("always" if self.signed else "sample")}
+
+    @property
+    def signing(self) -> dict[str, Any] | None:
+        """References to the keys, as plain data; None where nothing is signed."""
+        if not self.signed:
+            return None
+        key = None if self.signing_key is None else str(self.signing_key)
+        return {"key": key, "trusted": [str(ref) for ref in self.trusted_keys]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

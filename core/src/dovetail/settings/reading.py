@@ -9,13 +9,13 @@ from typing import Any
 from dovetail.interfaces.errors import SettingsError
 from dovetail.plugins.given import Given
 from dovetail.plugins.rules import PluginRules, normalised
-from dovetail.settings.core import CoreSettings, TagSettings
+from dovetail.settings.core import ArtifactSettings, CoreSettings, TagSettings
 from dovetail.settings.kinds import KINDS, POLICY_KINDS, same_key
 from dovetail.settings.layers import Layer
 
 __all__ = ["SECTIONS", "read_core"]
 
-_TABLES: dict[str, type] = {"tags": TagSettings, "plugins": PluginRules}
+_TABLES: dict[str, type] = {"tags": TagSettings, "artifacts": ArtifactSettings, "plugins": PluginRules}
 _CONFIGURABLE = tuple(kind for kind in POLICY_KINDS if kind not in ("catch", "limit"))
 _PLAIN = tuple(field.name for field in fields(CoreSettings) if field.name not in _TABLES)
 SECTIONS = (*_PLAIN, *_TABLES, *KINDS, *_CONFIGURABLE)
@@ -46,13 +46,19 @@ def read_core(
     wrong += problems_of(CoreSettings, values, where="[tool.dovetail]")
     tags = _first(layers, "tags", TagSettings, sources)
     wrong += problems_of(TagSettings, tags, where="[tool.dovetail.tags]")
+    artifacts = _first(layers, "artifacts", ArtifactSettings, sources)
+    wrong += problems_of(ArtifactSettings, artifacts, where="[tool.dovetail.artifacts]")
     rules, rule_problems = _rules(layers, env, plugins, sources)
     wrong += rule_problems
     if wrong:
         head = (f"{len(wrong)} settings are wrong:",) if len(wrong) > 1 else ()
         raise SettingsError("\n  ".join((*head, *wrong)))
     built = build(CoreSettings, values, where="settings")
-    extra: dict[str, Any] = {"tags": build(TagSettings, tags, where="tags"), "plugins": rules}
+    extra: dict[str, Any] = {
+        "tags": build(TagSettings, tags, where="tags"),
+        "artifacts": build(ArtifactSettings, artifacts, where="artifacts"),
+        "plugins": rules,
+    }
     return CoreSettings(**{name: getattr(built, name) for name in _PLAIN}, **extra), sources
 
 

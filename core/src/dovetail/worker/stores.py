@@ -21,6 +21,7 @@ class RunStores(Mapping[str, "DataStore"]):
     def __init__(self, facts: RunFacts) -> None:
         self._pins = facts.stores
         self._run, self._own = facts.run, str(facts.settings.get("store", ""))
+        self._signing: Any = facts.settings.get("signing")
         self._home = Path(facts.home) if facts.home else Path.cwd() / ".dovetail"
         self._open: dict[str, Any] = {}
 
@@ -35,7 +36,12 @@ class RunStores(Mapping[str, "DataStore"]):
                 )
             from dovetail.plugins.opening import open_backend
 
-            store = self._open.setdefault(uuid, open_backend("datastore", pin, home=self._home))
+            opened: DataStore = open_backend("datastore", pin, home=self._home)
+            if self._signing is not None:
+                from dovetail.artifacts.signed_store import signed_store
+
+                opened = signed_store(opened, self._signing, self._home)
+            store = self._open.setdefault(uuid, opened)
             assert store is not None
         return store
 

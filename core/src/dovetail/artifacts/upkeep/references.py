@@ -19,6 +19,7 @@ from dovetail.artifacts.msgpacked import unpack, unpack_checked
 from dovetail.artifacts.packing import row_to_ref
 from dovetail.artifacts.record_packing import RECORD_VERSION
 from dovetail.artifacts.sequence_format import SEQUENCE_ID
+from dovetail.artifacts.signed_store import unchecked
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.upkeep.segment_reading import Span, read_whole
 from dovetail.interfaces.errors import CorruptDataError, DovetailError, NotFoundError, StoreVersionError
@@ -67,9 +68,10 @@ class References:
     """
 
     def __init__(self, store: DataStore, uuid: str, stores: Mapping[str, DataStore] | None = None) -> None:
-        self._store = store
+        self._store = store = unchecked(store)  # who is not trusted may still need what there is
         self._uuid = uuid
-        self._artifacts = ArtifactStore({uuid: store, **(stores or {})}, default=uuid)
+        others = {name: unchecked(other) for name, other in (stores or {}).items()}
+        self._artifacts = ArtifactStore({uuid: store, **others}, default=uuid)
         self._known = {uuid, *(stores or {})}
         self.damage: list[str] = []
         """What could not be read, one line each."""
