@@ -228,7 +228,9 @@ def read_frames_from(
         ArtifactGoneError: The run was deleted.
     """
     if not key.startswith(run_prefix(run)):  # the index names it, and a signature holds for its own run alone
-        raise CorruptDataError(f"{key} is no record of run {run}", hint="Make the index anew: dovetail metadata-rebuild")
+        raise CorruptDataError(
+            f"{key} is no record of run {run}", hint="Make the index anew: dovetail metadata-rebuild"
+        )
     try:
         found = store.get(key, byte_range=(frame, 1 << 62))
     except NotFoundError as error:

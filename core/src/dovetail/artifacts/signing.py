@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final, final
 
 from blake3 import blake3
@@ -35,9 +36,7 @@ _DOCUMENT: Final = b"dovetail-document-1\0"
 _FRAME: Final = b"dovetail-frame-1\0"
 _TEXT: Final = ID_SIZE * 2 + MAC_SIZE * 2 + 24
 """Bytes at the end of a signed document that its signature takes at most."""
-_SIGNED: Final = re.compile(
-    rb',"signature(?P<colon>":"|:)(?P<id>[0-9a-f]{16}):(?P<mac>[0-9a-f]{64})"(?P<end>[}\]])\Z'
-)
+_SIGNED: Final = re.compile(rb',"signature(?P<colon>":"|:)(?P<id>[0-9a-f]{16}):(?P<mac>[0-9a-f]{64})"(?P<end>[}\]])\Z')
 
 
 @final
@@ -133,8 +132,8 @@ class Keyring:
         Raises:
             SignatureError: It has not.
         """
-        what = f" at byte {offset}"
-        self._check(signature, _FRAME, key, what, where, offset.to_bytes(8, "little"), meta)
+        at = f" at byte {offset}"
+        self._check(signature, _FRAME, key, at, where, offset.to_bytes(8, "little"), meta)
 
     # -- both -----------------------------------------------------------------------------------------------------
 
@@ -142,34 +141,30 @@ class Keyring:
         if self.signing is None:
             raise SettingsError(
                 f"{key} can't be written: artifacts.signed is on, and there is no artifacts.signing_key",
-                hint="Name a secret that holds one, as in signing_key = {secret = \"env:STORE_KEY\"}.",
+                hint='Name a secret that holds one, as in signing_key = {secret = "env:STORE_KEY"}.',
             )
         return self.signing
 
-    def _check(self, signature: bytes, domain: bytes, key: str, what: str, where: str, *parts: bytes) -> None:
+    def _check(self, signature: bytes, domain: bytes, key: str, at: str, where: str, *parts: bytes) -> None:
+        what = f"{_named(key)}{at} in {where}"
         if not signature:
             raise SignatureError(
-                key,
-                f"{_named(key)}{what} in {where} is not signed, and artifacts.signed asks for it",
-                hint="If you trust whoever wrote the store, sign a copy of it: "
-                "dovetail store copy FROM TO --sign-unsigned",
+                f"{what} is not signed, and artifacts.signed asks for it",
+                key=key,
+                hint="If you trust whoever wrote the store, have a copy of it signed: "
+                "dovetail store copy FROM TO --trust-source",
             )
         signer = self._trusted.get(signature[:ID_SIZE])
         if signer is None:
             raise SignatureError(
-                key,
-                f"{_named(key)}{what} in {where} is signed with the key {signature[:ID_SIZE].hex()}, which is not "
-                "trusted here",
+                f"{what} is signed with the key {signature[:ID_SIZE].hex()}, which is not trusted here",
+                key=key,
                 hint="If you trust who holds that key, add it to artifacts.trusted_keys.",
             )
-        # Objects of blake3 digests compare in constant time only by `compare_digest`.
-        from hmac import compare_digest
-
         if not compare_digest(signer.mac(domain, key, *parts), signature[ID_SIZE:]):
             raise SignatureError(
-                key,
-                f"{_named(key)}{what} in {where} is not what was signed there: it was changed, or put there from "
-                "somewhere else",
+                f"{what} is not what was signed there: it was changed, or put there from somewhere else",
+                key=key,
                 hint="Restore it from a copy that you trust; dovetail store verify names all that was changed.",
             )
 

@@ -21,12 +21,22 @@ __all__ = ["run"]
 
 def run(args: argparse.Namespace) -> int:
     """Copy."""
+    from dataclasses import replace
+
+    from dovetail.artifacts.signed_store import unchecked
     from dovetail.artifacts.upkeep.copying import copy_run
     from dovetail.client.connection import Connection
     from dovetail.client.homes import named_store
 
     connection = Connection(metadata=args.metadata, profile=args.profile)
+    if args.trust_source and not connection.signed:
+        raise UsageError(
+            "--trust-source has copies signed that nobody had signed, and nothing is signed here",
+            hint="Turn the setting artifacts.signed on.",
+        )
     source = named_store(connection, args.source)
+    if args.trust_source:
+        source = replace(source, store=unchecked(source.store))
     try:
         target = named_store(connection, args.target, make=True)
         try:

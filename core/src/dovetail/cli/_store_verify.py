@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 "objects": done.objects,
                 "bytes": done.size,
                 "runs": done.runs,
+                "signatures": done.signatures,
                 "sound": done.sound,
                 "faults": [
                     {
@@ -82,8 +83,9 @@ def _tell(done: Verified) -> None:
         if fault.key.startswith("objects/") and not fault.touches:
             output.say("  touches nothing that a run refers to")
     wrong = sum(not fault.repaired for fault in done.faults)
+    signed = "" if done.signatures is None else f", with {output.counted(done.signatures, 'signature')},"
     output.say(
         f"{output.counted(done.objects, 'object')}, {output.human_size(done.size)}, and the records of "
-        f"{output.counted(done.runs, 'run')} checked: "
+        f"{output.counted(done.runs, 'run')}{signed} checked: "
         + (output.counted(wrong, "fault") if wrong else "all sound" if not done.faults else "all repaired")
     )

@@ -41,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     copy.add_argument("target", metavar="TO", help="data store: a name or URL")
     copy.add_argument("--run", action="append", default=[], metavar="RUN", help="this run; repeatable; all by default")
     copy.add_argument("--flow", metavar="FLOW", help="all runs of this flow")
+    copy.add_argument(
+        "--trust-source", action="store_true", help="sign also the copy of what no trusted key has signed"
+    )
     pin = _add(verbs, "pin", "keep a run or an artifact, whatever retention says")
     pin.add_argument("what", metavar="RUN|RUN/PATH/NAME", help="run or artifact")
     pin.add_argument("--note", default="", metavar="TEXT", help="why")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.client.pathspec import parse_pathspec
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, RecordPlace
-from dovetail.interfaces.errors import UsageError
+from dovetail.interfaces.errors import CorruptDataError, SignatureError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,13 +173,28 @@ class DataArtifact:
         return header, [memoryview(frame) for frame in frames]
 
     def _located(self) -> ArtifactRef:
-        """The reference, with where its record is: the index says that of the task, not of each value."""
+        """The reference, with where its record is: the index says that of the task, not of each value.
+
+        Where signatures are asked for, the record alone says what is loaded: the index has none.
+        """
         ref = self.ref
-        if not isinstance(ref.place, RecordPlace) or ref.place.call_digest:
+        signed = self._entry is not None and self.task.run._connection.signed
+        if not signed and (not isinstance(ref.place, RecordPlace) or ref.place.call_digest):
             return ref
         from dovetail.client.stores import record_of
 
-        return record_of(self.task).outputs.get(self.name, ref)
+        try:
+            found = record_of(self.task).outputs.get(self.name)
+        except SignatureError as error:
+            raise SignatureError(
+                f"artifact {self.pathspec} is not loaded: {error.message}", key=error.key, hint=error.hint
+            ) from error
+        if signed and (found is None or found.digest != ref.digest):
+            raise CorruptDataError(
+                f"artifact {self.pathspec} is not loaded: the index has another value than the task's signed record",
+                hint="Make the index anew: dovetail metadata-rebuild",
+            )
+        return ref if found is None else found
 
     # -- as a value -----------------------------------------------------------------------------------------------
 

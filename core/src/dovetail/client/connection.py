@@ -126,6 +126,11 @@ class Connection:
         policy = self.settings.core.artifacts.policy
         return {**policy, "safe": self.safe or policy["safe"]}
 
+    @property
+    def signed(self) -> bool:
+        """Whether only what a trusted key has signed is read."""
+        return self._given_provider is None and self.settings.core.artifacts.signed
+
     def checked(self, store: DataStore) -> DataStore:
         """A store as settings have it read: what is not signed is not given out, where they ask for it."""
         signing = self.settings.core.artifacts.signing

@@ -119,6 +119,10 @@ def _stores(settings: Settings, done: Rebuilt) -> dict[str, DataStore]:
         try:
             chosen = settings if name is None else Loaded.load(settings.cwd, env, settings.profile, datastore=name)
             store: DataStore = chosen.open(chosen.select("datastore"))
+            if (signing := settings.core.artifacts.signing) is not None:
+                from dovetail.artifacts.signed_store import signed_store
+
+                store = signed_store(store, signing, settings.home)
         except (PluginError, BackendError, StoreError) as error:
             done.failed.append(f"data store {name or 'by default'}: {error.message}")
             continue

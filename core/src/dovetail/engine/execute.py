@@ -171,9 +171,14 @@ def execute(
         if continued:
             from dovetail.artifacts.call_hooks import read_call_hooks
             from dovetail.artifacts.called_tasks import read_called_tasks
+            from dovetail.artifacts.layout import call_hooks_prefix, called_tasks_prefix
             from dovetail.engine.known_steps import KnownSteps
 
-            known = KnownSteps(plan.flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
+            known = KnownSteps(plan.flow)
+            if not core.artifacts.distrusts_store:
+                known = KnownSteps(plan.flow, read_called_tasks(store, run), dict(read_call_hooks(store, run)))
+            elif any(info for at in (called_tasks_prefix(run), call_hooks_prefix(run)) for info in store.scan(at)):
+                books.note("hooks that only the data store names are not called in safe mode")
             run_hooks.know(known, recorded.own_records, read_reports(store, run))
             transactions.know(known, recorded.own_records)
 

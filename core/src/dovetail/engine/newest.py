@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.manifest import read_manifest
-from dovetail.interfaces.errors import NotFoundError, UsageError
+from dovetail.interfaces.errors import NotFoundError, SignatureError, UsageError
 from dovetail.interfaces.metadata import Query
 from dovetail.interfaces.states import RunState
 
@@ -86,5 +86,5 @@ def _file_of(store: DataStore, run: str, info: Any) -> str | None:
         return str(info["file"])
     try:
         return str(read_manifest(store, run).info.get("file"))
-    except NotFoundError:
+    except (NotFoundError, SignatureError):
         return None

@@ -104,6 +104,11 @@ def resume_run(
     origin, state = find_run(provider, opened.datastore(), request)
     store = store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
+    if request.file is None and settings.core.artifacts.distrusts_store:
+        raise UsageError(
+            f"only the data store says which file run {origin} was started from, and safe mode runs none that it names",
+            hint=f"Name the file: dovetail resume {Path(manifest.info['file'] or 'FILE').name} {origin}",
+        )
     file = request.file or Path(manifest.info["file"])
     if request.file is None and not manifest.info["file"]:
         raise UsageError(

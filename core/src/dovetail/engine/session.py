@@ -93,9 +93,12 @@ class Session:
         """The backend of a selection; the same instance is opened once."""
         # One instance with options of a decorator on top is another backend.
         key = (selection.kind, repr(selection.to_plain()))
+        signing = self.settings.core.artifacts.signing if selection.kind == "datastore" else None
+        if signing is not None:  # what is kept may have been opened while other settings held
+            key = (selection.kind, repr((selection.to_plain(), signing)))
         if key not in self._opened:
             opened = self.settings.open(selection)
-            if selection.kind == "datastore" and (signing := self.settings.core.artifacts.signing) is not None:
+            if signing is not None:
                 from dovetail.artifacts.signed_store import signed_store
 
                 opened = signed_store(opened, signing, self.settings.home)

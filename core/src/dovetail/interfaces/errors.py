@@ -312,14 +312,14 @@ class SignatureError(StoreError):
     """Something in a data store was not signed by a trusted key, where `artifacts.signed` asks for it.
 
     Args:
-        key: The key of the store.
         message: What is wrong.
+        key: The key of the store.
         hint: What to do.
     """
 
     default_code = "DOVETAIL-S007"
 
-    def __init__(self, key: str, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, key: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.key = key
         """The key of the store."""

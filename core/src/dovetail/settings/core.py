@@ -68,7 +68,9 @@ class ArtifactSettings:
     signed: Annotated[
         bool, "Sign all that runs write, and read only what a trusted key has signed: see how to trust a store"
     ] = False
-    signing_key: Annotated[SecretRef | None, "The secret that signs, of 32 characters or more; it is trusted too"] = None
+    signing_key: Annotated[SecretRef | None, "The secret that signs, of 32 characters or more; it is trusted too"] = (
+        None
+    )
     trusted_keys: Annotated[tuple[SecretRef, ...], "Further secrets whose signatures count"] = ()
 
     def __post_init__(self) -> None:
@@ -79,6 +81,11 @@ class ArtifactSettings:
     def policy(self) -> dict[str, Any]:
         """How an `ArtifactStore` loads values."""
         return {"safe": self.load == "safe", "verify": self.verify or ("always" if self.signed else "sample")}
+
+    @property
+    def distrusts_store(self) -> bool:
+        """Whether nothing that only the store says may decide what code runs: safe, and no signature vouches for it."""
+        return self.load == "safe" and not self.signed
 
     @property
     def signing(self) -> dict[str, Any] | None:

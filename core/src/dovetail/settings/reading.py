@@ -44,9 +44,9 @@ def read_core(
             values[name] = found
             sources[name] = found.source
     wrong += problems_of(CoreSettings, values, where="[tool.dovetail]")
-    tags = _first(layers, "tags", TagSettings, sources)
+    tags = _first(layers, "tags", sources)
     wrong += problems_of(TagSettings, tags, where="[tool.dovetail.tags]")
-    artifacts = _first(layers, "artifacts", ArtifactSettings, sources)
+    artifacts = _artifacts(layers, sources)
     wrong += problems_of(ArtifactSettings, artifacts, where="[tool.dovetail.artifacts]")
     rules, rule_problems = _rules(layers, env, plugins, sources)
     wrong += rule_problems
@@ -103,7 +103,7 @@ def _shape_of_kind(layer: Layer, kind: str, value: Any) -> list[str]:
     return wrong
 
 
-def _first(layers: Sequence[Layer], section: str, cls: type, sources: dict[str, str]) -> dict[str, Given]:
+def _first(layers: Sequence[Layer], section: str, sources: dict[str, str]) -> dict[str, Given]:
     """Key → the value of the highest layer that has it; unknown keys are kept, to be complained about."""
     found: dict[str, Given] = {}
     for layer in layers:
@@ -113,6 +113,27 @@ def _first(layers: Sequence[Layer], section: str, cls: type, sources: dict[str, 
                 found[name] = given
                 sources[f"{section}.{name}"] = given.source
     return found
+
+
+def _artifacts(layers: Sequence[Layer], sources: dict[str, str]) -> dict[str, Given]:
+    """How values are loaded. Where the user's own file is strict, a project's file, which may come from those who are
+    not trusted, changes nothing of that."""
+    strict: set[str] = set()
+    for layer in layers:
+        if layer.rank == "user":
+            given = {key: said.value for key, said in layer.values("artifacts")}
+            strict |= {"signed", "signing_key", "trusted_keys"} if given.get("signed") is True else set()
+            strict |= {"load"} if given.get("load") == "safe" else set()
+    kept = [layer for layer in layers if layer.rank != "project"]
+    found = _first(kept, "artifacts", sources) if strict else {}
+    both = _first(layers, "artifacts", sources)
+    for name in strict:
+        both.pop(name, None)
+        sources.pop(f"artifacts.{name}", None)
+        if name in found:
+            both[name] = found[name]
+            sources[f"artifacts.{name}"] = found[name].source
+    return both
 
 
 def _rules(

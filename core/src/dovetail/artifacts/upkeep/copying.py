@@ -1,7 +1,8 @@
 """Copies runs from one data store to another, with everything they need.
 
 In the target all values lie in the target: wherever a record or document names a store that the run used, the copy
-names the target. Frames are therefore written anew, and the ends that fences list with them.
+names the target. Frames are therefore written anew, and the ends that fences list with them. What a signed store gives
+out has been checked, and what is put into one is signed by whoever copies; a copy to any other store has no signatures.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, cast
 
 from dovetail.artifacts.fences import newest_fence, read_fences, valid_end
-from dovetail.artifacts.framing import RECORD_MAGIC, encode_frame, read_frames
+from dovetail.artifacts.framing import RECORD_MAGIC, encode_frame
 from dovetail.artifacts.layout import manifest_key, run_prefix
 from dovetail.artifacts.manifest import open_store, read_json, read_manifest
 from dovetail.artifacts.msgpacked import pack, unpack_checked
+from dovetail.artifacts.segments import checked_frames
+from dovetail.artifacts.signed_store import SignedStore
 from dovetail.artifacts.store_pins import read_store_pins
 from dovetail.artifacts.upkeep.references import References
 from dovetail.artifacts.upkeep.transfer import copy_object
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsAppend
-from dovetail.interfaces.errors import CorruptDataError, NotFoundError, StoreError
+from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SignatureError, StoreError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
@@ -181,7 +184,7 @@ def _copy_keys(source: DataStore, target: DataStore, run: str, rewriter: _Rewrit
             late.append(key)
         elif kind in ("segments", "commits"):
             end = valid_end(fences, key) if kind == "segments" else None
-            body = _frames(source, key, end, rewriter)
+            body = _frames(source, target, key, end, rewriter)
             ends[rest.partition("/")[2]] = len(body)
             put(key, body)
         elif kind == "logs":
@@ -196,16 +199,18 @@ def _copy_keys(source: DataStore, target: DataStore, run: str, rewriter: _Rewrit
     return written, touched
 
 
-def _frames(source: DataStore, key: str, end: int | None, rewriter: _Rewriter) -> bytes:
-    """A segment with its frames written anew."""
+def _frames(source: DataStore, target: DataStore, key: str, end: int | None, rewriter: _Rewriter) -> bytes:
+    """A segment with its frames written anew, and signed anew where the target is a signed store."""
     if end == 0:
         return b""
-    parts: list[bytes | memoryview] = []
+    written = bytearray()
     with source.get(key, byte_range=None if end is None else (0, end)) as found:
-        for frame in read_frames(found.stream, found.length, RECORD_MAGIC, keep_data=True):
+        for frame in checked_frames(source, key, found.stream, found.length, keep_data=True):
             items = [[rewriter.record(record), *place] for record, *place in frame.items()]
-            parts += encode_frame(RECORD_MAGIC, items, [frame.data])[0]
-    return b"".join(parts)
+            sign = target.keyring.frame_signer(key, len(written)) if isinstance(target, SignedStore) else None
+            for part in encode_frame(RECORD_MAGIC, items, [frame.data], sign)[0]:
+                written += part
+    return bytes(written)
 
 
 def _put(target: DataStore, key: str, body: bytes) -> int:
@@ -213,7 +218,7 @@ def _put(target: DataStore, key: str, body: bytes) -> int:
     try:
         if target.get(key).read() == body:
             return 0
-    except NotFoundError:
+    except (NotFoundError, SignatureError):
         pass
     target.put(key, body, mode="overwrite")
     if target.get(key).read() != body:

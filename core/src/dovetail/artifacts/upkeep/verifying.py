@@ -15,6 +15,7 @@ from dovetail.artifacts.framing import LOG_MAGIC
 from dovetail.artifacts.layout import manifest_key, object_key, run_prefix
 from dovetail.artifacts.manifest import open_store, read_json, read_manifest, read_marker
 from dovetail.artifacts.reports import read_end
+from dovetail.artifacts.signed_store import SignedStore, unchecked
 from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
 from dovetail.artifacts.upkeep.checking import check_object
 from dovetail.artifacts.upkeep.copying import copy_run
@@ -22,6 +23,7 @@ from dovetail.artifacts.upkeep.edges import close_over, digest_in, scan_edges
 from dovetail.artifacts.upkeep.pins import read_pins
 from dovetail.artifacts.upkeep.references import References, runs_in
 from dovetail.artifacts.upkeep.segment_reading import Span, read_whole
+from dovetail.artifacts.upkeep.signatures import check_signatures
 from dovetail.artifacts.upkeep.transfer import copy_object
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError, NotFoundError, StoreVersionError
@@ -63,6 +65,8 @@ class Verified:
     """Runs whose records, logs and manifests were read."""
     faults: list[Fault]
     """What is wrong."""
+    signatures: int | None = None
+    """Documents and groups of records that a trusted key has signed; None where nothing must be signed."""
 
     @property
     def sound(self) -> bool:
@@ -82,7 +86,7 @@ def verify(
     """Verify a store. Finds every changed bit and missing part of objects, records and logs.
 
     Documents in JSON have no checksum: of these, what is no valid document any more is found, and references that lead
-    nowhere.
+    nowhere; in a signed store each must have its signature.
 
     Args:
         store: The store.
@@ -92,6 +96,8 @@ def verify(
         pin: How the store is opened, as the manifests of repaired runs have it.
         progress: Called with the number of objects and references that were looked at since the last call.
     """
+    given, store = store, unchecked(store)
+    signatures = 0 if isinstance(given, SignedStore) else None
     uuid = read_marker(store).uuid
     places = {uuid: store, **(homes or {})}
     faults: list[Fault] = []
@@ -110,6 +116,12 @@ def verify(
                 progress(count)
                 if place is store:
                     faults += _check_documents(store, run, flow)
+                    if isinstance(given, SignedStore):
+                        for wrong in check_signatures(given, run):
+                            if wrong is None:
+                                signatures = (signatures or 0) + 1
+                            else:
+                                faults.append(Fault(key=wrong.key, reason=wrong.message, touches=(f"{flow}/{run}",)))
                 faults += [
                     Fault(key=_key_of(line), reason=line, touches=(f"{flow}/{run}",)) for line in references.damage
                 ]
@@ -119,7 +131,7 @@ def verify(
                 wanted.add(kept.ref.digest)
         close_over(store, wanted)
         if repair_from is not None and faults:
-            faults = _repair_runs(store, repair_from, faults, pin or {})
+            faults = _repair_runs(given, repair_from, faults, pin or {})
         bad, objects, size = _check_objects(store, wanted, sample, progress)
     touched = _touched(places, uuid, store, set(bad)) if bad else {}
     mended = set() if repair_from is None else _repair_all(store, repair_from, set(bad))
@@ -128,7 +140,7 @@ def verify(
         faults.append(
             Fault(key=object_key(digest), reason=reason, touches=tuple(touched.get(digest, ())), repaired=repaired)
         )
-    return Verified(objects=objects, size=size, runs=runs, faults=faults)
+    return Verified(objects=objects, size=size, runs=runs, faults=faults, signatures=signatures)
 
 
 def _key_of(line: str) -> str:
@@ -270,6 +282,8 @@ def _repair_runs(store: DataStore, source: DataStore, faults: list[Fault], pin: 
             if end is None or end[0] < newest_fence(source, run):
                 continue  # a copy of a run that went on has less than there is here
             copy_run(source, store, run, stores={uuid: source}, pin=pin)
+            if isinstance(store, SignedStore) and any(check_signatures(store, run)):
+                continue  # there is more than the copy has
         except DovetailError:
             continue
         repaired[run] = True
