@@ -1,8 +1,9 @@
 """Frames: what record and log segments are made of.
 
 A frame is a header of 16 bytes (magic, u32 length of meta, u32 length of data, u32 CRC-32 of meta and data; all
-little-endian), then meta, then data. Meta is a flag byte (1: zlib, 2: signed), 40 bytes of a signature where it has
-one, and msgpack. Frames follow each other without gaps. The first one that is torn or corrupt ends the segment, as the tail of a write-ahead log does.
+little-endian), then meta, then data. Meta is a flag byte (1: zlib, 2: signed), the 40 bytes of a signature where it has
+one, and msgpack. Frames follow each other without gaps. The first one that is torn or corrupt ends the segment, as the
+tail of a write-ahead log does.
 """
 
 from __future__ import annotations

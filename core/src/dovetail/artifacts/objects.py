@@ -84,20 +84,21 @@ class StoredObject:
         """What it says of itself."""
         check_header(self.header, digest, self.size, what)
 
-    def frame(self, number: int, *, verify: str = "always") -> memoryview:
+    def frame(self, number: int, *, verify: str = "always", own: bool = False) -> memoryview:
         """A frame, private and writable.
 
         Args:
             number: Which one.
             verify: How much of a mapped one is hashed: `always` all, `sample` a few pieces, `never` nothing. One that
                 is read is always hashed.
+            own: Read it into memory that no file stands behind: nobody can change it once it is hashed.
 
         Raises:
             NotFoundError: An object that holds a part of it is gone.
             CorruptDataError: It does not match its digests.
         """
         at = self.header.frames[number]
-        mapped = self._map(at) if self._is_local and at.length >= MAP_FROM else None
+        mapped = self._map(at) if self._is_local and at.length >= MAP_FROM and not own else None
         view = self._read(at) if mapped is None else mapped
         self._check(number, view, "always" if mapped is None else verify)
         return view

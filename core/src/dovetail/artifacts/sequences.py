@@ -132,7 +132,7 @@ class SequenceReader(Sequence[Any]):
         name = f"{self._name or 'foreach'}[{index}]"
         if flags & IS_OBJECT:
             return self._artifacts.load(ref, name=name)
-        packed = self._frames.read(1, offset, length)
+        packed = bytes(self._frames.read(1, offset, length))  # of a mapped file: nobody can change a copy
         if not matches(ref, packed):
             raise corrupt(ref, name, "its bytes do not match its digest")
         header, frames = unpack_value(ref.serializer, packed)

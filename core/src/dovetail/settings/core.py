@@ -62,8 +62,8 @@ class ArtifactSettings:
     ] = "any"
     verify: Annotated[
         Literal["sample", "always", "never"] | None,
-        "How much of a large array that is mapped from a local file is hashed before use: a few pieces, all, nothing; "
-        "`sample` by default, `always` where `signed` is on. What is fetched and what is unpickled always is, all of it",
+        "How much of a large array that is mapped from a local file is hashed before use: a few pieces, all, nothing. "
+        "`sample` by default, `always` where `signed` is on. What is fetched and what is unpickled always is",
     ] = None
     signed: Annotated[
         bool, "Sign all that runs write, and read only what a trusted key has signed: see how to trust a store"
