@@ -175,10 +175,11 @@ class DataArtifact:
     def _located(self) -> ArtifactRef:
         """The reference, with where its record is: the index says that of the task, not of each value.
 
-        Where signatures are asked for, the record alone says what is loaded: the index has none.
+        Where signatures are asked for, the record alone says what is loaded, for the index has none. Plain data of the
+        index itself is none of the data store's.
         """
         ref = self.ref
-        signed = self._entry is not None and self.task.run._connection.signed
+        signed = len(self._entry or ()) > 1 and self.task.run._connection.signed
         if not signed and (not isinstance(ref.place, RecordPlace) or ref.place.call_digest):
             return ref
         from dovetail.client.stores import record_of
