@@ -11,16 +11,19 @@ from blake3 import blake3
 from storemaking import Making, values_of
 
 from dovetail.artifacts.fences import read_fences
-from dovetail.artifacts.layout import manifest_key, segment_key, segments_prefix
+from dovetail.artifacts.layout import manifest_key, object_key, segment_key, segments_prefix
 from dovetail.artifacts.manifest import read_json, read_manifest
 from dovetail.artifacts.reports import put_inbox, read_inbox, read_reports
 from dovetail.artifacts.segments import find_record, read_frame_records, read_records
 from dovetail.artifacts.signed_store import SignedStore, signed_store, unchecked
 from dovetail.artifacts.signing import SIGNATURE_SIZE, Keyring, SigningKey, open_keyring, split_document
+from dovetail.artifacts.store import ArtifactStore
+from dovetail.interfaces.context import SecretRef
 from dovetail.interfaces.datastore import DataStore, DataStoreCapability, SupportsAppend, SupportsLocalPath
 from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SettingsError, SignatureError
 from dovetail.interfaces.events import Event, EventKind
 from dovetail.local.store import LocalStore
+from dovetail.settings.core import ArtifactSettings
 from dovetail.testing.memory_store import MemoryStore
 
 OURS = SigningKey("our secret, which is long enough to be one", name="env:OURS")
@@ -257,3 +260,29 @@ def test_a_text_that_looks_like_a_signature_is_none(plain: DataStore) -> None:
     listed = json.dumps(["b", f"signature:{'0' * 16}:{mac}"], separators=(",", ":")).encode()
     signed.put(key, listed, mode="overwrite")
     assert signed.get(key).read() == listed
+
+
+def test_a_pickle_stream_is_not_read_from_a_file_after_it_was_hashed(tmp_path: Path) -> None:
+    plain = LocalStore(tmp_path / "store")
+    value = {"x" * 50_000}
+    for store in (plain, SignedStore(plain, Keyring(OURS))):
+        artifacts = ArtifactStore({"u": store}, default="u")
+        ref = artifacts.save(value)
+        _, frames = artifacts.fetch(ref)
+        before = bytes(frames[0])
+        path = plain.local_path(object_key(ref.digest))
+        path.chmod(0o600)
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size - 10)
+            file.write(b"!" * 10)
+        assert (bytes(frames[0]) == before) or store is plain
+        with pytest.raises(CorruptDataError):
+            artifacts.load(ref)
+        path.unlink()
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, "sample"), ({"signed": True}, "always")])
+def test_in_signed_mode_all_of_a_mapped_array_is_verified(settings: dict[str, bool], expected: str) -> None:
+    key = SecretRef(provider="env", id="KEY")
+    assert ArtifactSettings(signing_key=key, **settings).policy["verify"] == expected
+    assert ArtifactSettings(signing_key=key, verify="never", **settings).policy["verify"] == "never"
