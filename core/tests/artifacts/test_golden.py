@@ -14,7 +14,10 @@ from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.packing import ref_from_plain
 from dovetail.artifacts.reports import read_end, read_inbox, read_reports
 from dovetail.artifacts.segments import find_record, read_records
+from dovetail.artifacts.signed_store import SignedStore
+from dovetail.artifacts.signing import Keyring, SigningKey
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.upkeep.signatures import check_signatures
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, ObjectPlace, PackPlace, RecordPlace
 from dovetail.interfaces.errors import UnpicklableError
 from dovetail.interfaces.tasks import Exit, Next
@@ -142,3 +145,19 @@ def test_the_present_writer_agrees(generate: Any) -> None:
     for key in written:
         if key.startswith("objects/"):
             assert fresh.get(key).read() == (folder / "store" / key).read_bytes()
+
+
+def test_the_signatures_hold(generate: Any) -> None:
+    folder = GOLDEN / "format1-signed" / "store"
+    plain = MemoryStore()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            plain.put(path.relative_to(folder).as_posix(), path.read_bytes())
+    signed = SignedStore(plain, Keyring(None, [SigningKey(generate.SECRET)]))
+    found = list(check_signatures(signed, generate.RUN))
+    assert found == [None] * len(found)
+    assert len(found) >= 8
+    assert read_manifest(signed, generate.RUN) == read_manifest(plain, generate.RUN)
+    assert {one.path for one in read_records(signed, generate.RUN)} == {
+        one.path for one in read_records(plain, generate.RUN)
+    }

@@ -1,6 +1,6 @@
 """Writes a small store of the present format, and what must be read from it.
 
-    python generate.py FOLDER
+    python generate.py FOLDER [signed]
 
 The folders beside this file were made by it, once for each format, and are never made again: what a release has
 written must be readable by every later one.
@@ -24,6 +24,8 @@ from dovetail.artifacts.packing import ref_to_plain
 from dovetail.artifacts.record_packing import join_record, pack_body, pack_head
 from dovetail.artifacts.reports import AttemptReport, RunEnd, put_end, put_inbox, put_report
 from dovetail.artifacts.segments import SegmentWriter, put_commit
+from dovetail.artifacts.signed_store import SignedStore
+from dovetail.artifacts.signing import Keyring, SigningKey
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.artifacts import SerializedValue
 from dovetail.interfaces.events import Event
@@ -31,6 +33,7 @@ from dovetail.interfaces.tasks import ErrorReport, Exit, Next
 from dovetail.testing.memory_store import MemoryStore
 
 UUID = "0e0f4c1e-58a1-4f43-9d5f-3a9b5f3f6c11"
+SECRET = "the golden secret, which everybody knows"
 RUN = "01j8z3kq9v7m2x5c4b6n8d0fgh"
 
 
@@ -173,9 +176,9 @@ def build(store: MemoryStore) -> dict[str, Any]:
     return expected
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, signed: bool = False) -> None:
     store = MemoryStore()
-    expected = build(store)
+    expected = build(SignedStore(store, Keyring(SigningKey(SECRET))) if signed else store)
     for info in store.scan():
         path = folder / "store" / info.key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,4 +187,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), signed="signed" in sys.argv[2:])
