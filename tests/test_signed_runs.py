@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from attacks import Attacker
 from flowproject import FlowProject
 
 from dovetail.artifacts.signing import SigningKey
+from dovetail.interfaces.artifacts import InlinePlace
 
 FLOW = """
 class Shop(FlowSpec):
@@ -321,3 +326,22 @@ def test_the_users_own_file_is_not_overruled_by_a_project(project: FlowProject, 
         f"{run}/start/odd",
         env={**env, "DOVETAIL__ARTIFACTS__SIGNED": "false"} | {"DOVETAIL__ARTIFACTS__LOAD": "any"},
     )
+
+
+def test_an_index_that_names_another_value_is_not_believed(signed: FlowProject) -> None:
+    run = signed.ok("run", "flow.py", env=KEYS).run
+    canary = signed.folder / "canary"
+    evil = Attacker(signed.home, canary).small
+    assert isinstance(evil.place, InlinePlace)
+    data = b64encode(evil.place.data).decode()
+    entry = json.dumps([evil.serializer, evil.size, evil.digest.hex(), "i", data, evil.type])
+    with closing(sqlite3.connect(signed.home / "metadata.db")) as database, database:
+        changed = database.execute(
+            "UPDATE task SET outputs = json_set(outputs, '$.odd', json(?)) WHERE outputs LIKE '%odd%'", (entry,)
+        )
+        assert changed.rowcount >= 1
+    said = signed.fails("get", f"{run}/start/odd", code=4, env=KEYS)
+    assert f"artifact Shop/{run}/start/odd is not loaded: the index has another value" in said.err
+    assert not canary.exists()
+    signed.ok("metadata-rebuild", env=KEYS)
+    assert signed.ok("get", f"{run}/start/odd", env=KEYS).out.strip() == "{1, 2}"
