@@ -109,6 +109,30 @@ def test_a_class_flow_shows_what_its_run_met(project: FlowProject) -> None:
     assert {(e["source"], e["target"]) for e in source["edges"]} == {(e["source"], e["target"]) for e in run["edges"]}
 
 
+def test_what_keeps_a_transaction_is_left_out(project: FlowProject) -> None:
+    project.write(
+        """
+from dovetail import flow, task, transaction
+
+@task
+def commit(x):  # a task of the user's may be called so too
+    return x
+
+@flow
+def shop():
+    with transaction() as group:
+        group.set("x", 1)
+        commit(1)
+"""
+    )
+    project.ok("run", "flow.py")
+    assert project.ok("graph", "shop").out.splitlines() == [
+        "shop  1 succeeded",
+        "└─ transaction  1 succeeded",
+        "   └─ commit  1 succeeded",
+    ]
+
+
 def test_other_tools_can_read_it(project: FlowProject) -> None:
     project.write(FUNCTION)
     mermaid = project.ok("graph", "flow.py", "--mermaid").out.splitlines()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import output
 from dovetail.cli.tasks import note
+from dovetail.client.bookkeeping import BOOKKEEPING, TRANSACTION_ENDS, code_of_transactions
 from dovetail.client.inputs import inputs_of
 from dovetail.interfaces.errors import DovetailError
 
@@ -20,13 +21,8 @@ __all__ = ["Nodes", "is_called"]
 
 _VALUE = 60
 """Characters of a value that are drawn."""
-_RECORDS = "dovetail.authoring.transaction_records"
-_ENDS = {"commit": "committed", "rollback": "rolled back", "joined": "part of the one around it"}
-"""Name of what a transaction leaves on record of its end → what that says."""
 _RUNS = ["parameters"]
 """Arguments of the task that runs a class flow."""
-_BOOKKEEPING = frozenset({*_ENDS, "set", "ended", "finish"})
-"""Names of the tasks by which a transaction is kept."""
 
 
 def is_called(task: Task) -> bool:
@@ -49,7 +45,7 @@ class Nodes:
 
     def is_bookkeeping(self, task: Task) -> bool:
         """Whether it only keeps a transaction, which says what came of it."""
-        return task.step_name in _BOOKKEEPING and task.successful and self._is_own(task)
+        return task.step_name in BOOKKEEPING and task.successful and self._is_own(task)
 
     def is_transaction(self, task: Task) -> bool:
         """Whether it is the beginning of a transaction, which what it groups lies below."""
@@ -57,13 +53,11 @@ class Nodes:
 
     def _is_own(self, task: Task) -> bool:
         """Whether it is of Dovetail, and not a task of the user's with the same name."""
-        from dovetail.artifacts.called_tasks import read_called_tasks
         from dovetail.client.stores import record_of
 
         try:
             if self._own is None:
-                called = read_called_tasks(self.run._store, self.run.id)
-                self._own = frozenset(one.code_key for one in called if one.module == _RECORDS)
+                self._own = code_of_transactions(self.run)
             code = record_of(task).code_key.hex()
         except DovetailError:  # the store is away: what can't be told apart is shown
             return False
@@ -100,7 +94,11 @@ class Nodes:
             below: What it called.
         """
         if self.is_transaction(task):
-            ends = [_ENDS[one.step_name] for one in below if one.step_name in _ENDS and self.is_bookkeeping(one)]
+            ends = [
+                TRANSACTION_ENDS[one.step_name]
+                for one in below
+                if one.step_name in TRANSACTION_ENDS and self.is_bookkeeping(one)
+            ]
             return f"{_name(task)}  {ends[0] if ends else 'open'}"
         question = self.question(task)
         if question is not None:

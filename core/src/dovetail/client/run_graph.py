@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dovetail.client.bookkeeping import BOOKKEEPING, code_of_transactions
 from dovetail.interfaces.graphs import FlowGraph, GraphEdge, GraphNode, step_graph
 from dovetail.interfaces.paths import parse_path, step_of
 
@@ -34,7 +36,10 @@ def run_graph(run: Run) -> FlowGraph:
     described = {step.name: step for step in flow.steps}
     states: dict[Key, dict[str, int]] = {}
     table = run.table(["path", "state", "started"])
+    left_out = _bookkeeping(run, table["path"])
     for path, state, _ in sorted(zip(*table.values(), strict=True), key=lambda row: (row[2] is None, row[2] or 0)):
+        if path in left_out:
+            continue
         key = _key(path, body)
         if key not in nodes:
             for at in range(1, len(key) + 1):
@@ -67,6 +72,17 @@ def _node(key: Key, body: str | None) -> GraphNode:
     if len(key) == 1:
         return GraphNode(id=key[0], kind="step" if body is None else "flow", name=key[0])
     return GraphNode(id="/".join(key), kind="task", name=key[-1], parent="/".join(key[:-1]))
+
+
+def _bookkeeping(run: Run, paths: Iterable[str]) -> set[str]:
+    """Of the paths, those of tasks that only keep a transaction."""
+    from dovetail.client.stores import records_of
+
+    known = {path for path in paths if "/" in path and step_of(path.rpartition("/")[2]) in BOOKKEEPING}
+    if not known:
+        return known
+    own = code_of_transactions(run)
+    return {record.path for record in records_of(run) if record.path in known and record.code_key.hex() in own}
 
 
 def _followed(run: Run, body: str | None) -> set[tuple[Key, Key]]:
