@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from blake3 import blake3
 
@@ -55,6 +56,29 @@ class Saved:
     """Of the object, where it was written here."""
 
 
+class _Part(NamedTuple):
+    """A part of what an extent stands for."""
+
+    extent: Extent
+    """The extent."""
+    begin: int
+    """First byte, in the extent's content."""
+    end: int
+    """Behind the last one."""
+
+
+def _pieces_of(at: FrameAt, first: int, behind: int) -> list[_Part]:
+    """The parts of a frame's extents that make up a range of it."""
+    found: list[_Part] = []
+    position = 0
+    for extent in at.all_extents:
+        low, high = max(first, position), min(behind, position + extent.raw)
+        if low < high:
+            found.append(_Part(extent, low - position, high - position))
+        position += extent.raw
+    return found
+
+
 class StoredObject:
     """An object, its header checked.
 
@@ -97,38 +121,36 @@ class StoredObject:
             NotFoundError: An object that holds a part of it is gone.
             CorruptDataError: It does not match its digests.
         """
-        at = self.header.frames[number]
-        mapped = self._map(at) if self._is_local and at.length >= MAP_FROM and not own else None
-        view = self._read(at) if mapped is None else mapped
-        self._check(number, view, "always" if mapped is None else verify)
-        return view
+        return self._view(number, 0, self.header.frames[number].length, verify, may_map=not own)
 
-    def part(self, number: int, begin: int, end: int) -> memoryview:
-        """A range of a frame, hashed with the leaves around it; only these are read.
+    def part(self, number: int, begin: int, end: int, *, verify: str = "always") -> memoryview:
+        """A range of a frame, private and writable; only the leaves around it are read.
+
+        Args:
+            number: Which frame.
+            begin: First byte.
+            end: Behind the last one.
+            verify: As of `frame`. With `always` it is read, not mapped: a disk that fails raises an error.
 
         Raises:
             NotFoundError: An object that holds a part of it is gone.
             CorruptDataError: It does not match its digests.
         """
-        at = self.header.frames[number]
         first = begin // LEAF_SIZE * LEAF_SIZE
-        behind = min(-(-end // LEAF_SIZE) * LEAF_SIZE, at.length)
-        view = memoryview(bytearray(max(0, behind - first)))
-        position = 0
-        for extent in at.all_extents:
-            low, high = max(first, position), min(behind, position + extent.raw)
-            if low < high:
-                target = view[low - first : high - first]
-                if extent.codec == Codec.RAW:
-                    self._fill(Extent(extent.owner, extent.offset + low - position, high - low, high - low), target)
-                else:
-                    whole = memoryview(bytearray(extent.raw))
-                    self._fill(extent, whole)
-                    target[:] = whole[low - position : high - position]
-            position += extent.raw
-        for start in range(first, behind, LEAF_SIZE):
-            self._check_leaf(number, view[start - first : start - first + LEAF_SIZE], start)
+        behind = min(-(-end // LEAF_SIZE) * LEAF_SIZE, self.header.frames[number].length)
+        if begin >= min(end, behind):
+            return memoryview(bytearray())
+        view = self._view(number, first, behind, verify, may_map=verify != "always")
         return view[begin - first : end - first]
+
+    def _view(self, number: int, first: int, behind: int, verify: str, *, may_map: bool = True) -> memoryview:
+        """Leaves of a frame as memory, checked."""
+        pieces = _pieces_of(self.header.frames[number], first, behind)
+        is_large = may_map and self._is_local and behind - first >= MAP_FROM
+        mapped = self._map(pieces) if is_large else None
+        view = self._read(pieces, behind - first) if mapped is None else mapped
+        self._check(number, view, first, "always" if mapped is None else verify)
+        return view
 
     # -- bytes ----------------------------------------------------------------------------------------------------
 
@@ -137,22 +159,22 @@ class StoredObject:
             return self._head[offset : offset + length]
         return self._store.get(key, byte_range=(offset, offset + length)).read()
 
-    def _map(self, at: FrameAt) -> memoryview | None:
-        """A frame as mapped memory; None where it can't be."""
+    def _map(self, wanted: Sequence[_Part]) -> memoryview | None:
+        """Parts of extents as mapped memory; None where they can't be."""
         from dovetail.artifacts.mapping import Piece, can_map, map_pieces
 
-        if any(extent.codec != Codec.RAW for extent in at.all_extents):
+        if any(part.extent.codec != Codec.RAW for part in wanted):
             return None
         pieces: list[Piece] = []
         files: dict[bytes, tuple[int, int]] = {}
         with ExitStack() as stack:
-            for extent in at.all_extents:
+            for extent, begin, end in wanted:
                 if extent.owner not in files:
                     files[extent.owner] = self._open(extent.owner, stack)
                 descriptor, size = files[extent.owner]
                 if extent.offset + extent.stored > size:  # touching it would kill the process
                     raise CorruptDataError(f"{self._what} is cut short: {self._file_of(extent.owner)} has {size} bytes")
-                pieces.append(Piece(descriptor, extent.offset, extent.stored))
+                pieces.append(Piece(descriptor, extent.offset + begin, end - begin))
             if not can_map(pieces):
                 return None
             try:
@@ -173,38 +195,39 @@ class StoredObject:
     def _file_of(self, owner: bytes) -> str:
         return object_key(owner) if owner else self._key
 
-    def _read(self, at: FrameAt) -> memoryview:
-        view = memoryview(bytearray(at.length))
-        pieces: list[tuple[Extent, memoryview]] = []
+    def _read(self, wanted: Sequence[_Part], length: int) -> memoryview:
+        """Parts of extents, one behind the other."""
+        view = memoryview(bytearray(length))
+        pieces: list[tuple[_Part, memoryview]] = []
         position = 0
-        for extent in at.all_extents:
-            step = _RANGE if extent.codec == Codec.RAW else extent.raw
-            for begin in range(0, extent.raw, step):
-                length = min(step, extent.raw - begin)
-                stored = length if extent.codec == Codec.RAW else extent.stored
-                piece = Extent(extent.owner, extent.offset + begin, stored, length, extent.codec)
-                pieces.append((piece, view[position + begin : position + begin + length]))
-            position += extent.raw
+        for extent, first, behind in wanted:
+            step = _RANGE if extent.codec == Codec.RAW else behind - first
+            for begin in range(first, behind, step):
+                end = min(begin + step, behind)
+                pieces.append((_Part(extent, begin, end), view[position : position + end - begin]))
+                position += end - begin
         from dovetail.artifacts.parallel import for_each
 
         for_each(pieces, lambda piece: self._fill(*piece))
         return view
 
-    def _fill(self, extent: Extent, target: memoryview) -> None:
-        """Read what an extent stands for."""
+    def _fill(self, part: _Part, target: memoryview) -> None:
+        """Read a part of what an extent stands for."""
+        extent, begin, end = part
         key = self._file_of(extent.owner)
         if extent.codec == Codec.RAW:
-            if key == self._key and extent.offset + extent.stored <= len(self._head):
-                target[:] = self._head[extent.offset : extent.offset + extent.stored]
+            at, behind = extent.offset + begin, extent.offset + end
+            if key == self._key and behind <= len(self._head):
+                target[:] = self._head[at:behind]
                 return
-            found = self._store.get(key, byte_range=(extent.offset, extent.offset + extent.stored))
+            found = self._store.get(key, byte_range=(at, behind))
             if found.length != len(target) or found.readinto(target) != len(target):
                 raise CorruptDataError(f"{self._what} is cut short: {key} ends within it")
             return
         from dovetail.artifacts.compression import decompress
 
         try:
-            target[:] = decompress(self._raw(key, extent.offset, extent.stored), extent.raw)
+            target[:] = memoryview(decompress(self._raw(key, extent.offset, extent.stored), extent.raw))[begin:end]
         except ValueError as error:
             raise CorruptDataError(
                 f"{self._what} is corrupt: bytes {extent.offset} to {extent.offset + extent.stored} of {key} can't be "
@@ -213,21 +236,22 @@ class StoredObject:
 
     # -- checks ---------------------------------------------------------------------------------------------------
 
-    def _check(self, number: int, view: memoryview, verify: str) -> None:
+    def _check(self, number: int, view: memoryview, first: int, verify: str) -> None:
+        """Check leaves of a frame, the first of which begins at `first`."""
         begins = range(0, view.nbytes, LEAF_SIZE)
         if verify == "never" or not begins:
             return
         if verify == "sample" and len(begins) > _SAMPLES:
             chosen = {begins[int.from_bytes(os.urandom(4), "little") % len(begins)] for _ in range(_SAMPLES)}
             for begin in (*chosen, begins[-1]):
-                self._check_leaf(number, view[begin : begin + LEAF_SIZE], begin)
+                self._check_leaf(number, view[begin : begin + LEAF_SIZE], first + begin)
             return
 
         from dovetail.artifacts.parallel import for_each
 
         def check(batch: range) -> None:
             for begin in batch:
-                self._check_leaf(number, view[begin : begin + LEAF_SIZE], begin)
+                self._check_leaf(number, view[begin : begin + LEAF_SIZE], first + begin)
 
         for_each([begins[at : at + 64] for at in range(0, len(begins), 64)], check)
 

@@ -137,7 +137,8 @@ class SequenceReader(Sequence[Any]):
             raise corrupt(ref, name, "its bytes do not match its digest")
         header, frames = unpack_value(ref.serializer, packed)
         owned = [memoryview(bytearray(frame)) for frame in frames]
-        return self._artifacts.decode(ref, self._artifacts.reader_of(ref, name), header, owned, name)
+        serializer = self._artifacts.reader_of(ref, name)
+        return self._artifacts.decode(ref, serializer, lambda: serializer.load(header, owned), name)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(self._length))

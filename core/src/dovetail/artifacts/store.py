@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock  # not `threading`, see `dovetail.worker.forking.preload`
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +31,7 @@ from dovetail.interfaces.artifacts import (
 )
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
+    ArtifactGoneError,
     CorruptDataError,
     NotFoundError,
     StoreError,
@@ -39,6 +40,7 @@ from dovetail.interfaces.errors import (
 )
 
 if TYPE_CHECKING:
+    from dovetail.artifacts.lazy_values import LazyValue
     from dovetail.artifacts.sequences import SequenceReader
     from dovetail.interfaces.datastore import Body, DataStore, ObjectInfo
 
@@ -240,14 +242,27 @@ class ArtifactStore:
             return list(self.open_sequence(ref))
         serializer = self.reader_of(ref, name)
         header, frames = self.fetch(ref, name=name)
-        return self.decode(ref, serializer, header, frames, name)
+        return self.decode(ref, serializer, lambda: serializer.load(header, frames), name)
 
-    def decode(
-        self, ref: ArtifactRef, serializer: Serializer, header: bytes, frames: Sequence[memoryview], name: str
-    ) -> Any:
-        """The value of verified frames; errors name the artifact."""
+    def open(self, ref: ArtifactRef, *, name: str = "") -> LazyValue:
+        """A value of which only the header is read; arguments and errors as of `load`."""
+        from dovetail.artifacts.lazy_values import LazyValue, StoredFrame
+        from dovetail.artifacts.serializers.loaded_frames import LoadedFrame
+
+        if not isinstance(ref.place, ObjectPlace):
+            header, loaded = self.fetch(ref, name=name)
+            return LazyValue(self, ref, header, [LoadedFrame(frame) for frame in loaded], name)
         try:
-            return serializer.load(header, frames)
+            stored, verify = self._open_object(ref, ref.place.store, name)
+        except NotFoundError as error:
+            raise self._gone(ref, name) from error
+        frames = [StoredFrame(stored, number, verify, ref, name) for number in range(len(stored.header.frames))]
+        return LazyValue(self, ref, stored.header.header, frames, name)
+
+    def decode(self, ref: ArtifactRef, serializer: Serializer, read: Callable[[], Any], name: str) -> Any:
+        """What `read` makes of verified frames of a value; errors name the artifact."""
+        try:
+            return read()
         except UnpicklableError as error:
             raise UnpicklableError(f"{describe(ref, name)}: {error.message}", hint=error.hint) from error.__cause__
 
@@ -362,29 +377,36 @@ class ArtifactStore:
 
     def _fetch_object(self, ref: ArtifactRef, name: str) -> tuple[bytes, list[memoryview]]:
         assert isinstance(ref.place, ObjectPlace)
-        store = self.store(ref.place.store)
-        key = object_key(ref.digest)
-        what = f"{describe(ref, name)}: {key} in {store.url}"
         try:
-            stored = StoredObject(store, ref.digest, what)
+            stored, verify = self._open_object(ref, ref.place.store, name)
             header = stored.header
-            if header.serializer != ref.serializer:
-                # A reference must not be able to hand plain bytes to the unpickler.
-                raise CorruptDataError(
-                    f"{what} was written by the serializer {header.serializer}, not {ref.serializer}"
-                )
-            is_safe = self.serializers.by_id(ref.serializer).safe
             # Who can write to a file that is mapped could change an opcode after it was hashed.
-            own = not is_safe and hasattr(store, "keyring")
-            verify = self._verify if is_safe else "always"
+            is_safe = self.serializers.by_id(ref.serializer).safe
+            own = not is_safe and hasattr(self.store(ref.place.store), "keyring")
             frames = [
                 stored.frame(number, verify=verify, own=own and number == 0) for number in range(len(header.frames))
             ]
         except NotFoundError as error:
-            raise gone(ref, name, f"{key} is not in {store.url}") from error
+            raise self._gone(ref, name) from error
         if ref.size >= SAVE_WHOLE_UP_TO:  # what is changed and saved again shares with it
             self._known.add(ref.place.store, "", KnownObject(ref.digest, header))
         return header.header, frames
+
+    def _open_object(self, ref: ArtifactRef, uuid: str, name: str) -> tuple[StoredObject, str]:
+        """The object of a value, and how much of its mapped frames is to be verified."""
+        store = self.store(uuid)
+        what = f"{describe(ref, name)}: {object_key(ref.digest)} in {store.url}"
+        stored = StoredObject(store, ref.digest, what)
+        if stored.header.serializer != ref.serializer:
+            # A reference must not be able to hand plain bytes to the unpickler.
+            raise CorruptDataError(
+                f"{what} was written by the serializer {stored.header.serializer}, not {ref.serializer}"
+            )
+        return stored, self._verify if self.serializers.by_id(ref.serializer).safe else "always"
+
+    def _gone(self, ref: ArtifactRef, name: str) -> ArtifactGoneError:
+        assert isinstance(ref.place, ObjectPlace)
+        return gone(ref, name, f"{object_key(ref.digest)} is not in {self.store(ref.place.store).url}")
 
 
 def _ref(digest: bytes, size: int, value: SerializedValue, place: InlinePlace | ObjectPlace) -> ArtifactRef:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.store import ArtifactStore
@@ -30,17 +30,15 @@ class RunArtifacts(ArtifactStore):
         super().__init__(stores, connection.serializers(), default=default, **connection.load_policy())
         self._run = run
 
-    def decode(
-        self, ref: ArtifactRef, serializer: Serializer, header: bytes, frames: Sequence[memoryview], name: str
-    ) -> Any:
-        """The value of verified frames; errors name the artifact."""
+    def decode(self, ref: ArtifactRef, serializer: Serializer, read: Callable[[], Any], name: str) -> Any:
+        """What `read` makes of verified frames; errors name the artifact."""
         if serializer.safe:  # it imports nothing of the user's
-            return super().decode(ref, serializer, header, frames, name)
+            return super().decode(ref, serializer, read, name)
         from dovetail.client.code import importing
 
         with importing(self._run) as code:
             try:
-                return super().decode(ref, serializer, header, frames, name)
+                return super().decode(ref, serializer, read, name)
             except UnpicklableError as error:
                 error.hint = code.way_out(error.__cause__) or error.hint
                 raise

@@ -149,7 +149,7 @@ class Serializer(ABC):
     safe: ClassVar[bool] = True
     """Whether `load` can't run code that the bytes bring along."""
     partial: ClassVar[bool] = False
-    """Whether `load_rows` works, for values whose `describe` has `rows`."""
+    """Whether `load_rows` works, for values that `count_rows` gives a number for."""
 
     @abstractmethod
     def accepts(self, value: object) -> bool:
@@ -174,6 +174,11 @@ class Serializer(ABC):
     def describe(self, header: bytes) -> Mapping[str, Any]:
         """What the header alone tells of a value, as JSON-able data: `rows`, `shape`, `dtype`, `columns`, `files`."""
         return {}
+
+    def count_rows(self, header: bytes, frames: Sequence[LazyFrame]) -> int | None:
+        """How many rows `load_rows` can be asked for; None for a value that has none. Reads the header alone."""
+        rows: int | None = self.describe(header).get("rows")
+        return rows
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
         """Rows `start` to `stop` of a value, reading little more than these; only where `partial` is set.

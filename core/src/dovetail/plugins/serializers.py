@@ -109,6 +109,10 @@ class DeferredSerializer(Serializer):
         """What the header tells."""
         return self.real.describe(header)
 
+    def count_rows(self, header: bytes, frames: Sequence[LazyFrame]) -> int | None:
+        """How many rows there are."""
+        return self.real.count_rows(header, frames)
+
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
         """Read rows."""
         return self.real.load_rows(header, frames, start, stop)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
+from dovetail.artifacts.serializers.arrow_ipc import is_ipc, read_ipc, write_ipc
 from dovetail.artifacts.serializers.arrow_types import (
     UnknownTypeError,
     is_wide,
@@ -23,7 +24,15 @@ from dovetail.artifacts.serializers.arrow_types import (
 from dovetail.interfaces.artifacts import LazyFrame
 from dovetail.interfaces.errors import CorruptDataError
 
-__all__ = ["field_to_plain", "metadata_from_plain", "metadata_to_plain", "read_array", "write_array"]
+__all__ = [
+    "field_to_plain",
+    "metadata_from_plain",
+    "metadata_to_plain",
+    "read_array",
+    "read_column",
+    "write_array",
+    "write_column",
+]
 
 pc: Any = pyarrow.compute  # its functions are made at run time
 Frames = list[memoryview | bytes]
@@ -32,6 +41,20 @@ _VIEWS = {"utf8_view": pa.large_utf8(), "binary_view": pa.large_binary()}
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
+
+
+def write_column(array: Any, frames: Frames) -> dict[str, Any]:
+    """Append the frames of an array or chunked array of any type; its node.
+
+    Raises:
+        ArrowException: Arrow itself can't write it.
+    """
+    count = len(frames)
+    try:
+        return write_array(array, frames)
+    except UnknownTypeError:
+        del frames[count:]
+        return write_ipc(array, frames)
 
 
 def write_array(array: Any, frames: Frames) -> dict[str, Any]:
@@ -206,6 +229,21 @@ def metadata_from_plain(plain: dict[str, str] | None) -> dict[bytes, bytes] | No
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_column(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, stop: int) -> tuple[Any, Any]:
+    """Rows of what `write_column` wrote, as (array or chunked array, its field).
+
+    Raises:
+        CorruptDataError: Frames and node do not fit.
+    """
+    metadata = metadata_from_plain(node.get("metadata"))
+    if is_ipc(node):
+        array, field = read_ipc(node, next(frames), start, stop)
+        metadata = {**(metadata or {}), **(field.metadata or {})} or None
+    else:
+        array = read_array(node, frames, start, stop)
+    return array, pa.field(node.get("name", ""), array.type, node.get("nullable", True), metadata)
 
 
 def read_array(node: dict[str, Any], frames: Iterator[LazyFrame], start: int = 0, stop: int | None = None) -> Any:

@@ -129,6 +129,8 @@ def label_of(node: Mapping[str, Any]) -> str:
     if isinstance(plain, str):
         return plain
     name, *parameters = plain
+    if name == "ipc":
+        return str(parameters[0])
     children: list[str] = [label_of(child) for child in node.get("children", ())]
     if name == "struct":
         children = [f"{child['name']}: {label}" for child, label in zip(node["children"], children, strict=True)]

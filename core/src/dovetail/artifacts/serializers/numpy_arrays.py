@@ -21,6 +21,8 @@ from dovetail.interfaces.errors import CorruptDataError
 __all__ = ["NumpySerializer", "array_frame", "array_of", "dtype_from_plain", "dtype_to_plain"]
 
 _ML_DTYPES = "ml_dtypes."
+_PIECE = 64 * 1024
+"""Bytes that reading any of them costs."""
 _X87 = "x87."  # what 80-bit long doubles are called, which have padding and exist on some processors only
 
 
@@ -195,13 +197,31 @@ class NumpySerializer(Serializer):
         return {**told, "rows": shape[0]} if shape else told
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
-        """Of an array in Fortran order, whose rows lie apart, everything is read."""
+        """Rows; of an array in Fortran order its part of each column, or everything where that is not much more."""
         content = decode_header(header)
         dtype, shape, order = _dtype_here(content["dtype"]), content["shape"], content["order"]
+        part = [stop - start, *shape[1:]]
         if order == "F":
-            return array_of(dtype, shape, order, frames[0].read(0, frames[0].length))[start:stop]
+            return _rows_apart(dtype, shape, frames[0], start, stop)
         row = math.prod(shape[1:]) * dtype.itemsize
-        return array_of(dtype, [stop - start, *shape[1:]], order, frames[0].read(start * row, stop * row))
+        return array_of(dtype, part, order, frames[0].read(start * row, stop * row))
+
+
+def _rows_apart(
+    dtype: np.dtype[Any], shape: Sequence[int], frame: LazyFrame, start: int, stop: int
+) -> np.ndarray[Any, Any]:
+    """Rows of an array in Fortran order, which has them in as many pieces as it has columns."""
+    columns, size = math.prod(shape[1:]), dtype.itemsize
+    if columns * max(_PIECE, (stop - start) * size) > frame.length:
+        whole = array_of(dtype, shape, "F", frame.read(0, frame.length))
+        return whole[start:stop]
+    made = np.empty((stop - start, *shape[1:]), dtype, "F")
+    flat = made.reshape((stop - start, columns), order="F")  # a view
+    for column in range(columns):
+        begin = column * shape[0]
+        piece = frame.read((begin + start) * size, (begin + stop) * size)
+        flat[:, column] = array_of(dtype, [stop - start], "C", piece)
+    return made
 
 
 def _dtype_here(plain: Any) -> np.dtype[Any]:

@@ -135,10 +135,7 @@ def _string_dtype(node: Node) -> Any:
 
 
 def _read_text(node: Node, frames: Iterator[LazyFrame], start: int, stop: int) -> Any:
-    from dovetail.artifacts.serializers.arrow_layout import read_array
-
-    dtype = _string_dtype(node)
-    return dtype.__from_arrow__(read_array(node["node"], frames, start, stop))
+    return _string_dtype(node).__from_arrow__(_read_arrow(node, frames, start, stop))
 
 
 def _of_arrow(array: Any, frames: Frames) -> Node:
@@ -146,9 +143,7 @@ def _of_arrow(array: Any, frames: Frames) -> Node:
 
 
 def _read_of_arrow(node: Node, frames: Iterator[LazyFrame], start: int, stop: int) -> Any:
-    from dovetail.artifacts.serializers.arrow_layout import read_array
-
-    return pd.arrays.ArrowExtensionArray(read_array(node["node"], frames, start, stop))
+    return pd.arrays.ArrowExtensionArray(_read_arrow(node, frames, start, stop))
 
 
 def _arrow() -> Any:
@@ -160,13 +155,18 @@ def _arrow() -> Any:
 
 
 def _write_arrow(array: Any, frames: Frames) -> dict[str, Any]:
-    from dovetail.artifacts.serializers.arrow_layout import write_array
-    from dovetail.artifacts.serializers.arrow_types import UnknownTypeError
+    from dovetail.artifacts.serializers.arrow_layout import write_column as write_arrow
 
     try:
-        return write_array(array, frames)
-    except UnknownTypeError as error:
-        raise DeclinedError(f"columns of {error} have no layout of ours") from error
+        return write_arrow(array, frames)
+    except _arrow().ArrowException as error:
+        raise DeclinedError(f"Arrow can't write it: {error}") from error
+
+
+def _read_arrow(node: Node, frames: Iterator[LazyFrame], start: int, stop: int) -> Any:
+    from dovetail.artifacts.serializers.arrow_layout import read_column as read_arrow
+
+    return read_arrow(node["node"], frames, start, stop)[0]
 
 
 _WRITERS: dict[str, Callable[[Any, Frames], Node]] = {

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from dovetail.artifacts.serializers.arrow_tables import read_table, write_table
-from dovetail.artifacts.serializers.arrow_types import UnknownTypeError, label_of
+from dovetail.artifacts.serializers.arrow_types import label_of
 from dovetail.artifacts.serializers.headers import decode_header, encode_header
 from dovetail.artifacts.serializers.loaded_frames import LoadedFrame
 from dovetail.artifacts.serializers.type_names import type_name
@@ -119,7 +119,7 @@ class PolarsSerializer(Serializer):
             if back.schema != frame.schema:
                 raise DeclinedError(f"its columns {frame.schema} would come back as {back.schema}")
             content = write_table(table, frames)
-        except (UnknownTypeError, pl.exceptions.PolarsError, pa.ArrowException, TypeError) as error:
+        except (pl.exceptions.PolarsError, pa.ArrowException, TypeError) as error:
             raise DeclinedError(str(error)) from error
         content["kind"] = "series" if isinstance(value, pl.Series) else "frame"
         content["rows"] = frame.height
