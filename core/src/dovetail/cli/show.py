@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     with open_client(args) as client:
         found = client.get(one_target(client, args.target))
         if isinstance(found, DataArtifact):
-            from dovetail.cli.artifacts import artifact_json, artifact_table
+            from dovetail.cli.artifacts import artifact_details, artifact_json
 
-            output.emit_json(artifact_json(found)) if args.json else artifact_table([found])
+            output.emit_json(artifact_json(found)) if args.json else artifact_details(found)
         elif isinstance(found, Run):
             _show_run(found, as_json=args.json, tree=args.tree, notes=args.notes)
         elif isinstance(found, Step):

@@ -10,13 +10,17 @@ from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, RecordPlace
 from dovetail.interfaces.errors import CorruptDataError, SignatureError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from dovetail.artifacts.lazy_values import LazyValue
     from dovetail.client.client import Client
     from dovetail.client.task import Task
 
 __all__ = ["DataArtifact"]
+
+_OPENED = 8
+"""Artifacts of a run whose headers are kept."""
 
 
 class DataArtifact:
@@ -30,12 +34,13 @@ class DataArtifact:
         UnknownNameError: There is none.
     """
 
-    __slots__ = ("_entry", "_plain", "name", "task")
+    __slots__ = ("_entry", "_plain", "_told", "name", "task")
 
     name: str
     """Name of the artifact."""
     task: Task
     """The task that assigned it; of a parameter or constant the task that was asked for it."""
+    _told: Mapping[str, Any] | None
 
     def __init__(self, pathspec: str, *, client: Client | None = None) -> None:
         from dovetail.client.client import connection_of
@@ -55,6 +60,7 @@ class DataArtifact:
         self.name = name
         self._entry = entry
         self._plain = plain
+        self._told = None
 
     @classmethod
     def _of_entry(cls, task: Task, name: str, entry: Sequence[Any]) -> DataArtifact:
@@ -64,6 +70,7 @@ class DataArtifact:
         self.name = name
         self._entry = entry
         self._plain = None
+        self._told = None
         return self
 
     @classmethod
@@ -151,6 +158,59 @@ class DataArtifact:
         """Whether the value is in the index itself."""
         return isinstance(self.ref.place, InlinePlace)
 
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the header of its format tells: `rows`, `shape`, `dtype`, `columns`, `files` or `tensors`, as far as
+        they apply. Nothing for plain data, for pickles, and where the library of the format is not installed.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+        """
+        if self._told is None:
+            from dovetail.client.descriptions import described
+
+            self._told = described(self)
+        return self._told
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Lengths of its dimensions: of arrays and frames; None of anything else."""
+        shape = self.description.get("shape")
+        return None if shape is None else tuple(shape)
+
+    @property
+    def dtype(self) -> str | None:
+        """Type of its elements, such as `float64`: of arrays and series; None of anything else."""
+        dtype: str | None = self.description.get("dtype")
+        return dtype
+
+    @property
+    def columns(self) -> list[tuple[Any, str]] | None:
+        """Name and type of each column: of frames and tables; None of anything else."""
+        columns = self.description.get("columns")
+        return None if columns is None else [(name, kind) for name, kind in columns]
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows can be read alone, see `artifact[a:b]`; None of a value that can only be loaded whole."""
+        rows: int | None = self.description.get("rows")
+        return self.size if rows is None and self.serializer == "bytes" else rows
+
+    def preview(self, rows: int = 5) -> str:
+        """What it holds, in short: the first rows of a frame, the beginning of an array or text, plain data itself; of
+        a pickle its type and size. Little is read, and nothing is unpickled.
+
+        Args:
+            rows: How many rows of a frame or array.
+
+        Raises:
+            ArtifactGoneError: Its bytes are no longer in the store.
+            CorruptDataError: What is read does not match its digests.
+        """
+        from dovetail.client.previews import preview_of
+
+        return str(preview_of(self, rows))
+
     # -- its value ------------------------------------------------------------------------------------------------
 
     @property
@@ -166,6 +226,31 @@ class DataArtifact:
             value = entry[0]
             return json.loads(json.dumps(value)) if isinstance(value, (list, dict)) else value
         return self.task.run._artifacts.load(self._located(), name=self.pathspec)
+
+    def __getitem__(self, index: Any) -> Any:
+        """`artifact[a:b]`: these rows of an array, series, frame or table, or these bytes, in the type that the whole
+        value has. `artifact[i]`: one element, or a frame of one row. Little more than these is read.
+
+        Raises:
+            IndexError: There is no such row.
+            UsageError: The value can only be loaded whole.
+        """
+        from dovetail.client.parts import part_of
+
+        return part_of(self, index)
+
+    __iter__ = None
+    """Not row by row: each would be read alone."""
+
+    def _open(self) -> LazyValue:
+        """The value with nothing but its header read; those of a run that were opened last are kept."""
+        opened: dict[DataArtifact, LazyValue] = self.task.run._cache.setdefault("opened", {})
+        found = opened.get(self)
+        if found is None:
+            while len(opened) >= _OPENED:
+                del opened[next(iter(opened))]
+            found = opened[self] = self.task.run._artifacts.open(self._located(), name=self.pathspec)
+        return found
 
     def raw(self) -> tuple[bytes, list[memoryview]]:
         """Header and frames as the serializer wrote them, verified; nothing is unpickled."""
@@ -201,6 +286,11 @@ class DataArtifact:
 
     def __repr__(self) -> str:
         return f"DataArtifact({self.pathspec!r})"
+
+    def _repr_html_(self) -> str:
+        from dovetail.client.html import artifact_html
+
+        return artifact_html(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DataArtifact) and (other.task, other.name) == (self.task, self.name)

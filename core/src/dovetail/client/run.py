@@ -287,3 +287,8 @@ class Run(RunRow):
         from dovetail.client.logs import run_lines
 
         return run_lines(self, stream=stream)
+
+    def _repr_html_(self) -> str:
+        from dovetail.client.html import run_html
+
+        return run_html(self)

@@ -350,6 +350,11 @@ class Task:
     def __repr__(self) -> str:
         return f"Task({self.pathspec!r})"
 
+    def _repr_html_(self) -> str:
+        from dovetail.client.html import task_html
+
+        return task_html(self)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Task) and (other.run.id, other.path) == (self.run.id, self.path)
 

@@ -1,8 +1,8 @@
 """Arrow columns of types that `arrow_layout` does not cover: extensions, unions, run ends, views of lists.
 
 A node is `{"type": ["ipc", label], "length", "batches"}` with the rows of each batch; its only frame is an Arrow IPC
-file of one column in batches of 65,536 rows, which are read alone. Its bytes, and so the identity, can differ by version
-of pyarrow.
+file of one column in batches of 65,536 rows, which are read alone. Its bytes, and so the identity, can differ by
+version of pyarrow.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_ipc(node: dict[str, Any], frame: LazyFrame, start: int, stop: int) -> t
     try:
         with pa.ipc.open_file(source) as reader:
             for number, count in enumerate(node["batches"]):
-                if at < stop and at + count > start:
+                if max(at, start) < min(at + count, stop):
                     first = first if chosen else at
                     chosen.append(reader.get_batch(number))
                 at += count

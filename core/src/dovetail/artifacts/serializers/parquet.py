@@ -86,7 +86,7 @@ class ParquetSerializer(Serializer):
         groups, first, at = [], 0, 0
         for number in range(file.metadata.num_row_groups):
             behind = at + file.metadata.row_group(number).num_rows
-            if at < stop and behind > start:
+            if max(at, start) < min(behind, stop):
                 first = first if groups else at
                 groups.append(number)
             at = behind
