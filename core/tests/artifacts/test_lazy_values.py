@@ -140,7 +140,7 @@ def test_rows_of_parquet_are_read_by_row_groups(artifacts: ArtifactStore, reads:
     table = pa.table({"x": MATRIX[:, 0], "y": MATRIX[:, 1]})
     value: Any = {
         "pandas": table.to_pandas(),
-        "indexed": table.to_pandas().set_index(pd.date_range("2020", periods=N, freq="s", name="t")),
+        "indexed": table.to_pandas().set_index(pd.Index(np.arange(N) * 3, name="t")),
         "arrow": table,
         "polars": pl.from_arrow(table),
     }[kind]
@@ -152,7 +152,7 @@ def test_rows_of_parquet_are_read_by_row_groups(artifacts: ArtifactStore, reads:
         reads.ranges.clear()
         part = opened.load_rows(start, stop)
         if kind in ("pandas", "indexed"):
-            assert_frame_equal(part, value.iloc[start:stop], check_freq=False)
+            assert_frame_equal(part, value.iloc[start:stop])
         else:
             assert part.equals(value[start:stop] if kind == "polars" else value.slice(start, stop - start))
         assert reads.bytes <= ref.size * groups * 0.45 + 16 * LEAF_SIZE

@@ -45,7 +45,14 @@ def index_entry(name: str, row: list[Any]) -> str:
 
 def index_text(rows: Mapping[str, list[Any]]) -> str:
     """The index text of the rows of an output table."""
-    return "{" + ",".join([index_entry(name, row) for name, row in rows.items() if name != FOREACH_OUTPUT]) + "}"
+    entries = [
+        f"{encode_basestring_ascii(name)}:[{row[3].decode()}]"  # `index_entry` of most, at a third of its time
+        if row[2] == JSON_ID and type(row[3]) is bytes
+        else index_entry(name, row)
+        for name, row in rows.items()
+        if name != FOREACH_OUTPUT
+    ]
+    return "{" + ",".join(entries) + "}"
 
 
 def encode_index(table: bytes) -> str:

@@ -29,8 +29,12 @@ __all__ = ["OutputWriter", "Outputs", "ScopeReader", "pack_layer", "root_scope",
 
 
 SECTION_LIMIT = 1 << 20
-"""Bytes of a record's values section from which on all but inline values become objects: a record is one message to
-the driver, which holds many at a time."""
+"""Bytes of a record's values section from which on only inline values go into the record: it is one message to the
+driver, which holds many at a time."""
+PACKED_LIMIT = 8 * 1024
+"""Values of at most so many bytes that the record has no room for are put together into objects."""
+PACK_LIMIT = 8 << 20
+"""Bytes of such an object from which on another one is begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,8 @@ class OutputWriter:
     """Collects the outputs of one attempt. Not thread-safe.
 
     Values of at most `INLINE_LIMIT` bytes go into the output table, of at most `RECORD_LIMIT` into the record's values
-    section while that is at most `SECTION_LIMIT`, others become objects at once.
+    section while that is at most `SECTION_LIMIT`; beyond, those of at most `PACKED_LIMIT` are put together into an
+    object, and the others become objects at once.
 
     Args:
         artifacts: Takes the objects.
@@ -61,7 +66,7 @@ class OutputWriter:
             are put together into one object of that store.
     """
 
-    __slots__ = ("_artifacts", "_inline", "_objects", "_packed", "_rows", "_size", "_values")
+    __slots__ = ("_artifacts", "_inline", "_objects", "_pack", "_pack_size", "_packed", "_rows", "_size", "_values")
 
     def __init__(self, artifacts: ArtifactStore, *, inline: bool = True) -> None:
         self._artifacts = artifacts
@@ -69,6 +74,8 @@ class OutputWriter:
         self._rows: dict[str, list[Any]] = {}
         self._values: list[bytes] = []
         self._size = 0
+        self._pack: list[bytes] = []
+        self._pack_size = 0
         self._packed: list[tuple[list[Any], int, int]] = []
         self._objects: dict[str, None] = {}
 
@@ -84,7 +91,11 @@ class OutputWriter:
         if frame is None:
             return self._add_serialized(name, value)
         size = len(frame)
-        if size > RECORD_LIMIT or self._is_full(size):
+        if size <= INLINE_LIMIT and self._inline:  # most of what there are thousands of
+            digest = simple_digest(JSON_ID, frame)
+            self._rows[name] = [digest, size, JSON_ID, frame, type(value).__name__]
+            return digest
+        if size > RECORD_LIMIT or self._has_no_room(size):
             return self._add_serialized(name, value)
         digest = simple_digest(JSON_ID, frame)
         self._rows[name] = self._place_small(digest, size, JSON_ID, frame, type(value).__name__)
@@ -152,7 +163,7 @@ class OutputWriter:
         size = sum(frame.nbytes for frame in frames)
         if size <= RECORD_LIMIT:
             packed = pack_value(serialized.serializer, serialized.header, frames)
-            if len(packed) <= RECORD_LIMIT and not self._is_full(len(packed)):
+            if len(packed) <= RECORD_LIMIT and not self._has_no_room(len(packed)):
                 digest = digest_of(serialized)
                 self._rows[name] = self._place_small(digest, size, serialized.serializer, packed, serialized.type)
                 return digest
@@ -163,31 +174,36 @@ class OutputWriter:
 
     # -- placing --------------------------------------------------------------------------------------------------
 
-    def _is_full(self, length: int) -> bool:
-        """Whether a value of this packed length does not go into the values section any more."""
-        return self._inline and length > INLINE_LIMIT and self._size + length > SECTION_LIMIT
+    def _has_no_room(self, length: int) -> bool:
+        """Whether a value of this packed length has to become an object of its own."""
+        return self._inline and length > PACKED_LIMIT and self._size + length > SECTION_LIMIT
 
     def _place_small(
         self, digest: bytes, size: int, serializer: str, packed: bytes, type_name: str, *, may_be_inline: bool = True
     ) -> list[Any]:
         length = len(packed)
-        if not self._inline:
-            row: list[Any] = [digest, size, serializer, None, type_name]
-            self._packed.append((row, self._size, length))
-        elif length <= INLINE_LIMIT and may_be_inline:
+        if self._inline and length <= INLINE_LIMIT and may_be_inline:
             return [digest, size, serializer, packed, type_name]
-        else:
-            row = [digest, size, serializer, [self._size, length], type_name]
-        self._values.append(packed)
-        self._size += length
+        if self._inline and self._size + length <= SECTION_LIMIT:
+            row: list[Any] = [digest, size, serializer, [self._size, length], type_name]
+            self._values.append(packed)
+            self._size += length
+            return row
+        row = [digest, size, serializer, None, type_name]
+        self._packed.append((row, self._pack_size, length))
+        self._pack.append(packed)
+        self._pack_size += length
+        if self._pack_size >= PACK_LIMIT:
+            self._write_pack()
         return row
 
     def _write_pack(self) -> None:
-        """Put the small values of a step with a data store of its own into one object of that store."""
+        """Put small values together into one object: all of a step with a data store of its own, else what does not
+        go into the record any more."""
         if not self._packed:
             return
-        place = self._artifacts.save_pack(b"".join(self._values))
+        place = self._artifacts.save_pack(b"".join(self._pack))
         self._objects[object_key(place.pack)] = None
         for row, offset, length in self._packed:
             row[3] = [place.store, place.pack, place.offset + offset, length]
-        self._packed, self._values, self._size = [], [], 0
+        self._packed, self._pack, self._pack_size = [], [], 0

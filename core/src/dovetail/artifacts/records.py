@@ -82,7 +82,18 @@ def unpack_record(
 class CommitRecord:
     """A commit record, read-only. The worker's half is decoded when it is first looked at."""
 
-    __slots__ = ("_decoded", "_head", "body", "frame", "key", "record_store", "run", "values_at", "values_length")
+    __slots__ = (
+        "_decoded",
+        "_head",
+        "_rows",
+        "body",
+        "frame",
+        "key",
+        "record_store",
+        "run",
+        "values_at",
+        "values_length",
+    )
 
     def __init__(
         self,
@@ -96,6 +107,7 @@ class CommitRecord:
     ) -> None:
         self._head = head
         self._decoded: list[Any] | None = None
+        self._rows: dict[str, Any] | None = None
         self.body = body
         """The worker's half, packed; another run that reuses the task copies it."""
         self.record_store = record_store
@@ -266,6 +278,13 @@ class CommitRecord:
         found = table_to_refs(self.table, self.place)
         found.pop(FOREACH_OUTPUT, None)
         return found
+
+    def output(self, name: str) -> ArtifactRef | None:
+        """One of the artifacts that the task left."""
+        if self._rows is None:
+            self._rows = unpack_checked(self.table, "an output table")
+        row = self._rows.get(name)
+        return None if row is None else row_to_ref(name, row, self.place)
 
     @property
     def sequence(self) -> ArtifactRef | None:

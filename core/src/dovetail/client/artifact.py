@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.pathspec import parse_pathspec
-from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, RecordPlace
+from dovetail.client.plain_copies import copied
+from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, PackPlace, RecordPlace
 from dovetail.interfaces.errors import CorruptDataError, SignatureError, UsageError
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ class DataArtifact:
         entry = self._entry
         if entry is not None and len(entry) == 1:
             value = entry[0]
-            return json.loads(json.dumps(value)) if isinstance(value, (list, dict)) else value
-        return self.task.run._artifacts.load(self._located(), name=self.pathspec)
+            return copied(value) if type(value) in (list, dict) else value
+        return self.task.run._artifacts.load(self._located(at_hand=True), name=self.pathspec)
 
     def __getitem__(self, index: Any) -> Any:
         """`artifact[a:b]`: these rows of an array, series, frame or table, or these bytes, in the type that the whole
@@ -257,20 +257,25 @@ class DataArtifact:
         header, frames = self.task.run._artifacts.fetch(self._located(), name=self.pathspec)
         return header, [memoryview(frame) for frame in frames]
 
-    def _located(self) -> ArtifactRef:
+    def _located(self, *, at_hand: bool = False) -> ArtifactRef:
         """The reference, with where its record is: the index says that of the task, not of each value.
 
         Where signatures are asked for, the record alone says what is loaded, for the index has none. Plain data of the
         index itself is none of the data store's.
+
+        Args:
+            at_hand: Whether it may hold the bytes, as those of small values that are read one after the other do.
         """
+        from dovetail.client.small_values import with_bytes
+
         ref = self.ref
         signed = len(self._entry or ()) > 1 and self.task.run._connection.signed
         if not signed and (not isinstance(ref.place, RecordPlace) or ref.place.call_digest):
-            return ref
+            return with_bytes(self.task, ref) if at_hand and isinstance(ref.place, PackPlace) else ref
         from dovetail.client.stores import record_of
 
         try:
-            found = record_of(self.task).outputs.get(self.name)
+            found = record_of(self.task).output(self.name)
         except SignatureError as error:
             raise SignatureError(
                 f"artifact {self.pathspec} is not loaded: {error.message}", key=error.key, hint=error.hint
@@ -280,7 +285,8 @@ class DataArtifact:
                 f"artifact {self.pathspec} is not loaded: the index has another value than the task's signed record",
                 hint="Make the index anew: dovetail metadata-rebuild",
             )
-        return ref if found is None else found
+        found = ref if found is None else found
+        return with_bytes(self.task, found) if at_hand else found
 
     # -- as a value -----------------------------------------------------------------------------------------------
 

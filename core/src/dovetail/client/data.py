@@ -6,7 +6,7 @@ what it assigns or merges), and the parameters and constants of the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.artifact import DataArtifact
@@ -97,11 +97,47 @@ class Artifacts(Mapping[str, DataArtifact]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def values(self) -> ValuesView[DataArtifact]:
+        """The artifacts."""
+        return _Values(self)
+
+    def items(self) -> ItemsView[str, DataArtifact]:
+        """Names and artifacts."""
+        return _Items(self)
+
+    def _pairs(self) -> Iterator[tuple[str, DataArtifact]]:
+        """Names and artifacts, without looking each one up."""
+        task = self._task
+        own = task._page.outputs(task._at)
+        make = DataArtifact._of_entry
+        for name, entry in own.items():
+            yield name, make(task, name, entry)
+        if not self._own:
+            for name in task.run.lineage.inherited_names(task):
+                yield name, self[name]
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
 
     def __repr__(self) -> str:
         return f"Artifacts({self._task.pathspec!r}: {', '.join(self)})"
+
+
+class _Values(ValuesView[DataArtifact]):
+    """The artifacts of a task, thousands of them as fast as one by one is slow."""
+
+    def __iter__(self) -> Iterator[DataArtifact]:
+        mapping: Any = self._mapping
+        return (artifact for _, artifact in mapping._pairs())
+
+
+class _Items(ItemsView[str, DataArtifact]):
+    """The same with their names."""
+
+    def __iter__(self) -> Iterator[tuple[str, DataArtifact]]:
+        mapping: Any = self._mapping
+        pairs: Iterator[tuple[str, DataArtifact]] = mapping._pairs()
+        return pairs
 
 
 def unknown_artifact(task: Task, name: str, known: Artifacts) -> Exception:

@@ -47,7 +47,7 @@ def decode_outputs(texts: list[str | None]) -> list[dict[str, list[Any]]]:
 class TaskPage:
     """Task rows of one run, as one query gave them."""
 
-    __slots__ = ("_asked", "_decoded", "_wide", "fetched", "query", "rows")
+    __slots__ = ("_alone", "_decoded", "_wide", "fetched", "query", "rows")
 
     def __init__(
         self, rows: list[tuple[Any, ...]], query: Query, wide: dict[str, tuple[Any, ...]] | None = None
@@ -58,17 +58,22 @@ class TaskPage:
         """What gave them; asks for the other columns."""
         self.fetched = time.monotonic()
         """When they were read."""
-        self._asked = 0
+        self._alone: dict[int, dict[str, list[Any]]] = {}
         self._decoded: list[dict[str, list[Any]]] | None = None
         self._wide = wide
 
     def outputs(self, at: int) -> dict[str, list[Any]]:
         """Name → index entry of the outputs of a task."""
-        if self._decoded is None:
-            self._asked += 1
-            if self._asked <= _ALONE:
-                return json.loads(self.rows[at][2] or "{}")  # type: ignore[no-any-return]
-            self._decoded = decode_outputs([row[2] for row in self.rows])
+        if self._decoded is not None:
+            return self._decoded[at]
+        alone = self._alone.get(at)
+        if alone is not None:
+            return alone
+        if len(self._alone) < _ALONE:
+            found = self._alone[at] = decode_outputs([self.rows[at][2]])[0]
+            return found
+        self._decoded = decode_outputs([row[2] for row in self.rows])
+        self._alone = {}
         return self._decoded[at]
 
     def wide(self, at: int, connection: Connection) -> tuple[Any, ...]:

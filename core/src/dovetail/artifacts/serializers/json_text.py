@@ -19,7 +19,18 @@ NODE_LIMIT = 10_000
 DEPTH_LIMIT = 64
 """Containers inside each other; so that what could be written can be read wherever the stack is deeper already."""
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+def _make_encoder() -> Callable[[Any], str]:
+    encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    make: Any = json.encoder.c_make_encoder  # type: ignore[attr-defined]
+    if make is None:  # another Python than CPython
+        return encoder.encode
+    # `encode` makes one for each call, which takes longer than a small dictionary.
+    encode = make(None, encoder.default, encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(encode(value, 0))
+
+
+_encode = _make_encoder()
 _decode = json.JSONDecoder().decode
 _INT_MAX = 2**63
 
