@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from seed import Seed, SeedRun, error, linear, trained
 from shell import Shell
@@ -105,13 +107,18 @@ def full(seed: Seed) -> SeedRun:
 def test_artifacts(seed: Seed, shell: Shell) -> None:
     made = full(seed)
     lines = shell("artifacts", made.id).splitlines()
-    assert lines[0].split() == ["task", "name", "type", "size", "serializer", "value"]
-    assert lines[1].split() == ["start", "n", "int", "1", "B", "json", "7"]
-    assert lines[4].split() == ["start", "blob", "bytes", "150.0", "KiB", "bytes"]
+    assert lines[0].split() == ["task", "name", "type", "shape", "size", "preview"]
+    assert lines[1].split() == ["start", "n", "int", "1", "B", "7"]
+    assert lines[4].split()[:5] == ["start", "blob", "bytes", "150.0", "KiB"]
+    assert lines[4].split()[5].startswith(r"b'\x00\x01")
+    assert lines[5].split() == ["start", "odd", "set", "20", "B", "<set,", "20", "bytes>"]
     listed = shell.json("artifacts", f"{made.id}/start")
     assert [one["name"] for one in listed] == ["n", "text", "table", "blob", "odd"]
-    assert set(listed[0]) == {"run", "path", "name", "type", "size", "serializer", "digest", "inline", "value"}
-    assert set(listed[3]) == {"run", "path", "name", "type", "size", "serializer", "digest", "inline"}
+    keys = {"run", "path", "name", "type", "size", "serializer", "digest", "inline"}
+    keys |= {"shape", "dtype", "columns", "rows", "preview", "problem"}
+    assert set(listed[0]) == keys | {"value"}
+    assert set(listed[3]) == keys
+    assert listed[2]["preview"].startswith("{'k': [0, 1, 2")
     assert [one["name"] for one in shell.json("artifacts", f"{made.id}/end", "--inherited")] == [
         "accuracy",
         "n",
@@ -126,6 +133,56 @@ def test_artifacts(seed: Seed, shell: Shell) -> None:
     assert shell("artifacts", made.id, "--name", "nope") == ""
     assert "No artifact fits" in shell.err
     assert shell.json("artifacts", f"{made.id}/start/n")[0]["value"] == 7
+
+
+def framed(seed: Seed) -> SeedRun:
+    """A run with values that have shapes."""
+    made = seed.run(linear("start", "end"))
+    frame = pd.DataFrame({"a": range(100_000), "b\x1b[31m": [f"w{i}" for i in range(100_000)]})
+    made.task("start", {"array": np.arange(400_000.0).reshape(-1, 4), "frame": frame}, targets=["end"])
+    made.task("end", after=["start"])
+    return made.end()
+
+
+def test_shapes_and_previews(seed: Seed, shell: Shell) -> None:
+    made = framed(seed)
+    text = shell("artifacts", f"{made.id}/start")
+    assert "float64[100000, 4]" in text
+    assert "[[ 0., 1., 2., 3.], [ 4., 5., 6., 7.]" in text
+    assert "100,000 rows: a int64, b" in text
+    assert "0, 0, w0; 1, 1, w1; " in text
+    assert "\x1b" not in text
+    array, frame = shell.json("artifacts", f"{made.id}/start")
+    assert (array["shape"], array["dtype"], array["rows"], array["columns"]) == ([100_000, 4], "float64", 100_000, None)
+    assert frame["columns"][0] == ["a", "int64"]
+    assert (frame["shape"], frame["rows"], frame["problem"]) == ([100_000, 2], 100_000, None)
+    assert len(frame["preview"].splitlines()) == 7
+    shown = shell("show", f"{made.id}/start/frame").splitlines()
+    assert [line.split()[0] for line in shown[:6]] == ["artifact", "type", "size", "shape", "serializer", "digest"]
+    assert shown[-1] == "…"
+    assert shown[-2].split() == ["4", "4", "w4"]
+
+
+def test_a_terminal_gets_lines_of_its_width(seed: Seed, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = framed(seed)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = shell("artifacts", f"{made.id}/start").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert all(line.endswith("…") for line in lines[1:])
+
+
+def test_artifacts_that_are_gone_do_not_end_a_listing(seed: Seed, shell: Shell) -> None:
+    made = framed(seed)
+    for info in list(seed.store.scan("objects/")):
+        seed.store.delete([info.key])
+    assert shell("artifacts", f"{made.id}/start").count("is gone") == 2
+    array, _ = shell.json("artifacts", f"{made.id}/start")
+    assert "is gone" in array["problem"]
+    assert (array["size"], array["shape"], array["preview"]) == (3_200_000, None, None)
+    shell("show", f"{made.id}/start/array")
+    assert "is gone" in shell.err
 
 
 def test_get_prints(seed: Seed, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -124,20 +124,25 @@ class Artifacts(Mapping[str, DataArtifact]):
 
 
 class _Values(ValuesView[DataArtifact]):
-    """The artifacts of a task, thousands of them as fast as one by one is slow."""
+    """The artifacts of a task, none of which is looked up by its name."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        super().__init__(artifacts)
+        self._artifacts = artifacts
 
     def __iter__(self) -> Iterator[DataArtifact]:
-        mapping: Any = self._mapping
-        return (artifact for _, artifact in mapping._pairs())
+        return (artifact for _, artifact in self._artifacts._pairs())
 
 
 class _Items(ItemsView[str, DataArtifact]):
     """The same with their names."""
 
+    def __init__(self, artifacts: Artifacts) -> None:
+        super().__init__(artifacts)
+        self._artifacts = artifacts
+
     def __iter__(self) -> Iterator[tuple[str, DataArtifact]]:
-        mapping: Any = self._mapping
-        pairs: Iterator[tuple[str, DataArtifact]] = mapping._pairs()
-        return pairs
+        return self._artifacts._pairs()
 
 
 def unknown_artifact(task: Task, name: str, known: Artifacts) -> Exception:

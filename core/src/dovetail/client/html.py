@@ -21,7 +21,8 @@ _LISTED = 20
 
 def artifact_html(artifact: DataArtifact) -> str:
     """Its facts and a preview; of one that is gone, or damaged, the reason."""
-    facts = [("type", artifact.type), ("size", _bytes(artifact.size)), ("serializer", artifact.serializer)]
+    facts: list[tuple[str, Any]] = [("type", artifact.type), ("size", _bytes(artifact.size))]
+    facts.append(("serializer", artifact.serializer))
     try:
         from dovetail.client.previews import preview_of
 

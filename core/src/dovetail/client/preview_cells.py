@@ -99,7 +99,8 @@ def list_cells(part: Any, *, more: bool) -> Preview:
     library = type(part).__module__.partition(".")[0]
     if library == "pandas" and hasattr(part, "index"):
         name = "" if part.index.name is None else str(part.index.name)
-        cells = list(zip(map(_cell, part.index), map(_cell, part.array), strict=True))
+        pairs = zip(map(_cell, part.index), map(_cell, part.array), strict=True)
+        cells: list[tuple[str, ...]] = list(pairs)
         return _preview([name, "value" if part.name is None else str(part.name)], 2, cells, more)
     if library == "numpy":
         import numpy as np

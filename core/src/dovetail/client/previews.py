@@ -70,12 +70,8 @@ def preview_of(artifact: DataArtifact, rows: int) -> Preview:
     if serializer == "bytes":
         return Preview(text=_bytes(artifact._open()))
     if not partial and not artifact.description and artifact.size <= RECORD_LIMIT:
-        return Preview(text=shortened(_said(artifact.data)))
+        return Preview(text=shortened(repr(artifact.data)))
     return (partial and _of_rows(artifact, rows)) or _of_description(artifact)
-
-
-def _said(value: Any) -> str:
-    return str(value) if isinstance(value, BaseException) or type(value).__str__ is not object.__str__ else repr(value)
 
 
 def _of_type(artifact: DataArtifact) -> Preview:

@@ -58,7 +58,8 @@ def read_ipc(node: dict[str, Any], frame: LazyFrame, start: int, stop: int) -> t
     source: Any = LazyFile(frame)
     if stop - start == node["length"]:
         source = pa.BufferReader(pa.py_buffer(frame.read(0, frame.length)))
-    chosen, first, at = [], 0, 0
+    chosen: list[Any] = []
+    first = at = 0
     try:
         with pa.ipc.open_file(source) as reader:
             for number, count in enumerate(node["batches"]):

@@ -83,7 +83,8 @@ class ParquetSerializer(Serializer):
         """Rows, reading the row groups that they are in."""
         pa = _parquet()
         file = pa.parquet.ParquetFile(LazyFile(frames[0]))
-        groups, first, at = [], 0, 0
+        groups: list[int] = []
+        first = at = 0
         for number in range(file.metadata.num_row_groups):
             behind = at + file.metadata.row_group(number).num_rows
             if max(at, start) < min(behind, stop):
