@@ -18,7 +18,7 @@ class Case:
     figure: str
     """The number of a run that is compared."""
     unit: str
-    """Its unit: `s`, `ms`, `MiB`, `files`, `rows` or `tasks/s`."""
+    """Its unit: `s`, `ms`, `MiB`, `files`, `rows`, `tasks/s`, or `×` of a limit measured in the same run."""
     goal: float
     """To be reached by Dovetail: at most, or at least where `more_is_better`."""
     more_is_better: bool = False
@@ -192,4 +192,22 @@ CASES = [
         goal=10.1,
     ),
     Case(name="inserted10", title="... with a row inserted in the middle", figure="copies", unit="copies", goal=10.1),
+    # Small values and frames.
+    Case(
+        name="small-save",
+        title="10,000 small values saved by one task",
+        figure="save_s",
+        unit="s",
+        goal=0.1,
+        also=(("files", "files", 5),),
+    ),
+    Case(name="small-load", title="all 10,000 loaded by the client", figure="read_s", unit="s", goal=0.030),
+    Case(
+        name="frame",
+        title="frame of 10⁷ × 4 float64: the lower of its speeds, written and read, over Feather's",
+        figure="lower_ratio",
+        unit="×",
+        goal=0.9,
+        more_is_better=True,
+    ),
 ]

@@ -16,7 +16,7 @@ STATE = Path(os.environ.get("BENCH_STATE", HERE / "state")).resolve()
 
 LIBRARIES = ["numpy>=1.26", "pandas>=2.2"]
 REQUIREMENTS = {
-    "dovetail": [str(ROOT / "core")],
+    "dovetail": [str(ROOT / "core"), "pyarrow>=15"],
     "metaflow": ["metaflow>=2.19,<2.20"],
     # Its range admits releases of fastapi that it fails with at the first flow run.
     "prefect": ["prefect>=3,<4", "fastapi>=0.139,<0.140"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from environments import FLOWS, STATE, home, program, python, variables
 from harness import Measured, disk, measure
+from small_values import COUNT, saved
 from timing import Run, imported_modules, over_bare, repeat, reps, started_at_once
 
 __all__ = ["CASES"]
@@ -109,4 +110,24 @@ def case_twenty() -> list[Run]:
     return repeat(reps(2, slow=True), once, warm=0)
 
 
+def small_save() -> list[Run]:
+    folder = home(PEER, "small-save", fresh=True)
+
+    def run(count: int) -> Measured:
+        env = variables(PEER, folder, SMALL_N=count)
+        return measure([python(PEER), FLOWS / "metaflow_small.py", "run"], env=env, cwd=STATE)
+
+    return saved(run, folder, reps(3, slow=True))
+
+
+def small_load() -> list[Run]:
+    folder = home(PEER, "small-load", fresh=True)
+    env = variables(PEER, folder, SMALL_N=COUNT)
+    repeat(1, lambda: measure([python(PEER), FLOWS / "metaflow_small.py", "run"], env=env, cwd=STATE), warm=0)
+    return repeat(
+        reps(3, slow=True), lambda: measure([python(PEER), FLOWS / "metaflow_small_load.py"], env=env, cwd=STATE)
+    )
+
+
 CASES = {name.removeprefix("case_"): case for name, case in globals().items() if name.startswith("case_")}
+CASES |= {"small-save": small_save, "small-load": small_load}

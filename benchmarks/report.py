@@ -61,6 +61,12 @@ REMARKS = [
     ("prefect-served flowwarm", "call_ms", "{system}, a flow of 3 tasks called again in a warm process: {value} ms."),
     ("dovetail map1000", "recorded", "Of 1,000 mapped in threads, {value} survive a kill when the last returns."),
     ("dovetail replay10000", "in_flow_s", "The body of a resumed run has 10,000 recorded values after {value} s."),
+    ("dovetail small-save", "sqlite_s", "10,000 rows in one commit of SQLite, in the same run: {value} s."),
+    ("dovetail small-load", "read_at_once_s", "{system}, all 10,000 by `task.values()`: {value} s."),
+    ("dovetail frame", "write_gb_s", "{system} writes the frame at {value} GB/s, hash included ..."),
+    ("dovetail frame", "feather_write_gb_s", "... Feather, uncompressed, at {value} GB/s ..."),
+    ("dovetail frame", "read_gb_s", "... {system} reads and sums it at {value} GB/s ..."),
+    ("dovetail frame", "feather_read_gb_s", "... Feather, mapped, at {value} GB/s."),
     ("prefect metadata1000", "all_recorded_after_s", "{system} has 1,000 tasks on record {value} s after the run."),
 ]
 

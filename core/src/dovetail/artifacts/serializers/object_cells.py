@@ -2,12 +2,15 @@
 
 Frames: offsets (int64, one more than there are cells) and the joined text of the cells; before them, unless all are
 text, one byte a cell for its kind: 0 text, 1 None, 2 NaN, 3 False, 4 True, 5 integer in decimal digits, 6 float as in
-Python's `repr`, 7 bytes, 8 `pandas.NA`, 9 `pandas.NaT`.
+Python's `repr`, 7 bytes, 8 `pandas.NA`, 9 `pandas.NaT`, 10 a date as in ISO 8601, 11 a decimal number in digits.
+Text, with None and NaN between, is written and read by Arrow where that is installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from dovetail.interfaces.errors import CorruptDataError
 
 __all__ = ["read_cells", "write_cells"]
 
-_TEXT, _NONE, _NAN, _FALSE, _TRUE, _INT, _FLOAT, _BYTES, _NA, _NAT = range(10)
+_TEXT, _NONE, _NAN, _FALSE, _TRUE, _INT, _FLOAT, _BYTES, _NA, _NAT, _DATE, _DECIMAL = range(12)
 _CONSTANTS = {_NONE: None, _NAN: float("nan"), _FALSE: False, _TRUE: True, _NA: pd.NA, _NAT: pd.NaT}
 
 
@@ -32,11 +35,10 @@ def write_cells(cells: Any, frames: list[memoryview | bytes]) -> dict[str, Any]:
     if kinds - _WRITERS.keys():
         strange = ", ".join(sorted(kind.__qualname__ for kind in kinds - _WRITERS.keys()))
         raise DeclinedError(f"a column of objects holds {strange}")
-    if kinds <= {str}:
-        texts = _joined_quickly(cells)
-        if texts is not None:
-            frames += texts
-            return {"kind": "object", "length": len(cells)}
+    if kinds <= {str, float, type(None)}:
+        quickly = _write_text(cells, frames)
+        if quickly is not None:
+            return quickly
     tags = bytearray(len(cells))
     parts: list[bytes] = []
     try:
@@ -69,23 +71,32 @@ _WRITERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     bytes: lambda cell: (_BYTES, cell),
     type(pd.NA): lambda cell: (_NA, b""),
     type(pd.NaT): lambda cell: (_NAT, b""),
+    date: lambda cell: (_DATE, cell.isoformat().encode()),
+    Decimal: lambda cell: (_DECIMAL, str(cell).encode()),
 }
 
 
-def _joined_quickly(cells: Any) -> list[memoryview | bytes] | None:
-    """The frames of text alone, by Arrow; None where it is not installed or refuses."""
+def _write_text(cells: Any, frames: list[memoryview | bytes]) -> dict[str, Any] | None:
+    """As `write_cells`, of text, None and NaN, by Arrow; None where it is not installed or refuses."""
     try:
         import pyarrow as pa
+        import pyarrow.compute
     except ImportError:
         return None
     from dovetail.artifacts.serializers.arrow_layout import write_array
 
-    frames: list[memoryview | bytes] = []
     try:
-        write_array(pa.array(cells, pa.large_string()), frames)
-    except (pa.ArrowException, UnicodeEncodeError):
+        array = pa.array(cells, pa.large_string(), from_pandas=True)
+    except (pa.ArrowException, UnicodeEncodeError):  # other floats than NaN, lone surrogates
         return None
-    return frames
+    node: dict[str, Any] = {"kind": "object", "length": len(cells)}
+    if array.null_count:
+        tags = np.where(np.asarray(array.is_null()), np.where(np.equal(cells, None), _NONE, _NAN), _TEXT)
+        node["tags"] = True
+        frames.append(tags.astype("u1").tobytes())
+        array = pyarrow.compute.fill_null(array, "")  # type: ignore[attr-defined, unused-ignore]
+    write_array(array, frames)
+    return node
 
 
 def read_cells(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, stop: int) -> Any:
@@ -95,10 +106,31 @@ def read_cells(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, st
     if len(offsets) != stop - start + 1 or len(tags) != stop - start or (np.diff(offsets) < 0).any():
         raise CorruptDataError("a column of objects has offsets that do not fit")
     begin = int(offsets[0])
-    data = bytes(next(frames).read(begin, int(offsets[-1])))
-    ends = (offsets - begin).tolist()
+    ends = offsets - begin
+    data = next(frames).read(begin, int(offsets[-1]))
+    if set(tags) <= {_TEXT, _NONE, _NAN} and (quickly := _read_text(tags, ends, data)) is not None:
+        return quickly
+    whole, places = bytes(data), ends.tolist()
     cells = np.empty(stop - start, object)
-    cells[:] = [_cell(tag, data[ends[i] : ends[i + 1]]) for i, tag in enumerate(tags)]
+    cells[:] = [_cell(tag, whole[places[i] : places[i + 1]]) for i, tag in enumerate(tags)]
+    return cells
+
+
+def _read_text(tags: bytes, ends: Any, data: memoryview) -> Any:
+    """Cells that are text, None or NaN, by Arrow; None where it is not installed."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(ends)), pa.py_buffer(data)]
+    try:
+        array = pa.Array.from_buffers(pa.large_string(), len(tags), buffers)
+        cells = np.array(array.to_numpy(zero_copy_only=False), object)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise CorruptDataError(f"a column of objects holds what is no text: {error}") from error
+    kinds = np.frombuffer(tags, "u1")
+    cells[kinds == _NONE] = None
+    cells[kinds == _NAN] = float("nan")
     return cells
 
 
@@ -113,4 +145,8 @@ def _cell(tag: int, part: bytes) -> Any:
         return float(part)
     if tag == _BYTES:
         return part
+    if tag == _DATE:
+        return date.fromisoformat(part.decode())
+    if tag == _DECIMAL:
+        return Decimal(part.decode())
     raise CorruptDataError(f"a column of objects has a cell of the unknown kind {tag}")
