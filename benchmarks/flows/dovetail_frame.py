@@ -39,7 +39,7 @@ def turn(frame, store, artifacts):
     our_sum, total = seconds(lambda: [loaded[name].to_numpy().sum() for name in loaded])
     their_sum, their_total = seconds(lambda: [read[name].to_numpy().sum() for name in read])
     assert total == their_total
-    del loaded, read
+    loaded = read = None  # what is mapped is let go of before its file is
     store.delete([info.key for info in store.scan("objects/")])
     file.unlink()
     return ours, theirs, our_read + our_sum, their_read + their_sum, our_read, their_read
@@ -55,7 +55,7 @@ uuid = open_store(store)
 for kind, frame in FRAMES.items():
     # A store of its own each time: none knows what was saved before.
     turns = [turn(frame, store, ArtifactStore({uuid: store}, default=uuid)) for _ in range(TURNS + 1)][1:]
-    write, their_write, use, their_use, read, their_read = (statistics.median(column) for column in zip(*turns))
+    write, their_write, use, their_use, read, their_read = (statistics.median(column) for column in zip(*turns, strict=True))
     gigabytes = ROWS * 32 / 1e9
     print(f"MARK {kind}write_gb_s", gigabytes / write)
     print(f"MARK {kind}feather_write_gb_s", gigabytes / their_write)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
@@ -14,6 +16,7 @@ from serialized import REGISTRY, describe, digest, round_trip, rows
 from dovetail.interfaces.errors import CorruptDataError
 
 MOMENT = dt.datetime(2020, 5, 17, 12)
+IDS = pa.array([bytes([number]) * 16 for number in range(3)], pa.binary(16))
 ARRAYS: dict[str, Any] = {
     "int64": pa.array([1, None, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     "uint8": pa.array(range(20), pa.uint8()),
@@ -126,14 +129,61 @@ def test_batches_and_tables_without_columns() -> None:
         pa.UnionArray.from_dense(
             pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32()), [pa.array([1]), pa.array(["a"])]
         ),
+        pa.array([[1], None, [2, 3]], pa.list_view(pa.int32())),
+        pa.ExtensionArray.from_storage(pa.uuid(), IDS),
+        pa.ListArray.from_arrays([0, 1, 3], pa.ExtensionArray.from_storage(pa.uuid(), IDS)),
+        pa.StructArray.from_arrays([IDS, pa.array([[1]] * 3, pa.list_view(pa.int8()))], ["id", "views"]),
+        pa.array([b"", None], pa.binary(0)),
     ],
-    ids=["run-end", "union"],
+    ids=["run-end", "union", "view", "extension", "list of extensions", "struct with views", "width 0"],
 )
 def test_other_types_go_through_ipc(array: Any) -> None:
     assert round_trip(array, "arrow").equals(array)
     table = pa.table({"x": array})
     assert round_trip(table, "arrow").equals(table)
     assert rows(table, 1, 2)[0].equals(table.slice(1, 1))
+    mixed = pa.table({"n": range(len(array)), "x": array, "s": ["a"] * len(array)})
+    assert round_trip(mixed, "arrow").equals(mixed)
+    assert round_trip(pa.chunked_array([array]), "arrow").equals(pa.chunked_array([array]))
+    batch = mixed.to_batches()[0]
+    assert round_trip(batch, "arrow").equals(batch)
+    assert describe(mixed)["columns"][1] == ["x", str(array.type)]
+
+
+def test_batches_of_other_types_are_read_alone() -> None:
+    storage = pa.array([number.to_bytes(16, "big") for number in range(140_000)], pa.binary(16))
+    ids = pa.ExtensionArray.from_storage(pa.uuid(), storage)
+    table = pa.table({"id": pa.chunked_array([ids[:7], ids[7:]])})
+    assert round_trip(table, "arrow").equals(table)
+    for start, stop in ((0, 3), (65_530, 65_540), (139_999, 140_000), (5, 5), (0, 140_000)):
+        found, read = rows(table, start, stop)
+        assert found.equals(table.slice(start, stop - start))
+        assert read < 16 * ((stop - start) + 2 * 65_536) + 20_000
+
+
+def test_the_name_of_an_unknown_extension_is_kept() -> None:
+    program = """
+import sys
+import pyarrow as pa
+from dovetail.artifacts.serializers.arrow_tables import ArrowSerializer
+
+class Metres(pa.ExtensionType):
+    def __init__(self): super().__init__(pa.int64(), "tests.metres")
+    def __arrow_ext_serialize__(self): return b"!"
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage, data): return cls()
+
+pa.register_extension_type(Metres())
+table = pa.table({"x": pa.ExtensionArray.from_storage(Metres(), pa.array([1, 2]))})
+written = ArrowSerializer().dump(table)
+read = lambda: ArrowSerializer().load(written.header, [memoryview(bytearray(f)) for f in written.frames])
+assert read().equals(table)
+pa.unregister_extension_type("tests.metres")
+field = read().schema.field("x")
+print(field.type, field.metadata[b"ARROW:extension:name"].decode())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["int64", "tests.metres"]
 
 
 def test_buffers_are_borrowed_both_ways() -> None:

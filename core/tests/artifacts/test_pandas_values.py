@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -46,6 +47,10 @@ COLUMNS: dict[str, Any] = {
     "words": np.array(["a", "b", "ü", "", "e"], object),
     "mixed": np.array([1, "a", None, 2.5, b"x"], object),
     "missing": np.array([float("nan"), pd.NA, pd.NaT, True, 2**80], object),
+    "text with holes": np.array(["a", None, "ü", float("nan"), ""], object),
+    "no text": np.array([None, None, float("nan"), None, None], object),
+    "dates": np.array([dt.date(2020, 1, 30), None, dt.date(1, 1, 1), dt.date(9999, 12, 31), "x"], object),
+    "decimals": np.array([Decimal("1.50"), Decimal("-0"), None, Decimal("1E+30"), 7], object),
     "default text": ["a", None, "c", "d", "e"],
 }
 
@@ -58,6 +63,22 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     assert loaded.attrs == frame.attrs
     assert digest(loaded) == digest(frame) == digest(frame.copy())
     return loaded
+
+
+def test_columns_of_every_arrow_type() -> None:
+    storage = pa.array([bytes([number]) * 16 for number in range(5)], pa.binary(16))
+    arrays = {
+        "id": pa.ExtensionArray.from_storage(pa.uuid(), storage),
+        "views": pa.array([[1], None, [], [2], [3]], pa.list_view(pa.int8())),
+        "runs": pa.RunEndEncodedArray.from_arrays([2, 5], ["a", "b"]),
+    }
+    frame = pd.DataFrame({name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in arrays.items()})
+    loaded = round_trip(frame, "pandas")
+    part, _ = rows(frame, 1, 3)
+    for name, array in arrays.items():
+        assert loaded[name].dtype == frame[name].dtype
+        assert loaded[name].array.__arrow_array__().combine_chunks().equals(array)
+        assert part[name].tolist() == frame[name][1:3].tolist()
 
 
 def test_all_columns_at_once() -> None:
@@ -155,12 +176,33 @@ def test_text_has_the_same_bytes_without_arrow(has_arrow: bool, monkeypatch: pyt
     from dovetail.artifacts.serializers import object_cells
 
     if not has_arrow:
-        monkeypatch.setattr(object_cells, "_joined_quickly", lambda cells: None)
+        monkeypatch.setattr(object_cells, "_write_text", lambda cells, frames: None)
+        monkeypatch.setattr(object_cells, "_read_text", lambda tags, ends, data: None)
     series = pd.Series(["a", "", "ü" * 3], dtype=object)
     assert [bytes(frame) for frame in REGISTRY.serialize(series).frames] == [
         np.array([0, 1, 1, 7], "<i8").tobytes(),
         "aüüü".encode(),
     ]
+    assert_series_equal(round_trip(series, "pandas"), series)
+    holes = pd.Series([None, "a", float("nan"), ""], dtype=object)
+    assert [bytes(frame) for frame in REGISTRY.serialize(holes).frames] == [
+        bytes([1, 0, 2, 0]),
+        np.array([0, 0, 1, 1, 1], "<i8").tobytes(),
+        b"a",
+    ]
+    loaded = round_trip(holes, "pandas")
+    assert loaded[0] is None
+    assert loaded[2] != loaded[2]
+    assert loaded[1::2].tolist() == ["a", ""]
+
+
+def test_columns_between_each_other_are_written_as_those_apart() -> None:
+    array = np.random.default_rng(1).random((140_000, 3))
+    mixed = pd.DataFrame(array, columns=list("abc"))
+    apart = pd.DataFrame({name: array[:, number].copy() for number, name in enumerate("abc")})
+    assert digest(mixed) == digest(apart)
+    assert_frame_equal(round_trip(mixed, "pandas"), apart)
+    assert digest(mixed[::-2]) == digest(apart[::-2].copy())
 
 
 CUSTOM = pd.offsets.CustomBusinessDay(holidays=["2020-01-01"])

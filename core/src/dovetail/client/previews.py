@@ -6,7 +6,7 @@ What is read for one is bounded: where the first rows are too large, it is made 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dovetail.client.preview_cells import Preview, list_cells, shortened, table_cells
 from dovetail.interfaces.artifacts import RECORD_LIMIT

@@ -70,6 +70,8 @@ def read_ipc(node: dict[str, Any], frame: LazyFrame, start: int, stop: int) -> t
             table = pa.Table.from_batches(chosen, reader.schema)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptDataError(f"an Arrow column is malformed: {error}") from error
+    if start == stop:
+        return table.column(0), table.schema.field(0)
     if table.num_rows < stop - first:
         raise CorruptDataError("an Arrow column has too few rows")
     return table.column(0).slice(start - first, stop - start), table.schema.field(0)

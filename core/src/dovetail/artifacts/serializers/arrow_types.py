@@ -50,6 +50,8 @@ def type_to_plain(kind: pa.DataType) -> Any:
     Raises:
         UnknownTypeError: The layout does not cover it.
     """
+    if isinstance(kind, pa.BaseExtensionType):  # of which some have no hash
+        raise UnknownTypeError(str(kind))
     if kind in _NAMES:
         return _NAMES[kind]
     types = pa.types

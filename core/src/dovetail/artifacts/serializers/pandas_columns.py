@@ -18,7 +18,7 @@ from dovetail.artifacts.serializers.object_cells import read_cells, write_cells
 from dovetail.interfaces.artifacts import DeclinedError, LazyFrame
 from dovetail.interfaces.errors import CorruptDataError
 
-__all__ = ["dtype_label", "read_column", "write_column"]
+__all__ = ["apart", "dtype_label", "read_column", "write_column"]
 
 Frames = list[memoryview | bytes]
 Node = dict[str, Any]
@@ -182,6 +182,10 @@ _WRITERS: dict[str, Callable[[Any, Frames], Node]] = {
 }
 _THIN = ("NumpyExtensionArray", "PandasArray")
 """What `Series.array` wraps a NumPy array in."""
+_BLOCK = 1 << 20
+"""Bytes of a column that is large."""
+_ROWS = 1 << 14
+"""Rows that are copied together: a processor's cache holds them."""
 _READERS: dict[str, Callable[[Node, Iterator[LazyFrame], int, int], Any]] = {
     "numpy": _read_numpy,
     "object": read_cells,
@@ -208,6 +212,29 @@ def write_column(array: Any, frames: Frames) -> Node:
     if write is None or not type(dtype).__module__.startswith("pandas"):
         raise DeclinedError(f"columns of {dtype} have no layout of ours")
     return write(array, frames)
+
+
+def apart(columns: list[Any]) -> list[Any]:
+    """Columns of a frame; large ones that lie between each other in memory, as those of a frame made of one array,
+    copied to one piece each. All at once, so that what is read of that array is used for all of them."""
+    mixed: dict[int, Any] = {}
+    for number, column in enumerate(columns):
+        if type(column).__name__ in _THIN:
+            values = np.asarray(column)
+            if not values.flags.c_contiguous and not values.dtype.hasobject and values.nbytes >= _BLOCK:
+                mixed[number] = values
+    if not mixed:
+        return columns
+    from dovetail.artifacts.parallel import for_each
+
+    copies = {number: np.empty(len(values), values.dtype) for number, values in mixed.items()}
+
+    def copy(begin: int) -> None:
+        for number, values in mixed.items():
+            copies[number][begin : begin + _ROWS] = values[begin : begin + _ROWS]
+
+    for_each(range(0, len(next(iter(mixed.values()))), _ROWS), copy)
+    return [copies.get(number, column) for number, column in enumerate(columns)]
 
 
 def read_column(node: Node, frames: Iterator[LazyFrame], start: int, stop: int) -> Any:

@@ -16,7 +16,7 @@ import pandas as pd
 from dovetail.artifacts.serializers.headers import decode_header, encode_header
 from dovetail.artifacts.serializers.json_text import json_frame
 from dovetail.artifacts.serializers.loaded_frames import LoadedFrame
-from dovetail.artifacts.serializers.pandas_columns import dtype_label, read_column, write_column
+from dovetail.artifacts.serializers.pandas_columns import apart, dtype_label, read_column, write_column
 from dovetail.artifacts.serializers.pandas_indexes import label_from_plain, label_to_plain, read_index, write_index
 from dovetail.artifacts.serializers.type_names import type_name
 from dovetail.interfaces.artifacts import DeclinedError, LazyFrame, SerializedValue, Serializer
@@ -57,9 +57,8 @@ class PandasSerializer(Serializer):
                 content["columns"] = [write_column(value.array, frames)]
             else:
                 content |= {"kind": "frame", "labels": write_index(value.columns, frames, readable=True)}
-                content["columns"] = [
-                    write_column(value.iloc[:, number].array, frames) for number in range(value.shape[1])
-                ]
+                columns = [value.iloc[:, number].array for number in range(value.shape[1])]
+                content["columns"] = [write_column(column, frames) for column in apart(columns)]
             content |= _attributes(value)
         kin = ",".join(dtype_label(node) for node in content.get("columns", ()))[:500]
         return SerializedValue(self.id, encode_header(content), frames, type_name(type(value)), raw=True, kin=kin)
