@@ -55,7 +55,9 @@ uuid = open_store(store)
 for kind, frame in FRAMES.items():
     # A store of its own each time: none knows what was saved before.
     turns = [turn(frame, store, ArtifactStore({uuid: store}, default=uuid)) for _ in range(TURNS + 1)][1:]
-    write, their_write, use, their_use, read, their_read = (statistics.median(column) for column in zip(*turns, strict=True))
+    write, their_write, use, their_use, read, their_read = (
+        statistics.median(column) for column in zip(*turns, strict=True)
+    )
     gigabytes = ROWS * 32 / 1e9
     print(f"MARK {kind}write_gb_s", gigabytes / write)
     print(f"MARK {kind}feather_write_gb_s", gigabytes / their_write)

@@ -281,9 +281,10 @@ class CommitRecord:
 
     def output(self, name: str) -> ArtifactRef | None:
         """One of the artifacts that the task left."""
-        if self._rows is None:
-            self._rows = unpack_checked(self.table, "an output table")
-        row = self._rows.get(name)
+        rows = self._rows
+        if rows is None:
+            rows = self._rows = unpack_checked(self.table, "an output table")
+        row = rows.get(name)
         return None if row is None else row_to_ref(name, row, self.place)
 
     @property
