@@ -91,8 +91,8 @@ def _write_text(cells: Any, frames: list[memoryview | bytes]) -> dict[str, Any] 
         return None
     node: dict[str, Any] = {"kind": "object", "length": len(cells)}
     if array.null_count:
-        # `==` compares cell by cell here.
-        tags = np.where(np.asarray(array.is_null()), np.where(cells == None, _NONE, _NAN)  # noqa: E711, _TEXT)
+        missing = np.where(cells == None, _NONE, _NAN)  # noqa: E711 - compared cell by cell
+        tags = np.where(np.asarray(array.is_null()), missing, _TEXT)
         node["tags"] = True
         frames.append(tags.astype("u1").tobytes())
         array = pyarrow.compute.fill_null(array, "")  # type: ignore[attr-defined, unused-ignore]
