@@ -135,12 +135,13 @@ def test_rows_of_frames_are_read_alone(artifacts: ArtifactStore, reads: Reads, k
     assert reads.bytes < levels + 24 * LEAF_SIZE < ref.size / 2
 
 
-@pytest.mark.parametrize("kind", ["pandas", "indexed", "arrow", "polars"])
+@pytest.mark.parametrize("kind", ["pandas", "indexed", "stepped", "arrow", "polars"])
 def test_rows_of_parquet_are_read_by_row_groups(artifacts: ArtifactStore, reads: Reads, kind: str) -> None:
     table = pa.table({"x": MATRIX[:, 0], "y": MATRIX[:, 1]})
     value: Any = {
         "pandas": table.to_pandas(),
-        "indexed": table.to_pandas().set_index(pd.Index(np.arange(N) * 3, name="t")),
+        "indexed": table.to_pandas().set_index(pd.Index(np.arange(N) ** 2, name="t")),
+        "stepped": table.to_pandas().set_index(pd.RangeIndex(7, 7 + 3 * N, 3, name="t")),
         "arrow": table,
         "polars": pl.from_arrow(table),
     }[kind]
@@ -151,7 +152,7 @@ def test_rows_of_parquet_are_read_by_row_groups(artifacts: ArtifactStore, reads:
     for start, stop, groups in ((200_000, 200_010, 1), (131_000, 131_100, 2), (0, N, 4), (5, 5, 0)):
         reads.ranges.clear()
         part = opened.load_rows(start, stop)
-        if kind in ("pandas", "indexed"):
+        if kind in ("pandas", "indexed", "stepped"):
             assert_frame_equal(part, value.iloc[start:stop])
         else:
             assert part.equals(value[start:stop] if kind == "polars" else value.slice(start, stop - start))
