@@ -24,6 +24,9 @@ HEADER_SIZE: Final = _HEADER.size
 _ZLIB, _SIGNED = 1, 2
 _SIGNATURE_SIZE = 40
 _COMPRESS_FROM = 1024
+_SAMPLE_FROM: Final = 256 * 1024
+_SAMPLE: Final = 32 * 1024
+"""Of meta larger than the former, so many bytes tell whether it is compressed."""
 _CHUNK = 1 << 18
 
 
@@ -66,7 +69,7 @@ def encode_frame(
     flags, signature, rest = 0, b"", packed
     if sign is not None:
         flags, signature = _SIGNED, sign(packed)
-    if len(packed) >= _COMPRESS_FROM:
+    if len(packed) >= _COMPRESS_FROM and _pays(packed):
         small = zlib.compress(packed, 1)
         if len(small) < len(packed) * 9 // 10:
             flags, rest = flags | _ZLIB, small
@@ -78,6 +81,11 @@ def encode_frame(
         size += len(piece)
     header = _HEADER.pack(magic, len(meta), size, crc)
     return [header + meta, *data], HEADER_SIZE + len(meta)
+
+
+def _pays(packed: bytes) -> bool:
+    """Whether compressing is worth its time: not where thousands of values of one task are, mostly digests."""
+    return len(packed) <= _SAMPLE_FROM or len(zlib.compress(packed[:_SAMPLE], 1)) < _SAMPLE // 2
 
 
 class _Source:
