@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from environments import FLOWS, STATE, home, python, variables
 from harness import measure
@@ -17,7 +18,7 @@ def _part(name: str) -> list[Run]:
     """The figures that a part prints, one run for each line, with what was measured of its process."""
     folder = home(US, name, fresh=True)
     env = variables(US, folder, ARRAY_REPS=reps(5))
-    command = [python(US), FLOWS / "dovetail_arrays.py", name, folder]
+    command: list[str | Path] = [python(US), FLOWS / "dovetail_arrays.py", name, folder]
     measured = measure(command, env=env, cwd=STATE, timeout=1800)
     if measured.exit:
         raise UnexpectedExitError(f"exit {measured.exit}:\n{measured.output[-2000:]}")
