@@ -1,12 +1,13 @@
-"""Sets of digests of any size: 256 temporary files by first byte, of which one is in memory at a time."""
+"""Sets of digests of any size: 256 parts by first byte in a temporary file, of which one is in memory at a time."""
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
+
+from dovetail.artifacts.unnamed import write_file
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,15 +16,15 @@ __all__ = ["BUCKETS", "Buckets"]
 
 BUCKETS = 256
 _FLUSH = 16 << 10
-"""Bytes of a bucket that wait in memory: 4 MiB in all."""
+"""Bytes of a bucket that wait in memory, and are written as one piece: 4 MiB in all."""
 _RECENT = 1 << 15
 """Entries that are known to be there already: many runs refer to the same few objects."""
-_READ = 1 << 10
-"""Entries that are read at once."""
 
 
 class Buckets:
     """Entries of a fixed width that begin with a digest, by its first byte. Adding is for one thread.
+
+    The file has no name, so that nothing stays of a process that is killed.
 
     Args:
         width: Bytes of an entry.
@@ -31,8 +32,11 @@ class Buckets:
 
     def __init__(self, width: int = 32) -> None:
         self.width = width
-        self._folder = TemporaryDirectory(prefix="dovetail-buckets-")
+        self._file = TemporaryFile(prefix="dovetail-buckets-")  # noqa: SIM115 -- closed by `close`
+        self._end = 0
+        self._lock = threading.Lock()
         self._waiting = [bytearray() for _ in range(BUCKETS)]
+        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
         self._recent: set[bytes] = set()
 
     def add(self, entry: bytes) -> None:
@@ -52,12 +56,12 @@ class Buckets:
     def _flush(self, number: int) -> None:
         waiting = self._waiting[number]
         if waiting:
-            with self._path(number).open("ab") as file:
-                file.write(waiting)
+            with self._lock:
+                self._file.seek(self._end)
+                write_file(self._file, waiting)
+            self._pieces[number].append((self._end, len(waiting)))
+            self._end += len(waiting)
             waiting.clear()
-
-    def _path(self, number: int) -> Path:
-        return Path(self._folder.name, f"{number:02x}")
 
     def flush(self) -> None:
         """Write what waits: `read` then gives everything, in any thread."""
@@ -67,22 +71,20 @@ class Buckets:
     def read(self, number: int) -> Iterator[bytes]:
         """Entries of a bucket as they were added, after `flush`; some of them more than once."""
         width = self.width
-        try:
-            file = self._path(number).open("rb")
-        except FileNotFoundError:
-            return
-        with file:
-            while piece := file.read(width * _READ):
-                for at in range(0, len(piece), width):
-                    yield piece[at : at + width]
+        for begin, length in self._pieces[number]:
+            with self._lock:
+                self._file.seek(begin)
+                piece = self._file.read(length)
+            for at in range(0, length, width):
+                yield piece[at : at + width]
 
     def is_empty(self, number: int) -> bool:
         """Whether nothing was added to a bucket."""
-        return not self._waiting[number] and not os.path.exists(self._path(number))
+        return not self._waiting[number] and not self._pieces[number]
 
     def close(self) -> None:
-        """Remove the files."""
-        self._folder.cleanup()
+        """Give the room back."""
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
