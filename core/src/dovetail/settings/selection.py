@@ -94,6 +94,9 @@ def select(choice: Choice, *, cwd: Path, ignore: Iterable[str] = ()) -> Selectio
         problems += problems_of(schema, own, where=where)
         if schema is not None and not problems:
             settings = to_plain(build(schema, own, where=where))
+            if _takes_paths(spec, kind) and settings.get("path") and "path" in own:
+                # What a run pins is read from other folders, and must name the same place there.
+                settings = {**settings, "path": _place(settings["path"], own["path"], cwd)}
     target = _target(common.get("target"), spec, kind, cwd, problems, where)
     retries = _number(common.get("retries"), int, "retries", where, problems)
     rate_limit = _number(common.get("rate_limit"), float, "rate_limit", where, problems)
@@ -123,10 +126,17 @@ def _target(given: Given | None, spec: BackendSpec, kind: str, cwd: Path, proble
     if has_password(target):
         problems.append(f"{where}: target must not hold a password ({given.source}); use a setting that is a secret")
         return ""
-    # What works on this machine takes a path; a queue or a DSN of others is left as it is.
-    if spec.guard or kind not in ("datastore", "metadata") or "://" in target or not target:
-        return target
-    return str((given.base or cwd) / Path(target).expanduser())
+    return _place(target, given, cwd) if _takes_paths(spec, kind) else target
+
+
+def _takes_paths(spec: BackendSpec, kind: str) -> bool:
+    """Whether a backend works on this machine, so that what it opens is a path; others' are left as they are."""
+    return not spec.guard and kind in ("datastore", "metadata")
+
+
+def _place(text: str, given: Given, cwd: Path) -> str:
+    """A path as it is meant: relative ones begin at the folder of the file that gives them."""
+    return text if not text or "://" in text else str((given.base or cwd) / Path(text).expanduser())
 
 
 def _number(given: Given | None, wanted: type, key: str, where: str, problems: list[str]) -> Any:
