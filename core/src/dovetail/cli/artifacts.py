@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             output.emit_json([artifact_json(artifact) for artifact in listed])
         elif listed:
-            artifact_table(listed, paths=len({artifact.task.path for artifact in listed}) > 1)
+            artifact_table(listed, paths=len({artifact._path for artifact in listed}) > 1)
         else:
             output.warn("No artifact fits." if args.name else f"{found.pathspec} has no artifacts.")
         if more:
@@ -86,8 +86,8 @@ def _artifacts(found: Run | Step | Task, *, inherited: bool) -> Iterator[DataArt
 def artifact_json(artifact: DataArtifact) -> dict[str, Any]:
     """An artifact as listings give it; the keys are stable. `value` is there only for inline plain data."""
     document: dict[str, Any] = {
-        "run": artifact.task.run.id,
-        "path": artifact.task.path,
+        "run": artifact._run_id,
+        "path": artifact._path,
         "name": artifact.name,
         "type": artifact.type,
         "size": artifact.size,
@@ -118,7 +118,7 @@ def artifact_table(artifacts: Sequence[DataArtifact], *, paths: bool = False) ->
     rows = [(one.name, one.type, *_shape_and_preview(one)) for one in artifacts]
     if paths:
         headers = ["task", *headers]
-        rows = [(artifact.task.path, *row) for artifact, row in zip(artifacts, rows, strict=True)]  # type: ignore[misc]
+        rows = [(artifact._path, *row) for artifact, row in zip(artifacts, rows, strict=True)]  # type: ignore[misc]
     output.table(headers, rows, right=["size"], flexible="preview")
 
 

@@ -210,6 +210,17 @@ class DataArtifact:
         from dovetail.client.previews import preview_of
 
         return str(preview_of(self, rows))
+    def _run_id(self) -> str:
+        return self.task.run.id
+
+    @property
+    def _path(self) -> str:
+        return self.task.path
+
+    @property
+    def _is_safe(self) -> bool:
+        """Whether its serializer can't run code when it loads."""
+        return self.serializer == "json" or self.task.run._artifacts.serializers.by_id(self.serializer).safe
 
     # -- its value ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from dovetail.client.flow import Flow, runs_in
 from dovetail.client.run import Run
 from dovetail.client.step import Step
 from dovetail.client.task import Task
+from dovetail.interfaces.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from types import EllipsisType
@@ -107,16 +108,29 @@ class Client:
         return Task(pathspec, client=self)
 
     def artifact(self, pathspec: str) -> DataArtifact:
-        """An artifact of a task (see `DataArtifact`)."""
+        """An artifact of a task (see `DataArtifact`); also a pinned one whose run is gone."""
         from dovetail.client.artifact import DataArtifact
 
-        return DataArtifact(pathspec, client=self)
+        try:
+            return DataArtifact(pathspec, client=self)
+        except UnknownNameError as error:
+            return self._pinned(pathspec, error)
+
+    def _pinned(self, pathspec: str, error: UnknownNameError) -> DataArtifact:
+        """What a pin of that name keeps; raises the error where there is none."""
+        from dovetail.client.pinned import find_pinned
+
+        found = find_pinned(self._connection, pathspec)
+        if found is None:
+            raise error
+        return found
 
     def get(self, pathspec: str) -> Run | Step | Task | DataArtifact:
         """Whatever a pathspec names: a run, a step, a task or an artifact.
 
         `Flow` alone is its newest run. A name that fits a step and a task is the step's, a name that fits a task and
-        an artifact the task's. `run/name` is an artifact of the end task where no step has that name.
+        an artifact the task's. `run/name` is an artifact of the end task where no step has that name. A pinned artifact
+        whose run is gone is found by its name, or by that of its pin.
 
         Raises:
             UnknownNameError: It names nothing.
@@ -124,7 +138,10 @@ class Client:
         """
         from dovetail.client.find import find
 
-        return find(self._connection, pathspec)
+        try:
+            return find(self._connection, pathspec)
+        except UnknownNameError as error:
+            return self._pinned(pathspec, error)
 
     # -- many -----------------------------------------------------------------------------------------------------
 
