@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 
 from dovetail.artifacts.layout import call_hooks_key, call_hooks_prefix
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStore
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError
@@ -30,7 +29,7 @@ def put_call_hooks(store: DataStore, run: str, path: str, said: CallHooks) -> st
     key = call_hooks_key(run, path)
     plain = {"subject": said.subject, "hooks": [list(hook) for hook in said.hooks]}
     with suppress(AlreadyExistsError):
-        store.put(key, json.dumps(plain, separators=(",", ":")).encode())
+        store.put(key, encode_json(plain))
     return key
 
 

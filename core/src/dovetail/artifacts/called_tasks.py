@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import called_task_key, called_tasks_prefix
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 from dovetail.interfaces.flow import StepDescription
 
@@ -30,7 +29,7 @@ def put_called_task(store: DataStore, run: str, task: StepDescription) -> str:
         "hooks": [list(hook) for hook in task.hooks],
     }
     with suppress(AlreadyExistsError):
-        store.put(key, json.dumps(plain, separators=(",", ":")).encode())
+        store.put(key, encode_json(plain))
     return key
 
 

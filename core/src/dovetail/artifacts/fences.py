@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dovetail.artifacts.framing import RECORD_MAGIC, read_frames
 from dovetail.artifacts.layout import fence_key, fences_prefix, segment_fence, segments_prefix
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError, StoreVersionError
 
 if TYPE_CHECKING:
@@ -91,9 +90,9 @@ def claim_fence(store: DataStore, run: str) -> int:
         for info in store.scan(segments_prefix(run)):
             fixed = valid_end(fences, info.key)
             ends[info.key.rpartition("/")[2]] = _measure(store, info.key) if fixed is None else fixed
-        body = json.dumps({"version": FENCE_VERSION, "fence": fence, "ends": ends}, separators=(",", ":"))
+        body = encode_json({"version": FENCE_VERSION, "fence": fence, "ends": ends})
         try:
-            store.put(fence_key(run, fence), body.encode())
+            store.put(fence_key(run, fence), body)
         except AlreadyExistsError:
             continue
         return fence

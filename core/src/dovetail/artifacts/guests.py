@@ -6,12 +6,11 @@ garbage must look at these runs too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def put_guest(store: DataStore, home: str, pin: Mapping[str, Any]) -> str:
     key = _PREFIX + home
     target = pin.get("url") or pin.get("target", "")  # another place may follow from who opens it and where
     with suppress(AlreadyExistsError):
-        store.put(key, json.dumps({**pin, "target": target}, separators=(",", ":")).encode())
+        store.put(key, encode_json({**pin, "target": target}))
     return key
 
 

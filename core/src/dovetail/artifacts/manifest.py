@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.layout import MARKER, manifest_key
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError, StoreVersionError
@@ -22,7 +22,6 @@ __all__ = [
     "StoreMarker",
     "open_store",
     "put_manifest",
-    "read_json",
     "read_manifest",
     "read_marker",
 ]
@@ -30,24 +29,6 @@ __all__ = [
 STORE_FORMAT = 1
 """Format of a store as a whole; a reader refuses a higher one."""
 MANIFEST_VERSION = 1
-
-
-def read_json(data: bytes, what: str) -> Any:
-    """JSON from a store. A signature is no part of it; a store that is to be checked has done so.
-
-    Raises:
-        CorruptDataError: It is none.
-    """
-    if b'"signature' in data[-110:]:
-        from dovetail.artifacts.signing import split_document
-
-        data, _ = split_document(data)
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise CorruptDataError(
-            f"{what} is not valid JSON: {error}", hint="Restore a copy of it; without one, start the flow anew."
-        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +77,7 @@ def open_store(store: DataStore) -> str:
         pass
     import uuid
 
-    body = json.dumps({"format": STORE_FORMAT, "uuid": str(uuid.uuid4())}).encode()
+    body = encode_json({"format": STORE_FORMAT, "uuid": str(uuid.uuid4())})
     with suppress(AlreadyExistsError):
         store.put(MARKER, body)
     return read_marker(store).uuid
@@ -178,7 +159,7 @@ def put_manifest(store: DataStore, manifest: RunManifest) -> None:
     Raises:
         AlreadyExistsError: The run has one.
     """
-    store.put(manifest_key(manifest.run), json.dumps(manifest.to_plain(), separators=(",", ":")).encode())
+    store.put(manifest_key(manifest.run), encode_json(manifest.to_plain()))
 
 
 def read_manifest(store: DataStore, run: str) -> RunManifest:

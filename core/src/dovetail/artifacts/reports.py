@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -17,7 +16,7 @@ from dovetail.artifacts.layout import (
     inbox_prefix,
     run_prefix,
 )
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, StoreVersionError
 from dovetail.interfaces.events import Event
@@ -188,6 +187,6 @@ def read_inbox(store: DataStore, run: str) -> list[Event]:
 
 def _put_once(store: DataStore, key: str, plain: Any) -> None:
     try:
-        store.put(key, json.dumps(plain, separators=(",", ":")).encode())
+        store.put(key, encode_json(plain))
     except AlreadyExistsError:
         return

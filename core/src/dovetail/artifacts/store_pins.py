@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import store_pin_key, store_pins_prefix
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def put_store_pin(store: DataStore, run: str, uuid: str, pin: Mapping[str, Any])
     """Keep how a data store is opened, without credentials; the key of the object. Create-only."""
     key = store_pin_key(run, uuid)
     with suppress(AlreadyExistsError):
-        store.put(key, json.dumps(dict(pin), separators=(",", ":")).encode())
+        store.put(key, encode_json(dict(pin)))
     return key
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import wait_key, waits_prefix
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
@@ -82,7 +81,7 @@ def put_question(store: DataStore, run: str, question: Question) -> tuple[Questi
     """
     key = wait_key(run, question.path)
     try:
-        store.put(key, json.dumps(question.to_plain(), separators=(",", ":")).encode())
+        store.put(key, encode_json(question.to_plain()))
     except AlreadyExistsError:
         return read_question(store, run, question.path) or question, key
     return question, key

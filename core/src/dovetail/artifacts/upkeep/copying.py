@@ -7,7 +7,6 @@ out has been checked, and what is put into one is signed by whoever copies; a co
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from dovetail.artifacts.fences import newest_fence, read_fences, valid_end
 from dovetail.artifacts.framing import RECORD_MAGIC, encode_frame
 from dovetail.artifacts.layout import manifest_key, run_prefix
-from dovetail.artifacts.manifest import open_store, read_json, read_manifest
+from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.msgpacked import pack, unpack_checked
 from dovetail.artifacts.segments import checked_frames
 from dovetail.artifacts.signed_store import SignedStore
@@ -88,7 +88,7 @@ def copy_run(
     objects, size = _copy_objects(source, uuid, target, run, stores, progress)
     records, touched = _copy_keys(source, target, run, rewriter)
     _sync(target, touched)
-    body = json.dumps(rewriter.document(read_json(source.get(manifest_key(run)).read(), "run.json"))).encode()
+    body = encode_json(rewriter.document(read_json(source.get(manifest_key(run)).read(), "run.json")))
     last = _put(target, manifest_key(run), body)
     _sync(target, [manifest_key(run)])
     return CopiedRun(run=run, objects=objects, size=size + records + last, complete=not objects + records + last)
@@ -190,12 +190,12 @@ def _copy_keys(source: DataStore, target: DataStore, run: str, rewriter: _Rewrit
         elif kind == "logs":
             put(key, source.get(key).read())
         else:
-            put(key, json.dumps(rewriter.report(read_json(source.get(key).read(), key))).encode())
+            put(key, encode_json(rewriter.report(read_json(source.get(key).read(), key))))
     for key in late:
         plain = read_json(source.get(key).read(), key)
         if "/fences/" in key:
             plain["ends"] = {name: ends.get(name, 0) for name in plain["ends"]}
-        put(key, json.dumps(plain).encode())
+        put(key, encode_json(plain))
     return written, touched
 
 

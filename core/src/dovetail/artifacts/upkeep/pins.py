@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.artifacts.layout import object_key
-from dovetail.artifacts.manifest import read_json
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.packing import ref_from_plain, ref_to_plain
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.dataclass import dataclass
@@ -82,7 +81,7 @@ def put_pin(store: DataStore, run: str, *, artifact: str = "", ref: ArtifactRef 
     if ref is not None and not ArtifactStore({"": store}).renew("", ref.digest):
         raise NotFoundError(f"{object_key(ref.digest)} is not in {store.url}")
     pin = Pin(run=run, artifact=artifact, ref=ref, note=note, created=time.time())
-    body = json.dumps(pin.to_plain(), separators=(",", ":")).encode()
+    body = encode_json(pin.to_plain())
     store.put(_PREFIX + pin.name, body, mode="overwrite")
     return pin
 

@@ -6,13 +6,13 @@ looks like a digest in a JSON document counts. What can't be read is told, so th
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dovetail.artifacts.documents import read_json
 from dovetail.artifacts.framing import RECORD_MAGIC
 from dovetail.artifacts.layout import manifest_key
 from dovetail.artifacts.msgpacked import unpack, unpack_checked
@@ -79,8 +79,8 @@ class References:
     def flow_of(self, run: str) -> str:
         """Name of a run's flow; `?` where its manifest can't be read."""
         try:
-            plain = json.loads(self._store.get(manifest_key(run)).read())
-        except (NotFoundError, ValueError):
+            plain = read_json(self._store.get(manifest_key(run)).read(), "run.json")
+        except (NotFoundError, CorruptDataError):
             return "?"
         return str(plain.get("flow") or "?") if isinstance(plain, dict) else "?"
 
@@ -117,13 +117,11 @@ class References:
 
     def _json(self, key: str) -> Any:
         try:
-            data = self._store.get(key).read()
+            return read_json(self._store.get(key).read(), key)
         except NotFoundError:  # the run is being deleted
             return None
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            self.damage.append(f"{key} is not valid JSON: {error}")
+        except CorruptDataError as error:
+            self.damage.append(error.message)
             return None
 
     def _document(self, run: str, rest: str, plain: Any) -> Iterator[Reference]:

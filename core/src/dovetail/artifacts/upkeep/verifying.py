@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dovetail.artifacts.fences import newest_fence
 from dovetail.artifacts.framing import LOG_MAGIC
 from dovetail.artifacts.layout import manifest_key, object_key, run_prefix
-from dovetail.artifacts.manifest import open_store, read_json, read_manifest, read_marker
+from dovetail.artifacts.documents import read_json
+from dovetail.artifacts.manifest import open_store, read_manifest, read_marker
 from dovetail.artifacts.reports import read_end
 from dovetail.artifacts.signed_store import SignedStore, unchecked
 from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
