@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from dovetail.artifacts.layout import call_hooks_key, call_hooks_prefix
 from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.layout import call_hooks_key, call_hooks_prefix
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStore
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import called_task_key, called_tasks_prefix
 from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.layout import called_task_key, called_tasks_prefix
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 from dovetail.interfaces.flow import StepDescription
 

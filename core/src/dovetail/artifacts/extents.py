@@ -113,7 +113,7 @@ def _part(extent: Extent, begin: int, length: int, known: KnownObject) -> Extent
     """A part of an extent of a known object, as another object refers to it."""
     owner = extent.owner or known.digest
     if extent.codec != Codec.RAW:
-        return Extent(owner, extent.offset, extent.stored, extent.raw, extent.codec)
+        return Extent(owner, extent.offset, extent.stored, extent.raw, extent.codec, extent.crc)
     return Extent(owner, extent.offset + begin, length, length)
 
 

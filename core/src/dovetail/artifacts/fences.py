@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.framing import RECORD_MAGIC, read_frames
 from dovetail.artifacts.layout import fence_key, fences_prefix, segment_fence, segments_prefix
-from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError, StoreVersionError
 
 if TYPE_CHECKING:

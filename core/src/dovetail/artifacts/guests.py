@@ -36,16 +36,26 @@ def put_guest(store: DataStore, home: str, pin: Mapping[str, Any]) -> str:
     return key
 
 
-def read_guests(store: DataStore) -> dict[str, Mapping[str, Any]]:
+def read_guests(store: DataStore, damage: dict[str, str] | None = None) -> dict[str, Mapping[str, Any]]:
     """UUID of each store whose runs keep values here → how it is opened.
+
+    Args:
+        store: Where the values are.
+        damage: Gets the key of each one that is damaged, and why, instead of an error.
 
     Raises:
         CorruptDataError: One is damaged.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for key in [info.key for info in store.scan(_PREFIX)]:
-        plain = read_json(store.get(key).read(), key)
-        if not isinstance(plain, dict):
-            raise CorruptDataError(f"{key} is malformed")
+        try:
+            plain = read_json(store.get(key).read(), key)
+            if not isinstance(plain, dict):
+                raise CorruptDataError(f"{key} is malformed")
+        except CorruptDataError as error:
+            if damage is None:
+                raise
+            damage[key] = error.message
+            continue
         found[key[len(_PREFIX) :]] = plain
     return found

@@ -77,6 +77,8 @@ class Extent:
     """Bytes of the frame that it stands for."""
     codec: int = Codec.RAW
     """One of `Codec`."""
+    crc: int | None = None
+    """CRC-32 of compressed bytes: some of their bits could change without changing what they stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,21 @@ def encode_header(header: Header) -> bytes:
 def _frame_to_plain(frame: FrameAt) -> list[object]:
     if frame.offset >= 0:
         return [frame.length, frame.offset, frame.leaves]
-    extents = [[e.owner or None, e.offset, e.stored, e.raw, e.codec] for e in frame.extents]
+    extents = [
+        [e.owner or None, e.offset, e.stored, e.raw, e.codec, *(() if e.crc is None else (e.crc,))]
+        for e in frame.extents
+    ]
     return [frame.length, None, frame.leaves, extents]
 
 
 def _frame_from_plain(plain: list[Any]) -> FrameAt:
-    length, offset, leaves, *rest = plain
+    length, offset, leaves, *rest = plain  # unknown elements at the end are a later version's
     if offset is not None:
         return FrameAt(length, offset, leaves)
-    extents = tuple(Extent(owner or b"", at, stored, raw, codec) for owner, at, stored, raw, codec in rest[0])
+    extents = tuple(
+        Extent(owner or b"", at, stored, raw, codec, more[0] if more else None)
+        for owner, at, stored, raw, codec, *more in rest[0]
+    )
     return FrameAt(length, -1, leaves, extents)
 
 

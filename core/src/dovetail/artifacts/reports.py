@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.layout import (
     attempt_key,
     attempts_prefix,
@@ -16,7 +17,6 @@ from dovetail.artifacts.layout import (
     inbox_prefix,
     run_prefix,
 )
-from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, StoreVersionError
 from dovetail.interfaces.events import Event

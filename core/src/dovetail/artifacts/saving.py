@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from blake3 import blake3
 
@@ -224,7 +225,7 @@ class _FrameWriter:
             end = min(begin + _COMPRESSED_BLOCK, run.end)
             self._hash(begin, end)
             data = compress(self._frame[begin:end])
-            found[begin] = Extent(b"", self._target.write(data), len(data), end - begin, Codec.ZSTD)
+            found[begin] = Extent(b"", self._target.write(data), len(data), end - begin, Codec.ZSTD, crc32(data))
 
         for_each(begins, write_block)
         return [found[begin] for begin in begins]

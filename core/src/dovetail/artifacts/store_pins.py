@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import store_pin_key, store_pins_prefix
 from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.layout import store_pin_key, store_pins_prefix
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import wait_key, waits_prefix
 from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.layout import wait_key, waits_prefix
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 

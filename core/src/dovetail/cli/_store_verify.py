@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
                 done = verify(
                     chosen.store,
                     sample=args.sample,
-                    homes=homes_of(connection, chosen.uuid, chosen.store),
+                    homes=homes_of(connection, chosen.uuid, chosen.store, damage={}),
                     repair_from=None if other is None else other.store,
                     pin=chosen.pin,
                     progress=progress.advance,
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
                 "bytes": done.size,
                 "runs": done.runs,
                 "signatures": done.signatures,
+                "unchecked": done.unchecked,
                 "sound": done.sound,
                 "faults": [
                     {
@@ -82,6 +83,10 @@ def _tell(done: Verified) -> None:
             output.say(f"  and {len(fault.touches) - _SHOWN:,} more")
         if fault.key.startswith("objects/") and not fault.touches:
             output.say("  touches nothing that a run refers to")
+    if done.unchecked:
+        output.say(
+            f"{output.counted(done.unchecked, 'document')} of an earlier version without a check: read, not verified"
+        )
     wrong = sum(not fault.repaired for fault in done.faults)
     signed = "" if done.signatures is None else f", with {output.counted(done.signatures, 'signature')},"
     output.say(

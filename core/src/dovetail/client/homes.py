@@ -53,7 +53,12 @@ def named_store(connection: Connection, name: str | None, *, make: bool = False)
 
 
 def homes_of(
-    connection: Connection, uuid: str, store: DataStore, *, without: Collection[str] = ()
+    connection: Connection,
+    uuid: str,
+    store: DataStore,
+    *,
+    without: Collection[str] = (),
+    damage: dict[str, str] | None = None,
 ) -> dict[str, DataStore]:
     """The other stores whose runs keep values in a store, open, by uuid.
 
@@ -62,6 +67,7 @@ def homes_of(
         uuid: UUID of the store.
         store: The store.
         without: UUIDs of stores that are gone for good.
+        damage: Gets what can't be read of `guests/`, instead of an error.
 
     Raises:
         StoreError: One can't be opened: what its runs need is not known.
@@ -69,7 +75,7 @@ def homes_of(
     from dovetail.artifacts.guests import read_guests
 
     found: dict[str, DataStore] = {}
-    for home, pin in read_guests(store).items():
+    for home, pin in read_guests(store, damage).items():
         if home == uuid or home in without:
             continue
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from blake3 import blake3
 
 from dovetail.artifacts.identity import LEAF_SIZE
-from dovetail.artifacts.layout import object_digest
+from dovetail.artifacts.layout import edge_key, object_digest, object_key
 from dovetail.artifacts.objectfile import PRELUDE_SIZE, FrameAt, check_header, decode_header, decode_prelude
 from dovetail.artifacts.objects import StoredObject
 from dovetail.artifacts.whole_object import open_object
@@ -59,7 +60,7 @@ def check_object(store: DataStore, key: str) -> int:
     for number, frame in enumerate(header.frames):
         used += [(one.offset, one.offset + one.stored) for one in frame.all_extents if not one.owner]
         if frame.offset < 0:
-            _check_extents(store, key, number, frame.length)
+            _check_extents(store, content, key, number, frame)
         else:
             _check_frame(content, key, number, frame)
     _check_gaps(content, used, key)
@@ -82,12 +83,24 @@ def _check_frame(content: _Content, key: str, number: int, frame: FrameAt) -> No
                 )
 
 
-def _check_extents(store: DataStore, key: str, number: int, length: int) -> None:
-    """Hash a frame that is compressed, or lies in several objects."""
-    found = StoredObject(store, object_digest(key), key)
-    for begin in range(0, length, _PIECE):
+def _check_extents(store: DataStore, content: _Content, key: str, number: int, frame: FrameAt) -> None:
+    """Hash a frame that is compressed, or lies in several objects, and look whether these are known to be needed."""
+    for extent in frame.extents:
+        if extent.crc is not None and not extent.owner:
+            end = extent.offset + extent.stored
+            if crc32(content.read(extent.offset, end)) != extent.crc:
+                raise CorruptDataError(f"{key} is corrupt: bytes {extent.offset} to {end} do not match their checksum")
+    for owner in {extent.owner for extent in frame.extents if extent.owner}:
         try:
-            found.part(number, begin, min(begin + _PIECE, length))
+            store.head(edge_key(object_digest(key), owner))
+        except NotFoundError as error:
+            raise CorruptDataError(
+                f"{key} has bytes in {object_key(owner)} and no edge to it: a collector could take that away"
+            ) from error
+    found = StoredObject(store, object_digest(key), key)
+    for begin in range(0, frame.length, _PIECE):
+        try:
+            found.part(number, begin, min(begin + _PIECE, frame.length))
         except NotFoundError as error:
             raise CorruptDataError(f"{key} is not whole: {error.message}") from error
 

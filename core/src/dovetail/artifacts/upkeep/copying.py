@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, cast
 
+from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.fences import newest_fence, read_fences, valid_end
 from dovetail.artifacts.framing import RECORD_MAGIC, encode_frame
 from dovetail.artifacts.layout import manifest_key, run_prefix
-from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.msgpacked import pack, unpack_checked
 from dovetail.artifacts.segments import checked_frames

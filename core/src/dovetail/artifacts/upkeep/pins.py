@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.documents import encode_json, read_json
+from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.packing import ref_from_plain, ref_to_plain
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.dataclass import dataclass
@@ -91,14 +91,27 @@ def remove_pin(store: DataStore, pin: Pin) -> None:
     store.delete([_PREFIX + pin.name])
 
 
-def read_pins(store: DataStore) -> list[Pin]:
+def read_pins(store: DataStore, damage: dict[str, str] | None = None) -> list[Pin]:
     """All pins, by name.
+
+    Args:
+        store: Where they are.
+        damage: Gets the key of each one that is damaged, and why, instead of an error.
 
     Raises:
         CorruptDataError: One is damaged.
     """
-    keys = [info.key for info in store.scan(_PREFIX)]
-    return [Pin.from_plain(read_json(store.get(key).read(), key), key) for key in keys]
+    pins = []
+    for key in [info.key for info in store.scan(_PREFIX)]:
+        try:
+            pins.append(Pin.from_plain(read_json(store.get(key).read(), key), key))
+        except NotFoundError:  # taken away just now
+            continue
+        except CorruptDataError as error:
+            if damage is None:
+                raise
+            damage[key] = error.message
+    return pins
 
 
 def pinned_runs(store: DataStore) -> dict[str, str]:

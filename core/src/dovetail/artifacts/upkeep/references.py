@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dovetail.artifacts.documents import read_json
+from dovetail.artifacts.documents import has_check, read_json
 from dovetail.artifacts.framing import RECORD_MAGIC
 from dovetail.artifacts.layout import manifest_key
 from dovetail.artifacts.msgpacked import unpack, unpack_checked
@@ -75,6 +75,8 @@ class References:
         self._known = {uuid, *(stores or {})}
         self.damage: list[str] = []
         """What could not be read, one line each."""
+        self.unchecked = 0
+        """Documents without a check, which earlier versions wrote: what changed in them may go unnoticed."""
 
     def flow_of(self, run: str) -> str:
         """Name of a run's flow; `?` where its manifest can't be read."""
@@ -117,7 +119,9 @@ class References:
 
     def _json(self, key: str) -> Any:
         try:
-            return read_json(self._store.get(key).read(), key)
+            data = self._store.get(key).read()
+            self.unchecked += not has_check(data)
+            return read_json(data, key)
         except NotFoundError:  # the run is being deleted
             return None
         except CorruptDataError as error:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
+from dovetail.artifacts.documents import read_json
 from dovetail.artifacts.fences import newest_fence
 from dovetail.artifacts.framing import LOG_MAGIC
+from dovetail.artifacts.guests import read_guests
 from dovetail.artifacts.layout import manifest_key, object_key, run_prefix
-from dovetail.artifacts.documents import read_json
 from dovetail.artifacts.manifest import open_store, read_manifest, read_marker
 from dovetail.artifacts.reports import read_end
 from dovetail.artifacts.signed_store import SignedStore, unchecked
@@ -68,6 +69,8 @@ class Verified:
     """What is wrong."""
     signatures: int | None = None
     """Documents and groups of records that a trusted key has signed; None where nothing must be signed."""
+    unchecked: int = 0
+    """Documents of earlier versions, which have no check: a changed bit in them may go unnoticed."""
 
     @property
     def sound(self) -> bool:
@@ -84,10 +87,11 @@ def verify(
     pin: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Verified:
-    """Verify a store. Finds every changed bit and missing part of objects, records and logs.
+    """Verify a store. Finds every changed bit and missing part of objects, records, logs and documents.
 
-    Documents in JSON have no checksum: of these, what is no valid document any more is found, and references that lead
-    nowhere; in a signed store each must have its signature.
+    Documents of earlier versions have no check: of these, what is no valid document any more is found, and references
+    that lead nowhere. Hints are left out: they may be lost or wrong at any time. In a signed store each
+    must have its signature.
 
     Args:
         store: The store.
@@ -102,7 +106,7 @@ def verify(
     uuid = read_marker(store).uuid
     places = {uuid: store, **(homes or {})}
     faults: list[Fault] = []
-    runs = 0
+    runs = without_check = 0
     with Buckets() as wanted:
         for home, place in places.items():
             references = References(place, home, {uuid: store})
@@ -127,13 +131,17 @@ def verify(
                     Fault(key=_key_of(line), reason=line, touches=(f"{flow}/{run}",)) for line in references.damage
                 ]
                 references.damage.clear()
-        for kept in read_pins(store):
+            without_check += references.unchecked if place is store else 0
+        apart: dict[str, str] = {}
+        for kept in read_pins(store, apart):
             if kept.ref is not None:
                 wanted.add(kept.ref.digest)
+        read_guests(store, apart)
         close_over(store, wanted)
         if repair_from is not None and faults:
             faults = _repair_runs(given, repair_from, faults, pin or {})
         bad, objects, size = _check_objects(store, wanted, sample, progress)
+    faults += [Fault(key=key, reason=reason) for key, reason in apart.items()]
     touched = _touched(places, uuid, store, set(bad)) if bad else {}
     mended = set() if repair_from is None else _repair_all(store, repair_from, set(bad))
     for digest, reason in bad.items():
@@ -141,7 +149,9 @@ def verify(
         faults.append(
             Fault(key=object_key(digest), reason=reason, touches=tuple(touched.get(digest, ())), repaired=repaired)
         )
-    return Verified(objects=objects, size=size, runs=runs, faults=faults, signatures=signatures)
+    return Verified(
+        objects=objects, size=size, runs=runs, faults=faults, signatures=signatures, unchecked=without_check
+    )
 
 
 def _key_of(line: str) -> str:
