@@ -7,7 +7,7 @@ import errno
 import os
 import stat as stat_module
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from dovetail.interfaces.datastore import Body, Buffer, ObjectInfo
@@ -31,13 +31,19 @@ _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class StoreFiles:
-    """Operations on paths below a store's folder. Raises what the system raises."""
+    """Operations on paths below a store's folder. Raises what the system raises.
 
-    def __init__(self, root: str) -> None:
+    Args:
+        root: The folder.
+        clock: This machine's, seconds since the epoch. What the file server's says is measured.
+    """
+
+    def __init__(self, root: str, clock: Callable[[], float] = time.time) -> None:
         self.root = root
+        self._clock = clock
         self._temporary = TemporaryFiles(root)
         self._lock = f"{root}/{LOCK}"
-        self._skew = 0.0  # seconds that the file server's clock is ahead of ours, where it is not the same
+        self._skew: float | None = None  # seconds that the file server's clock is ahead of ours, once it is measured
 
     # Looking
 
@@ -79,10 +85,27 @@ class StoreFiles:
             key=key,
             size=status.st_size,
             modified=status.st_mtime,
-            now=time.time() + self._skew,
+            now=self._clock() + (self._skew or 0.0),
             etag=f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}",
             metadata=metadata,
         )
+
+    def measure_clock(self) -> None:
+        """Compare clocks, unless a write has: from now on `info` tells the file server's, which sets the times of files.
+
+        Where nothing can be written, ours must do.
+        """
+        if self._skew is not None or not self._temporary.is_used:
+            return
+        try:
+            fd, temporary = self._temporary.create()
+        except OSError:
+            return
+        try:
+            self._notice_clock(os.fstat(fd))
+        finally:
+            os.close(fd)
+            self.drop(temporary)
 
     # Writing
 
@@ -263,7 +286,8 @@ class StoreFiles:
         temporary file is removed.
         """
         folder, name = os.path.split(path)
-        now = time.time() + self._skew
+        self.measure_clock()
+        now = self._clock() + (self._skew or 0.0)
         with contextlib.suppress(OSError):
             status = os.stat(path)
             if not name.startswith(GONE):
@@ -324,7 +348,7 @@ class StoreFiles:
             make_room(self.root, folder, self._temporary)
 
     def _notice_clock(self, status: os.stat_result) -> None:
-        skew = status.st_mtime - time.time()
+        skew = status.st_mtime - self._clock()
         self._skew = skew if abs(skew) > 1.0 else 0.0
 
 

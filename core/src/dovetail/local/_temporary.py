@@ -30,6 +30,11 @@ class TemporaryFiles:
         self._sweep = True
         self._lock = allocate_lock()
 
+    @property
+    def is_used(self) -> bool:
+        """Whether something was written in this store before."""
+        return os.path.isdir(self._folder)
+
     def create_folder(self) -> str:
         """A new, empty folder."""
         path = self._path()
@@ -61,5 +66,11 @@ class TemporaryFiles:
         with contextlib.suppress(OSError), os.scandir(self._folder) as listing:
             for item in listing:
                 with contextlib.suppress(OSError):
-                    if item.stat(follow_symlinks=False).st_mtime < before:
-                        (os.rmdir if item.is_dir(follow_symlinks=False) else os.unlink)(item.path)
+                    if item.stat(follow_symlinks=False).st_mtime >= before:
+                        continue
+                    if not item.is_dir(follow_symlinks=False):
+                        os.unlink(item.path)
+                        continue
+                    for name in os.listdir(item.path):  # see `dovetail.local._room`
+                        os.unlink(f"{item.path}/{name}")
+                    os.rmdir(item.path)

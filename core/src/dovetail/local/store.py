@@ -6,7 +6,8 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -63,6 +64,7 @@ class LocalStore(DataStore):
 
     Args:
         root: The folder. Made, with those above it, when the first object is put.
+        clock: This machine's, seconds since the epoch; ages are told by the file system's own (`ObjectInfo.now`).
     """
 
     capabilities: ClassVar[DataStoreCapability] = (
@@ -72,13 +74,13 @@ class LocalStore(DataStore):
         | DataStoreCapability.COPY
     )
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         self.root = Path(os.path.abspath(root))
         """The store's folder."""
         self._root = str(self.root).rstrip("/\\") if os.name == "nt" else str(self.root).rstrip("/")
         if os.path.lexists(self._root) and not os.path.isdir(self._root):
             raise StoreError(f"{self._root} is not a folder, so it can't hold a data store", hint="Name a folder.")
-        self._files = StoreFiles(self._root)
+        self._files = StoreFiles(self._root, clock)
         self._appenders = Appenders(self._files.open_for_append)
         self._folders = FolderSyncer(self._root)
 
@@ -149,6 +151,7 @@ class LocalStore(DataStore):
 
     def head(self, key: str) -> ObjectInfo:
         path = self._path(key)
+        self._files.measure_clock()
         try:
             path, status = self._files.locate(path)
             return self._files.info(key, status, path)
