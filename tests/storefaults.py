@@ -1,4 +1,4 @@
-"""What changes a data store, each on a small store of its own: to be killed, starved of room and interleaved anywhere."""
+"""What changes a data store, each on a small store: to be killed, starved of room and interleaved anywhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,8 @@ def _commit(place: Place) -> None:
     if "added" not in made:
         outputs = {"small": 7, "middle": b"m" * 5000, "old": big("garbage 2"), "table": table(65536 * 3)}
         run.task("added", outputs, sequence=[big("item"), b"little"])
-    try:
+    with suppress(AlreadyExistsError):
         run.task("apart", {"x": big("apart")}, commit=True)
-    except AlreadyExistsError:
-        pass
     store.close()
 
 
@@ -141,10 +140,8 @@ def _begin(place: Place) -> None:
     package = build_package({file: blake3(Path(file).read_bytes()).hexdigest()}, file)
     making = Making(store)
     code = {"package": ref_to_plain(making.artifacts.save(package.data)), "digest": package.digest}
-    try:
+    with suppress(AlreadyExistsError):
         put_manifest(store, RunManifest(run=NEW, flow="New", created=4.0, code=code))
-    except AlreadyExistsError:
-        pass
     if not find_record(store, NEW, "start", b""):
         MadeRun(making, NEW, claim_fence(store, NEW)).task("start", {"a": 1})
     store.close()

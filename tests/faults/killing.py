@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def main() -> int:
         for at, mode in chosen:
             place = base.fresh(folder / f"{at} {mode}")
             try:
-                end = forked(lambda: disturbed(place, operation, at, mode))
+                end = forked(partial(disturbed, place, operation, at, mode))
                 assert end == -signal.SIGKILL, f"it ended with {end}"
                 check(place, before, operation)
                 operation.act(place)

@@ -1,7 +1,7 @@
 """Whoever changes a data store is killed at each point where it touches a file: nothing committed is lost or torn.
 
-DOVETAIL_FAULTS sets how many kills in all (soak: 10,000), DOVETAIL_SEED the seed; both are printed. Where they are fewer
-than the boundaries, they are drawn; where more, further rounds begin with other values.
+DOVETAIL_FAULTS sets how many kills in all (soak: 10,000), DOVETAIL_SEED the seed; both are printed. Where they are
+fewer than the boundaries, they are drawn; where more, further rounds begin with other values.
 """
 
 from __future__ import annotations
