@@ -39,6 +39,8 @@ _EXTENTS: Final = 64
 _SHARED: Final = 0.25
 """Part of a value that an earlier one must have before it refers to it."""
 _GAIN_LOCAL, _GAIN_REMOTE = 1.5, 1.2
+_TRIES: Final = 100
+"""Rounds against collectors that are about to delete what is in the way; one is enough but for chance."""
 _ZERO_LEAF: Final = blake3(bytes(LEAF_SIZE)).digest()
 
 
@@ -85,17 +87,22 @@ class ObjectSaver:
         """
         frames = [memoryview(frame).cast("B") for frame in value.frames]
         base = next((one for one in known if is_alike(frames, one)), None)
-        with ExitStack() as stack:
-            if base is None and self._stages:
-                return self._write(value, frames, None, UnnamedObject(self._store, stack))
-            leaves = [leaves_of(frame) for frame in frames]
-            digest = value_digest(value.serializer, value.header, leaves)
+        if base is None and self._stages:
+            with suppress(AlreadyExistsError):
+                return self._write(value, frames, None)
+        leaves = [leaves_of(frame) for frame in frames]
+        digest = value_digest(value.serializer, value.header, leaves)
+        for _ in range(_TRIES):
             if self._reuse(digest):
                 return _reused(digest, frames)
             if base is not None and not self._reuse(base.digest):
                 base = None
             runs = None if base is None else self._runs(leaves, base, frames)
-            return self._write(value, frames, leaves, UnnamedObject(self._store, stack), runs)
+            try:
+                return self._write(value, frames, leaves, runs)
+            except AlreadyExistsError as error:
+                in_the_way = error  # a collector was about to delete it, or it is damaged
+        raise in_the_way
 
     @staticmethod
     def _runs(leaves: list[Leaves], base: KnownObject, frames: Sequence[memoryview]) -> list[list[Run]] | None:
@@ -111,18 +118,30 @@ class ObjectSaver:
         value: SerializedValue,
         frames: Sequence[memoryview],
         leaves: list[Leaves] | None,
-        target: UnnamedObject,
         runs: list[list[Run]] | None = None,
     ) -> Saved:
-        """Write an object.
+        """Write an object, unless somebody else does.
 
         Args:
             value: The value.
             frames: Its frames.
             leaves: Theirs; None: they are hashed here.
-            target: Takes it.
             runs: Of each frame; None: all of it is written.
+
+        Raises:
+            AlreadyExistsError: It was there, and can't be reused.
         """
+        with ExitStack() as stack:
+            return self._write_to(UnnamedObject(self._store, stack), value, frames, leaves, runs)
+
+    def _write_to(
+        self,
+        target: UnnamedObject,
+        value: SerializedValue,
+        frames: Sequence[memoryview],
+        leaves: list[Leaves] | None,
+        runs: list[list[Run]] | None,
+    ) -> Saved:
         placed: list[FrameAt] = []
         for number, frame in enumerate(frames):
             writer = _FrameWriter(frame, None if leaves is None else list(leaves[number][1]), target)

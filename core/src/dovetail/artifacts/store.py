@@ -48,6 +48,8 @@ __all__ = ["GRACE_SECONDS", "ArtifactStore"]
 
 GRACE_SECONDS = 24 * 3600.0
 """A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
+WRITE_TRIES = 100
+"""Rounds against collectors that are about to delete what is in the way; one is enough but for chance."""
 SEQUENCES = 16
 """Sequences whose index is kept."""
 PACK_ID = "pack"
@@ -177,11 +179,15 @@ class ArtifactStore:
         size = sum(map(len, buffers))
         if self.reuse(digest, size):
             return
-        try:
-            self.store(self.default).put(object_key(digest), cast("Body", buffers))
-        except AlreadyExistsError:
-            if not self.reuse(digest, size):  # written meanwhile by someone else, and damaged
-                raise
+        for _ in range(WRITE_TRIES):
+            try:
+                self.store(self.default).put(object_key(digest), cast("Body", buffers))
+                return
+            except AlreadyExistsError as error:
+                if self.reuse(digest, size):  # written meanwhile by someone else
+                    return
+                in_the_way = error  # gone or damaged by now: a collector was about to delete it
+        raise in_the_way
 
     def reuse(self, digest: bytes, size: int | None = None) -> bool:
         """Whether the default store has an object that is whole; if so it is made young enough to be left alone by a
@@ -192,7 +198,7 @@ class ArtifactStore:
             size: Bytes that the file has if it is whole, where one size is to be expected.
         """
         store = self.store(self.default)
-        info = self._renew(store, digest)
+        info = self._renew(store, digest, replace=True)
         if info is None or info.size == size:
             return info is not None
         try:
@@ -208,20 +214,27 @@ class ArtifactStore:
         """Whether a store has an object; if so it is made young enough to be left alone by a collector."""
         return self._renew(self.store(uuid), digest) is not None
 
-    def _renew(self, store: DataStore, digest: bytes) -> ObjectInfo | None:
+    def _renew(self, store: DataStore, digest: bytes, *, replace: bool = False) -> ObjectInfo | None:
+        """Make an object young, and before it the owners that it holds parts of: so it is never young without them.
+
+        Where an owner is gone the object is useless; with `replace` it is deleted, so that it can be written anew,
+        unless somebody else has refreshed it.
+        """
         key = object_key(digest)
         try:
             info = store.head(key)
-            if info.now - info.modified > GRACE_SECONDS / 2:
-                info = store.refresh(key)
-                prefix = edges_prefix(digest)
-                for edge in list(store.scan(prefix)):
-                    store.refresh(edge.key)
-                    if self._renew(store, bytes.fromhex(edge.key[len(prefix) :])) is None:
-                        return None
+            if info.now - info.modified <= GRACE_SECONDS / 2:
+                return info
+            prefix = edges_prefix(digest)
+            for edge in list(store.scan(prefix)):
+                store.refresh(edge.key)
+                if self._renew(store, bytes.fromhex(edge.key[len(prefix) :])) is None:
+                    if replace:
+                        store.delete([key], not_modified_since=info.modified)
+                    return None
+            return store.refresh(key)
         except NotFoundError:
             return None
-        return info
 
     # -- loading --------------------------------------------------------------------------------------------------
 
