@@ -13,8 +13,7 @@ from typing import Any
 
 import msgpack
 import pytest
-import zstandard
-from blake3 import blake3
+from second_reader import digest, identity, read_object
 
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.artifacts import SerializedValue
@@ -23,51 +22,6 @@ from dovetail.local.store import LocalStore
 ROOT = Path(__file__).parents[3]
 DOC = ROOT / "docs" / "reference" / "store-layout.md"
 STORES = sorted(Path(__file__).parent.glob("golden/format*/store"))
-
-
-def digest(data: bytes) -> bytes:
-    return bytes(blake3(data).digest())
-
-
-def identity(serializer: str, header: bytes, frames: list[bytes]) -> bytes:
-    leaves = [[len(f), [digest(f[i : i + 65536]) for i in range(0, len(f), 65536)]] for f in frames]
-    return digest(b"dovetail-value-1\0" + msgpack.packb([serializer, header, leaves]))
-
-
-def read_object(path: Path) -> tuple[str, bytes, list[bytes]]:
-    data = path.read_bytes()
-    magic, major, _, must, _, at, length, header_crc, crc = struct.unpack_from("<8sHHIIQQII", data)
-    assert (magic, major, must & ~1) == (b"\x8bDVO\r\n\x1a\n", 1, 0)
-    assert zlib.crc32(data[:40]) == crc
-    assert zlib.crc32(data[at : at + length]) == header_crc
-    serializer, header, frames = msgpack.unpackb(data[at : at + length])
-    found = []
-    for size, offset, leaves, *extents in frames:
-        if offset is None:
-            assert must == 1
-            frame = b"".join(read_extent(path, *extent) for extent in extents[0])
-            assert len(frame) == size
-        else:
-            assert offset % (4096 if size >= 4096 else 64) == 0
-            frame = data[offset : offset + size]
-        assert leaves == b"".join(digest(frame[i : i + 65536]) for i in range(0, size, 65536))
-        found.append(frame)
-    return serializer, header, found
-
-
-def read_extent(path: Path, owner: bytes | None, offset: int, stored: int, raw: int, codec: int) -> bytes:
-    file = path
-    if owner is not None:
-        root, name = path.parents[2], owner.hex()
-        assert (root / "edges" / path.name[:2] / path.name / name).read_bytes() == b""
-        file = root / "objects" / name[:2] / name
-    with file.open("rb") as opened:
-        opened.seek(offset)
-        found = opened.read(stored)
-    if codec == 2:
-        found = zstandard.ZstdDecompressor().decompress(found, max_output_size=raw)
-    assert len(found) == raw
-    return found
 
 
 def unpack(serializer: str, packed: bytes) -> tuple[bytes, list[bytes]]:

@@ -113,7 +113,8 @@ class SequenceReader(Sequence[Any]):
         found = unpack_checked(self._frames.header, "the header of a sequence")
         self._length: int = found[0]
         self._serializers: list[str] = found[1]
-        if len(self._frames.frames) != 2 or self._frames.frames[0].length != self._length * ENTRY_SIZE:
+        frames = self._frames.frames
+        if len(frames) != 2 or frames[0].length != self._length * ENTRY_SIZE or any(at.offset < 0 for at in frames):
             raise CorruptDataError("a sequence has an index of the wrong size")
         self._leaves: dict[int, bytes] = {}
 
