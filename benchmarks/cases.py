@@ -210,4 +210,21 @@ CASES = [
         goal=0.9,
         more_is_better=True,
     ),
+    # Data stores.
+    Case(
+        name="gc",
+        title="`gc` over 1,000,000 blobs, 100 of 1,000 runs deleted",
+        figure="seconds",
+        unit="s",
+        goal=60,
+        also=(("peak_mb", "MB", 256),),
+    ),
+    Case(
+        name="verify",
+        title="`verify`, to the slower of reading the disk and hashing",
+        figure="ratio",
+        unit="of the limit",
+        goal=0.7,
+        more_is_better=True,
+    ),
 ]

@@ -86,6 +86,14 @@ def gc(root: Path) -> dict[str, int]:
     return collect(LocalStore(root)).to_plain()
 
 
+def measured(part: str, root: Path) -> dict[str, float]:
+    """A part in a process of its own: seconds, peak memory, and what it did."""
+    command = [sys.executable, __file__, "--part", part, str(root)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, float] = json.loads(found.stdout)
+    return told
+
+
 def main() -> None:
     """Fill, then measure each part in a process of its own."""
     if sys.argv[1:2] == ["--part"]:
@@ -93,7 +101,7 @@ def main() -> None:
         done = {"delete": delete, "gc": gc}[sys.argv[2]](Path(sys.argv[3]))
         seconds = time.perf_counter() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        print(json.dumps({"seconds": round(seconds, 2), "peak_mb": usage.ru_maxrss / 1024, **done}))
+        print(json.dumps({"seconds": round(seconds, 2), "peak_mb": usage.ru_maxrss * 1024 / 1e6, **done}))
         return
     blobs = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
@@ -102,10 +110,7 @@ def main() -> None:
         fill(root, blobs)
         print(f"{blobs:,} blobs of {RUNS:,} runs written in {time.perf_counter() - began:.1f} s", flush=True)
         for part in ("delete", "gc", "gc"):
-            found = subprocess.run(
-                [sys.executable, __file__, "--part", part, str(root)], check=True, capture_output=True, text=True
-            )
-            print(part, found.stdout.strip(), f"load {os.getloadavg()[0]:.1f}", flush=True)
+            print(part, json.dumps(measured(part, root)), f"load {os.getloadavg()[0]:.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,16 @@ PARTS = {
     ),
     "shapes": Part("random shapes of flows", {"SHAPES": 200}, ("tests/matrix", "-k", "random_shape", *PARALLEL)),
     "wide": Part("wide foreach, reused processes and one each", {"WIDTH": 100_000}, ("tests/test_wide_foreach.py",)),
+    "faults": Part(
+        "kills of what changes a store, at every point where it touches a file",
+        {"FAULTS": 10_000, "STEPS": 400},
+        ("tests/faults", *PARALLEL),
+    ),
+    "blobs": Part(
+        "blobs of which a tenth is collected, in at most 256 MB",
+        {"BLOBS": 1_000_000},
+        ("core/tests/upkeep/test_many_blobs.py", "-s"),
+    ),
     "objects": Part("small objects in a store", {"OBJECTS": 100_000}, ("core/tests/local/test_many_objects.py",)),
 }
 

@@ -1,6 +1,6 @@
 """Keys of everything that a data store holds.
 
-`docs/reference/store-layout.md` describes the same for other readers.
+`docs/reference/store-layout.md` and `artifact-format.md` describe the same for other readers.
 """
 
 from __future__ import annotations

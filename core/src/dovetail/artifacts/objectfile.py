@@ -221,7 +221,7 @@ def decode_header(encoded: bytes | memoryview, crc: int, what: str) -> Header:
     if zlib.crc32(encoded) != crc:
         raise CorruptDataError(f"{what} has a damaged header")
     try:
-        serializer, header, frames = unpack(encoded)
+        serializer, header, frames, *_ = unpack(encoded)  # what follows is a later version's
         return Header(serializer, header, tuple(map(_frame_from_plain, frames)))
     except Exception as error:
         raise CorruptDataError(f"{what} has an unknown header: {error}") from error

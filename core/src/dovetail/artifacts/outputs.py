@@ -20,7 +20,7 @@ from dovetail.interfaces.artifacts import (
     ObjectPlace,
 )
 from dovetail.interfaces.dataclass import dataclass
-from dovetail.interfaces.errors import UnpicklableError
+from dovetail.interfaces.errors import DovetailError, UnpicklableError
 
 if TYPE_CHECKING:
     from dovetail.artifacts.store import ArtifactStore
@@ -167,7 +167,11 @@ class OutputWriter:
                 digest = digest_of(serialized)
                 self._rows[name] = self._place_small(digest, size, serialized.serializer, packed, serialized.type)
                 return digest
-        saved = self._artifacts.save_value(serialized, name=name)
+        try:
+            saved = self._artifacts.save_value(serialized, name=name)
+        except DovetailError as error:  # no room, not writable: the store does not know what it was given
+            error.message = f"artifact {name!r}: {error.message}"
+            raise
         self._objects.update(dict.fromkeys(saved.keys))
         self._rows[name] = [saved.digest, size, serialized.serializer, self._artifacts.default, serialized.type]
         return saved.digest
