@@ -98,7 +98,10 @@ def main() -> None:
     """Fill, then measure each part in a process of its own."""
     if sys.argv[1:2] == ["--part"]:
         began = time.perf_counter()
-        done = {"delete": delete, "gc": gc}[sys.argv[2]](Path(sys.argv[3]))
+        part, root = sys.argv[2], Path(sys.argv[3])
+        if part == "fill":
+            fill(root, int(sys.argv[4]))
+        done = {} if part == "fill" else {"delete": delete, "gc": gc}[part](root)
         seconds = time.perf_counter() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
         print(json.dumps({"seconds": round(seconds, 2), "peak_mb": usage.ru_maxrss * 1024 / 1e6, **done}))

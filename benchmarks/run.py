@@ -18,6 +18,7 @@ from collections.abc import Callable
 import ours
 import ours_arrays
 import ours_functions
+import ours_stores
 import ours_values
 import peer_metaflow
 import peer_prefect
@@ -30,7 +31,13 @@ from timing import Run, UnexpectedExitError
 
 RESULTS = HERE / "results.json"
 SYSTEMS: dict[str, dict[str, Callable[[], list[Run]]]] = {
-    "dovetail": {**ours.CASES, **ours_functions.CASES, **ours_arrays.CASES, **ours_values.CASES},
+    "dovetail": {
+        **ours.CASES,
+        **ours_functions.CASES,
+        **ours_arrays.CASES,
+        **ours_values.CASES,
+        **ours_stores.CASES,
+    },
     "metaflow": peer_metaflow.CASES,
     "prefect": {**peer_prefect.CASES, **peer_prefect_functions.CASES},
     "prefect-served": {**peer_prefect.SERVED_CASES, **peer_prefect_functions.SERVED_CASES},

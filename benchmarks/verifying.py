@@ -2,8 +2,8 @@
 
     python benchmarks/verifying.py [MEGABYTES] [FOLDER]
 
-The store holds arrays of 64 MB. Before each pass its files are dropped from the page cache, so that all are read from the
-disk; the raw passes read and hash the same files with as many threads as the verifier has.
+The store holds arrays of 64 MB. Before a pass its files are dropped from the page cache, so that all are read from the disk;
+the raw passes read and hash the same files with as many threads as the verifier has.
 """
 
 from __future__ import annotations

@@ -27,14 +27,14 @@ def test_every_changed_bit_and_every_truncation_is_told(plain: Any) -> None:
     for at in range(8 * len(data)):
         bad = bytearray(data)
         bad[at // 8] ^= 1 << at % 8
-        with pytest.raises(CorruptDataError, match="^it is"):
+        with pytest.raises(CorruptDataError, match=r"^it is"):
             read_json(bytes(bad), "it")
     for length in range(len(data)):
         with pytest.raises(CorruptDataError):
             read_json(data[:length], "it")
 
 
-@pytest.mark.parametrize("plain", [*DOCUMENTS, {}, [], {"check": "00" * 16}, {"a": "check:" + "0" * 40}], ids=repr)
+@pytest.mark.parametrize("plain", [*DOCUMENTS, {}, [], {"a": "check:" + "0" * 40}], ids=repr)
 def test_documents_without_a_check_are_read_as_they_are(plain: Any) -> None:
     for text in (json.dumps(plain), json.dumps(plain, indent=1) + "\n"):
         if not has_check(text.encode()):

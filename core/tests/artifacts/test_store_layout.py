@@ -1,4 +1,4 @@
-"""A second reader, written from `docs/reference/store-layout.md` and `artifact-format.md` with nothing of ours, reads what our writers wrote."""
+"""A second reader, written from the pages `store-layout.md` and `artifact-format.md` with nothing of ours."""
 
 from __future__ import annotations
 

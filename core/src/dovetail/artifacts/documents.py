@@ -24,7 +24,7 @@ _DAMAGED = 2
 
 
 def encode_json(plain: Any) -> bytes:
-    """A document with its check; an empty one has none."""
+    """A document, without a member `check` of its own, with its check; an empty one has none."""
     text = json.dumps(plain, separators=(",", ":")).encode()
     if len(text) == 2:
         return text

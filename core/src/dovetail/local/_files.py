@@ -91,7 +91,7 @@ class StoreFiles:
         )
 
     def measure_clock(self) -> None:
-        """Compare clocks, unless a write has: from now on `info` tells the file server's, which sets the times of files.
+        """Compare clocks, unless a write has: from now on `info` tells the file server's, which sets files' times.
 
         Where nothing can be written, ours must do.
         """
