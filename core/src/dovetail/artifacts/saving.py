@@ -92,7 +92,7 @@ class ObjectSaver:
                 return self._write(value, frames, None)
         leaves = [leaves_of(frame) for frame in frames]
         digest = value_digest(value.serializer, value.header, leaves)
-        for _ in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             if self._reuse(digest):
                 return _reused(digest, frames)
             if base is not None and not self._reuse(base.digest):
@@ -100,9 +100,10 @@ class ObjectSaver:
             runs = None if base is None else self._runs(leaves, base, frames)
             try:
                 return self._write(value, frames, leaves, runs)
-            except AlreadyExistsError as error:
-                in_the_way = error  # a collector was about to delete it, or it is damaged
-        raise in_the_way
+            except AlreadyExistsError:
+                if not left:  # else it is gone by now: a collector was about to delete it, or it was damaged
+                    raise
+        raise AssertionError("the last round returns or raises")
 
     @staticmethod
     def _runs(leaves: list[Leaves], base: KnownObject, frames: Sequence[memoryview]) -> list[list[Run]] | None:

@@ -179,15 +179,15 @@ class ArtifactStore:
         size = sum(map(len, buffers))
         if self.reuse(digest, size):
             return
-        for _ in range(WRITE_TRIES):
+        for left in reversed(range(WRITE_TRIES)):
             try:
                 self.store(self.default).put(object_key(digest), cast("Body", buffers))
                 return
-            except AlreadyExistsError as error:
+            except AlreadyExistsError:
                 if self.reuse(digest, size):  # written meanwhile by someone else
                     return
-                in_the_way = error  # gone or damaged by now: a collector was about to delete it
-        raise in_the_way
+                if not left:  # else it is gone by now: a collector was about to delete it, or it was damaged
+                    raise
 
     def reuse(self, digest: bytes, size: int | None = None) -> bool:
         """Whether the default store has an object that is whole; if so it is made young enough to be left alone by a

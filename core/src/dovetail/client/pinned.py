@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovetail.client.artifact import DataArtifact
@@ -28,6 +27,7 @@ class PinnedArtifact(DataArtifact):
 
     pin: Pin
     """What keeps it."""
+    _artifacts: ArtifactStore
 
     @classmethod
     def _of_pin(cls, pin: Pin, artifacts: ArtifactStore) -> PinnedArtifact:
@@ -78,7 +78,10 @@ class PinnedArtifact(DataArtifact):
         """None: it went with the task."""
         return None
 
-    finished_at = created_at
+    @property
+    def finished_at(self) -> datetime | None:
+        """None: it went with the task."""
+        return None
 
     @property
     def data(self) -> Any:
@@ -115,10 +118,11 @@ def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.artifacts.upkeep.pins import read_pins
 
-    pins: list[Pin] = []
-    with suppress(DovetailError):
+    try:
         uuid, store = connection.default_store()
         pins = [pin for pin in read_pins(store) if pin.ref is not None]
+    except DovetailError:
+        return None
     found = [pin for pin in pins if text in (pin.name, f"{pin.run}/{pin.artifact}")]
     if not found:
         spec = parse_pathspec(text)
