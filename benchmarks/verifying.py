@@ -2,7 +2,7 @@
 
     python benchmarks/verifying.py [MEGABYTES] [FOLDER]
 
-The store holds arrays of 64 MB. Before a pass its files are dropped from the page cache, so that all come from the disk;
+The store holds arrays of 64 MB. Before a pass its files are dropped from the page cache, so that all come from there;
 the raw passes read and hash the same files with as many threads as the verifier has.
 """
 

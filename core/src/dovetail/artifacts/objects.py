@@ -220,9 +220,9 @@ class StoredObject:
             if key == self._key and behind <= len(self._head):
                 target[:] = self._head[at:behind]
                 return
-            found = self._store.get(key, byte_range=(at, behind))
-            if found.length != len(target) or found.readinto(target) != len(target):
-                raise CorruptDataError(f"{self._what} is cut short: {key} ends within it")
+            with self._store.get(key, byte_range=(at, behind)) as found:
+                if found.length != len(target) or found.readinto(target) != len(target):
+                    raise CorruptDataError(f"{self._what} is cut short: {key} ends within it")
             return
         from dovetail.artifacts.compression import decompress
 
