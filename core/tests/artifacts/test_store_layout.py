@@ -47,7 +47,8 @@ class Reader:
             body = data[at + 16 : at + 16 + meta_size + size]
             if found != magic or len(body) != meta_size + size or zlib.crc32(body) != crc:
                 return
-            meta = body[1:meta_size] if body[:1] == b"\0" else zlib.decompress(body[1:meta_size])
+            meta = body[41 if body[0] & 2 else 1 : meta_size]  # behind the flag byte, and a signature
+            meta = zlib.decompress(meta) if body[0] & 1 else meta
             yield msgpack.unpackb(meta), body[meta_size:]
             at += 16 + len(body)
 
