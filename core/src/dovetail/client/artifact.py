@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dovetail.artifacts.lazy_values import LazyValue
+    from dovetail.artifacts.store import ArtifactStore
     from dovetail.client.client import Client
     from dovetail.client.task import Task
 
@@ -210,17 +211,19 @@ class DataArtifact:
         from dovetail.client.previews import preview_of
 
         return str(preview_of(self, rows))
+
+    @property
+    def _artifacts(self) -> ArtifactStore:
+        """Loads its value."""
+        return self.task.run._artifacts
+
+    @property
     def _run_id(self) -> str:
         return self.task.run.id
 
     @property
     def _path(self) -> str:
         return self.task.path
-
-    @property
-    def _is_safe(self) -> bool:
-        """Whether its serializer can't run code when it loads."""
-        return self.serializer == "json" or self.task.run._artifacts.serializers.by_id(self.serializer).safe
 
     # -- its value ------------------------------------------------------------------------------------------------
 
@@ -236,7 +239,7 @@ class DataArtifact:
         if entry is not None and len(entry) == 1:
             value = entry[0]
             return copied(value) if type(value) in (list, dict) else value
-        return self.task.run._artifacts.load(self._located(at_hand=True), name=self.pathspec)
+        return self._artifacts.load(self._located(at_hand=True), name=self.pathspec)
 
     def __getitem__(self, index: Any) -> Any:
         """`artifact[a:b]`: these rows of an array, series, frame or table, or these bytes, in the type that the whole
@@ -260,12 +263,12 @@ class DataArtifact:
         if found is None:
             while len(opened) >= _OPENED:
                 del opened[next(iter(opened))]
-            found = opened[self] = self.task.run._artifacts.open(self._located(), name=self.pathspec)
+            found = opened[self] = self._artifacts.open(self._located(), name=self.pathspec)
         return found
 
     def raw(self) -> tuple[bytes, list[memoryview]]:
         """Header and frames as the serializer wrote them, verified; nothing is unpickled."""
-        header, frames = self.task.run._artifacts.fetch(self._located(), name=self.pathspec)
+        header, frames = self._artifacts.fetch(self._located(), name=self.pathspec)
         return header, [memoryview(frame) for frame in frames]
 
     def _located(self, *, at_hand: bool = False) -> ArtifactRef:

@@ -24,7 +24,7 @@ def described(artifact: DataArtifact) -> Mapping[str, Any]:
     if artifact.serializer == "json":
         return {}
     try:
-        found = artifact.task.run._artifacts.serializers.by_id(artifact.serializer)
+        found = artifact._artifacts.serializers.by_id(artifact.serializer)
         real = getattr(found, "real", found)
         if not found.safe or type(real).describe is Serializer.describe:
             return {}

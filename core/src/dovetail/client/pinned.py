@@ -11,6 +11,7 @@ from dovetail.interfaces.errors import ArtifactGoneError, DovetailError, UsageEr
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from dovetail.artifacts.lazy_values import LazyValue
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.artifacts.upkeep.pins import Pin
     from dovetail.client.connection import Connection
@@ -23,19 +24,19 @@ __all__ = ["PinnedArtifact", "find_pinned"]
 class PinnedArtifact(DataArtifact):
     """An artifact that a pin keeps though its run was deleted. It loads and verifies as any other; its task is gone."""
 
-    __slots__ = ("_artifacts", "pin")
+    __slots__ = ("_loader", "pin")
 
     pin: Pin
     """What keeps it."""
-    _artifacts: ArtifactStore
+    _loader: ArtifactStore
 
     @classmethod
     def _of_pin(cls, pin: Pin, artifacts: ArtifactStore) -> PinnedArtifact:
         self = cls.__new__(cls)
         self.name = pin.artifact.rpartition("/")[2]
         self.pin = pin
-        self._entry = self._plain = None
-        self._artifacts = artifacts
+        self._entry = self._plain = self._told = None
+        self._loader = artifacts
         return self
 
     @property
@@ -64,8 +65,11 @@ class PinnedArtifact(DataArtifact):
         return self.pin.artifact.rpartition("/")[0]
 
     @property
-    def _is_safe(self) -> bool:
-        return self._artifacts.serializers.by_id(self.serializer).safe
+    def _artifacts(self) -> ArtifactStore:
+        return self._loader
+
+    def _open(self) -> LazyValue:
+        return self._loader.open(self.ref, name=self.pathspec)
 
     @property
     def ref(self) -> ArtifactRef:

@@ -59,7 +59,7 @@ def preview_of(artifact: DataArtifact, rows: int) -> Preview:
     serializer = artifact.serializer
     if serializer == "json":
         return _of_text(artifact)
-    known = artifact.task.run._artifacts.serializers
+    known = artifact._artifacts.serializers
     try:
         found = known.by_id(serializer)
         safe, partial = found.safe, found.partial
