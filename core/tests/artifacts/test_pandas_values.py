@@ -291,7 +291,11 @@ def test_description() -> None:
 def test_without_arrow_numbers_keep_their_layout_and_text_is_pickled() -> None:
     program = """
 import sys
-sys.modules["pyarrow"] = None
+class Away:  # not None in sys.modules, which the extension modules of pandas take for a module
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pyarrow":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Away())
 import pandas as pd, polars as pl
 from dovetail.artifacts.serializers import SerializerRegistry
 store = SerializerRegistry().serialize
