@@ -32,6 +32,7 @@ __all__ = [
     "SupportsLocalPath",
     "SupportsPresign",
     "SupportsStage",
+    "check_key",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -42,6 +43,22 @@ ByteRange: TypeAlias = tuple[int, int]
 """(first byte, end), end exclusive; an end past the object's is cut to it."""
 ABILITY_METHODS = ("presign", "copy", "local_path", "append", "sync", "stage")
 """Methods that a store has only with a capability."""
+
+
+def check_key(key: str) -> None:
+    """Raise UsageError unless `key` is one that a data store takes."""
+    parts = key.split("/")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= 1024 or {"", ".", ".."}.intersection(parts):
+        from dovetail.interfaces.errors import UsageError
+
+        raise UsageError(
+            f"{key[:100]!r} is not a key of a data store",
+            hint="Keys are relative and look like runs/x/run.json, at most 1,024 bytes.",
+        )
 
 
 class DataStoreCapability(enum.Flag):
@@ -135,11 +152,16 @@ class DataStore(ABC):
     """Flat, `/`-separated keys to bytes. Knows nothing of flows.
 
     Synchronous and thread-safe; opened after any fork and never passed between processes.
-    Keys are relative: no leading or doubled `/`, no `.` or `..` part, at most 1,024 bytes of UTF-8.
+    Keys are relative: no leading or doubled `/`, no `.` or `..` part, at most 1,024 bytes of UTF-8. Any other raises
+    `UsageError` and changes nothing (`check_key` does that); keys that differ, also in case alone, are different.
+    What a call has written or deleted, every later call sees, through any handle in any process.
+    Where nothing may be written, writing raises `StoreReadOnlyError` or `PermissionDeniedError`.
+    No secret is in the `repr`, the `url`, an error or a log.
     """
 
     capabilities: ClassVar[DataStoreCapability] = DataStoreCapability.NONE
-    """Abilities that this class implements; whatever is not declared raises `UnsupportedOperationError`."""
+    """Abilities that this class implements; a method of one that is not declared is left out or raises
+    `UnsupportedOperationError`."""
 
     @classmethod
     @abstractmethod
@@ -167,9 +189,10 @@ class DataStore(ABC):
         mode: Literal["create", "overwrite"] = "create",
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        """Write an object whole or not at all.
+        """Write an object whole or not at all: also when `body` breaks off or the process dies, nobody sees a part.
 
-        With `create`, of any number of writers exactly one wins.
+        With `create`, of any number of writers exactly one wins. With `overwrite`, readers get the old object or the
+        new one.
 
         Raises:
             AlreadyExistsError: `mode` is `create` and the key exists. Nothing was changed.
@@ -203,7 +226,7 @@ class DataStore(ABC):
 
     @abstractmethod
     def refresh(self, key: str) -> ObjectInfo:
-        """Set `modified` to now, so that a collector sees the object as young.
+        """Set `modified` to now, so that a collector sees the object as young; nothing else changes.
 
         Raises:
             NotFoundError: There is no such key.
@@ -213,9 +236,11 @@ class DataStore(ABC):
     def scan(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
         """Objects whose key starts with `prefix`, sorted by the key's code points, lazily.
 
+        Each is told once. What is written or deleted meanwhile may be told or not; whatever stays is.
+
         Args:
             prefix: A plain string prefix; need not end at a `/`.
-            after: Start behind this key.
+            after: Start behind this key, which need not exist.
         """
 
     @abstractmethod
@@ -242,7 +267,12 @@ class SupportsCopy(Protocol):
     """`DataStoreCapability.COPY`."""
 
     def copy(self, src: str, dst: str) -> ObjectInfo:
-        """Copy inside the store, without the bytes passing through this process; create-only."""
+        """Copy inside the store, metadata included, without the bytes passing through this process; create-only.
+
+        Raises:
+            NotFoundError: There is no `src`.
+            AlreadyExistsError: There is a `dst`.
+        """
         ...
 
 
@@ -252,6 +282,8 @@ class SupportsLocalPath(Protocol):
 
     def local_path(self, key: str) -> Path:
         """The file that holds the object; read-only, may be memory-mapped.
+
+        Whoever has mapped or opened it keeps reading it when the object is deleted or overwritten.
 
         Raises:
             NotFoundError: There is no such key.
@@ -266,12 +298,19 @@ class SupportsAppend(Protocol):
     def append(self, key: str, body: Buffer | Sequence[Buffer]) -> int:
         """Add bytes at the end of an object, which begins empty; the new end offset.
 
-        Kill-durable when it returns: it survives a kill -9 of this process, not a power cut.
+        Kill-durable when it returns: it survives a kill -9 of this process, not a power cut, and every handle reads it.
+
+        Raises:
+            PreconditionError: The object was written by `put`.
         """
         ...
 
     def sync(self, keys: Iterable[str]) -> None:
-        """Make these objects power-durable (fsync, their folders included), however they were written."""
+        """Make these objects power-durable (fsync, their folders included), however they were written.
+
+        Raises:
+            NotFoundError: One of them does not exist.
+        """
         ...
 
 
@@ -283,7 +322,7 @@ class Staged(Protocol):
         ...
 
     def write_at(self, offset: int, body: Buffer) -> None:
-        """Write bytes at an offset, which may lie past the end."""
+        """Write bytes at an offset, which may lie past the end; what is skipped reads as zeros."""
         ...
 
     def commit(self, key: str, *, metadata: Mapping[str, str] | None = None) -> ObjectInfo:

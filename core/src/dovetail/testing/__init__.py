@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dovetail.testing._thread_driver import CrashError
+    from dovetail.testing.conformance.datastore import DataStoreConformance
     from dovetail.testing.harness import Harness, MemoryRun, run, run_crashing
     from dovetail.testing.memory_metadata import MemoryMetadata
     from dovetail.testing.memory_store import MemoryStore
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CrashError",
+    "DataStoreConformance",
     "Harness",
     "MemoryMetadata",
     "MemoryRun",
@@ -47,6 +49,7 @@ __all__ = [
 
 _MODULES = {
     "CrashError": "_thread_driver",
+    "DataStoreConformance": "conformance",
     "Harness": "harness",
     "MemoryMetadata": "memory_metadata",
     "MemoryRun": "harness",

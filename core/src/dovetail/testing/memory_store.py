@@ -22,6 +22,7 @@ from dovetail.interfaces.datastore import (
     DataStoreCapability,
     GetResult,
     ObjectInfo,
+    check_key,
 )
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
@@ -108,7 +109,7 @@ class MemoryStore(DataStore):
     ) -> ObjectInfo:
         if mode not in ("create", "overwrite"):
             raise UsageError(f"{mode!r} is not a mode of put", hint="Use create or overwrite.")
-        _check(key)
+        check_key(key)
         data = _bytes(body)
         with self._contents.lock:
             if mode == "create" and key in self._contents.objects:
@@ -147,7 +148,7 @@ class MemoryStore(DataStore):
 
     def delete(self, keys: Iterable[str], *, not_modified_since: float | None = None) -> None:
         for key in keys:
-            _check(key)
+            check_key(key)
             with self._contents.lock:
                 found = self._contents.objects.get(key)
                 if found is not None and (not_modified_since is None or found.modified <= not_modified_since):
@@ -161,7 +162,7 @@ class MemoryStore(DataStore):
 
     def append(self, key: str, body: Buffer | Sequence[Buffer]) -> int:
         """Add bytes at the end of an object, which begins empty; the new end offset."""
-        _check(key)
+        check_key(key)
         data = _bytes(body)
         with self._contents.lock:
             found = self._contents.objects.get(key)
@@ -198,7 +199,7 @@ class MemoryStore(DataStore):
         raise UnsupportedOperationError("a store in memory has no files")
 
     def _find(self, key: str) -> _Object:
-        _check(key)
+        check_key(key)
         try:
             return self._contents.objects[key]
         except KeyError:
@@ -260,13 +261,3 @@ def _bytes(body: Body) -> bytes:
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     return b"".join(memoryview(piece).cast("B") for piece in body)
-
-
-def _check(key: str) -> None:
-    parts = key.split("/")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 0 < size <= 1024 or {"", ".", ".."}.intersection(parts):
-        raise UsageError(f"{key[:100]!r} is not a key of a data store")

@@ -1,0 +1,29 @@
+"""How much the state machines try: the one place for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = ["EFFORT", "machine_settings"]
+
+EFFORT = "DOVETAIL_CONFORMANCE_EFFORT"
+"""Variable that multiplies the examples of the state machines."""
+_EXAMPLES, _STEPS = 12, 20
+
+
+def machine_settings() -> Any:
+    """Settings for hypothesis: the same examples each time, unless more are asked for."""
+    from hypothesis import HealthCheck, Phase, settings
+
+    effort = int(os.environ.get(EFFORT) or 1)
+    return settings(
+        max_examples=_EXAMPLES * effort,
+        stateful_step_count=_STEPS,
+        deadline=None,
+        derandomize=effort == 1,
+        database=None,
+        print_blob=False,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
