@@ -29,19 +29,27 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dovetail.testing._thread_driver import CrashError
+    from dovetail.testing.conformance.compute import ComputeBackendConformance
     from dovetail.testing.conformance.datastore import DataStoreConformance
+    from dovetail.testing.conformance.environment import EnvironmentBuilderConformance
+    from dovetail.testing.conformance.metadata import MetadataProviderConformance
+    from dovetail.testing.conformance.plugin import PluginConformance
     from dovetail.testing.harness import Harness, MemoryRun, run, run_crashing
     from dovetail.testing.memory_metadata import MemoryMetadata
     from dovetail.testing.memory_store import MemoryStore
     from dovetail.testing.virtual_clock import VirtualClock
 
 __all__ = [
+    "ComputeBackendConformance",
     "CrashError",
     "DataStoreConformance",
+    "EnvironmentBuilderConformance",
     "Harness",
     "MemoryMetadata",
     "MemoryRun",
     "MemoryStore",
+    "MetadataProviderConformance",
+    "PluginConformance",
     "VirtualClock",
     "run",
     "run_crashing",
@@ -50,6 +58,10 @@ __all__ = [
 _MODULES = {
     "CrashError": "_thread_driver",
     "DataStoreConformance": "conformance",
+    "PluginConformance": "conformance",
+    "MetadataProviderConformance": "conformance",
+    "EnvironmentBuilderConformance": "conformance",
+    "ComputeBackendConformance": "conformance",
     "Harness": "harness",
     "MemoryMetadata": "memory_metadata",
     "MemoryRun": "harness",

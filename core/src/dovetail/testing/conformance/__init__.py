@@ -20,17 +20,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from dovetail.testing.conformance.compute import ComputeBackendConformance
     from dovetail.testing.conformance.datastore import DataStoreConformance
+    from dovetail.testing.conformance.environment import EnvironmentBuilderConformance
     from dovetail.testing.conformance.guarantees import GUARANTEES
+    from dovetail.testing.conformance.metadata import MetadataProviderConformance
+    from dovetail.testing.conformance.plugin import PluginConformance
 
 __all__ = [
     "GUARANTEES",
+    "ComputeBackendConformance",
     "DataStoreConformance",
+    "EnvironmentBuilderConformance",
+    "MetadataProviderConformance",
+    "PluginConformance",
 ]
 
 _MODULES = {
+    "ComputeBackendConformance": "compute",
     "DataStoreConformance": "datastore",
+    "EnvironmentBuilderConformance": "environment",
     "GUARANTEES": "guarantees",
+    "MetadataProviderConformance": "metadata",
+    "PluginConformance": "plugin",
 }
 
 

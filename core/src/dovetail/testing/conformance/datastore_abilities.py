@@ -57,7 +57,9 @@ class DataStoreAbilities(DataStoreSuite):
         assert self.look(store, "b/c") == b"some bytes", "expected a copy of its own, came one that changes along"
         store.put("other", b"other")
         error = error_of(lambda: store.copy("a", "other"))
-        assert isinstance(error, AlreadyExistsError), f"expected AlreadyExistsError where 'other' exists, came {error!r}"
+        assert isinstance(error, AlreadyExistsError), (
+            f"expected AlreadyExistsError where 'other' exists, came {error!r}"
+        )
         assert self.look(store, "other") == b"other", "expected what exists to stay as it is"
         error = error_of(lambda: store.copy("missing", "new"))
         assert isinstance(error, NotFoundError), f"expected NotFoundError of a copy of nothing, came {error!r}"
@@ -77,7 +79,10 @@ class DataStoreAbilities(DataStoreSuite):
         need(store, LOCAL_PATH)
         for way in ("overwrite", "delete"):
             store.put("k", b"some bytes", mode="overwrite")
-            with store.local_path("k").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found:
+            with (
+                store.local_path("k").open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found,
+            ):
                 if way == "delete":
                     store.delete(["k"])
                 else:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from dovetail.interfaces.datastore import DataStore, ObjectInfo
-from dovetail.testing.conformance.datastore_suite import DataStoreSuite, keys_of
+from dovetail.testing.conformance.datastore_suite import DataStoreSuite, got_info, keys_of
 from dovetail.testing.conformance.suite import guards
 
 __all__ = ["DataStoreDeletes"]
@@ -67,7 +67,7 @@ class DataStoreDeletes(DataStoreSuite):
 
     @guards("datastore.clock")
     def test_nothing_is_younger_than_now(self, store: DataStore) -> None:
-        infos = [store.put("k", b"x"), store.head("k"), store.get("k").info, *store.scan(), store.refresh("k")]
+        infos = [store.put("k", b"x"), store.head("k"), got_info(store, "k"), *store.scan(), store.refresh("k")]
         odd = [info for info in infos if not info.modified <= info.now]
         assert not odd, f"expected modified <= now by the store's clock, came {odd[0].modified} > {odd[0].now}"
         times = {info.modified for info in infos[:4]}
@@ -80,9 +80,7 @@ class DataStoreDeletes(DataStoreSuite):
         before = store.put("k", b"x", metadata={"a": "b"})
         other = store.put("k2", b"x")
         info = _until_later(lambda: store.refresh("k"), before.modified)
-        assert info.modified > before.modified, (
-            f"expected a later time after refresh, came {info.modified}, as before"
-        )
+        assert info.modified > before.modified, f"expected a later time after refresh, came {info.modified}, as before"
         head = store.head("k")
         assert head.modified == info.modified, f"expected head to tell the time {info.modified}, came {head.modified}"
         found = (store.get("k").read(), dict(head.metadata), store.head("k2").modified)

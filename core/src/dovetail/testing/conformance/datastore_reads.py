@@ -27,7 +27,9 @@ class DataStoreReads(DataStoreSuite):
     """`get`, `get_many`, `head`, keys."""
 
     @guards("datastore.missing-is-told")
-    @pytest.mark.parametrize("key", ["missing", "a", "a/b/c", "a/", "a/bb"], ids=["none", "above", "below", "folder", "like"])
+    @pytest.mark.parametrize(
+        "key", ["missing", "a", "a/b/c", "a/", "a/bb"], ids=["none", "above", "below", "folder", "like"]
+    )
     def test_what_is_missing_is_told(self, store: DataStore, key: str) -> None:
         store.put("a/b", b"x")
         if key == "a/":

@@ -13,7 +13,24 @@ from dovetail.testing.conformance.suite import guards
 
 __all__ = ["DataStoreScans"]
 
-_SIBLINGS = ["a", "a!", "a-", "a-/x", "a/b", "a/b/c", "a/c", "a0", "aa/b", "b", "c/x", "cc/x", "c", "c-x", "é", "\U0001f600"]
+_SIBLINGS = [
+    "a",
+    "a!",
+    "a-",
+    "a-/x",
+    "a/b",
+    "a/b/c",
+    "a/c",
+    "a0",
+    "aa/b",
+    "b",
+    "c/x",
+    "cc/x",
+    "c",
+    "c-x",
+    "é",
+    "\U0001f600",
+]
 
 
 def _shown(keys: list[str]) -> str:
@@ -40,10 +57,14 @@ class DataStoreScans(DataStoreSuite):
         for key in reversed(expected):
             store.put(key, b"")
         found = keys_of(store, "many/")
-        assert found == expected, f"expected {len(expected)} keys in order, came {len(found)} ({len(set(found))} different)"
+        assert found == expected, (
+            f"expected {len(expected)} keys in order, came {len(found)} ({len(set(found))} different)"
+        )
 
     @guards("datastore.scan-by-prefix")
-    @pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b", "a/b/", "a-", "c", "c/", "cc", "z", "é", "a/b/c", "a/b/c/"])
+    @pytest.mark.parametrize(
+        "prefix", ["", "a", "a/", "a/b", "a/b/", "a-", "c", "c/", "cc", "z", "é", "a/b/c", "a/b/c/"]
+    )
     def test_a_prefix_is_a_plain_string(self, store: DataStore, prefix: str) -> None:
         for key in _SIBLINGS:
             store.put(key, b"x")
@@ -95,7 +116,9 @@ class DataStoreScans(DataStoreSuite):
         other = reopen()
         for n in range(10):
             store.put(f"k{n}", b"1")
-            assert keys_of(other, "k") == [f"k{n}"], f"expected another handle to see k{n} at once, came {keys_of(other)}"
+            assert keys_of(other, "k") == [f"k{n}"], (
+                f"expected another handle to see k{n} at once, came {keys_of(other)}"
+            )
             other.put(f"k{n}", b"22", mode="overwrite")
             sizes = (store.head(f"k{n}").size, store.get(f"k{n}").read(), [info.size for info in store.scan("k")])
             assert sizes == (2, b"22", [2]), f"expected an overwrite by another handle at once, came {sizes}"

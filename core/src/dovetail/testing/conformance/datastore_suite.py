@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import pytest
 
 from dovetail.interfaces.context import PluginContext
-from dovetail.interfaces.datastore import DataStore
+from dovetail.interfaces.datastore import DataStore, ObjectInfo
 from dovetail.interfaces.errors import DovetailError
 from dovetail.testing.conformance.suite import Conformance
 
-__all__ = ["DataStoreSuite", "error_of", "keys_of"]
+__all__ = ["DataStoreSuite", "error_of", "got_info", "keys_of"]
 
 
 class DataStoreSuite(Conformance):
@@ -70,6 +70,12 @@ class DataStoreSuite(Conformance):
 def keys_of(store: DataStore, prefix: str = "", **options: Any) -> list[str]:
     """Keys that a scan tells."""
     return [info.key for info in store.scan(prefix, **options)]
+
+
+def got_info(store: DataStore, key: str) -> ObjectInfo:
+    """The info that `get` gives."""
+    with store.get(key) as result:
+        return result.info
 
 
 def error_of(action: Callable[[], Any]) -> BaseException | None:

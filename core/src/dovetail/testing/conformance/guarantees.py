@@ -177,5 +177,3 @@ _ENVIRONMENT = {
 
 GUARANTEES: dict[str, str] = {**_EVERY, **_PLUGIN, **_DATASTORE, **_METADATA, **_COMPUTE, **_ENVIRONMENT}
 """Id → the sentence."""
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from dovetail.plugins.versions import release, requirement_on
@@ -37,7 +37,7 @@ class Installed(NamedTuple):
         return self.floor is None or release(self.floor) >= release(since)
 
 
-@lru_cache(maxsize=None)
+@cache
 def installed(dist: str) -> Installed:
     """The distribution of a name."""
     from importlib.metadata import PackageNotFoundError, distribution
