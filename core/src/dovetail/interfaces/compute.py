@@ -36,13 +36,14 @@ class ComputeCapability(enum.Flag):
 
     NONE = 0
     ARRAY = enum.auto()
-    """Jobs of size > 1 start as one request."""
+    """Jobs of size > 1 start as one request. Without it they run all the same, by a request for each index."""
     GPU = enum.auto()
-    """`Resources.gpu` is honoured."""
+    """`Resources.gpu` is honoured. Without it `validate` refuses a job that asks for one."""
     LIVE_LOGS = enum.auto()
-    """`logs` gives lines while the job runs."""
+    """`logs` gives lines while the job runs. Without it they may come with its end."""
     REATTACH = enum.auto()
-    """A handle works in another process."""
+    """A handle works in another process. Without it, another process gets UnsupportedOperationError or
+    NotFoundError."""
     DIRECT = enum.auto()
     """`SupportsDirectWorkers`: runs task calls in processes of this host that talk to the driver."""
 
@@ -152,11 +153,15 @@ class JobWatch(ABC):
 
     @abstractmethod
     def read(self) -> list[JobEvent]:
-        """What has changed. With a `fileno` it never blocks; without, it waits for the next change."""
+        """What has changed. With a `fileno` it never blocks; without, it waits for the next change.
+
+        A final state of an index is told once, and nothing of that index after it.
+        """
 
     @abstractmethod
     def state(self) -> Any:
-        """Where the watch stands, JSON-able, for `ComputeBackend.watch(resume=)`."""
+        """Where the watch stands, JSON-able, for `ComputeBackend.watch(resume=)`: that one tells what came after, and
+        no final state again."""
 
     @abstractmethod
     def close(self) -> None:
@@ -164,7 +169,10 @@ class JobWatch(ABC):
 
 
 class ComputeBackend(ABC):
-    """Starts jobs. Never retries by itself. Synchronous, thread-safe, opened after any fork."""
+    """Starts jobs. Never retries by itself. Synchronous, thread-safe, opened after any fork.
+
+    No secret is in the `repr`, a handle, an event, an error or a log.
+    """
 
     capabilities: ClassVar[ComputeCapability] = ComputeCapability.NONE
     """Abilities that this class implements."""
@@ -195,8 +203,16 @@ class ComputeBackend(ABC):
 
     @abstractmethod
     def cancel(self, handle: JobHandle, indexes: Sequence[int] | None = None) -> None:
-        """End a job, or some of its indexes, with everything that they started. Idempotent."""
+        """End a job, or some of its indexes, with everything that they started. Idempotent; no change after the end.
+
+        Raises:
+            NotFoundError: The backend does not know the job.
+        """
 
     @abstractmethod
     def logs(self, handle: JobHandle, index: int, *, after: str | None = None) -> Iterator[LogChunk]:
-        """Output of an index, from the beginning or behind a cursor; ends at what is there now."""
+        """Output of an index, from the beginning or behind a cursor; ends at what is there now.
+
+        Raises:
+            NotFoundError: The backend does not know the job.
+        """

@@ -123,10 +123,15 @@ class MetadataCapability(enum.Flag):
 
 
 class MetadataProvider(ABC):
-    """Journal, index and leases. Synchronous, thread-safe, opened after any fork."""
+    """Journal, index and leases. Synchronous, thread-safe, opened after any fork.
+
+    What a call has written, every later call sees, through any handle in any process.
+    No secret is in the `repr`, an error or a log.
+    """
 
     capabilities: ClassVar[MetadataCapability] = MetadataCapability.NONE
-    """Abilities that this class implements."""
+    """Abilities that this class implements; a method of one that is not declared is left out or raises
+    `UnsupportedOperationError`."""
 
     @classmethod
     @abstractmethod
@@ -149,7 +154,7 @@ class MetadataProvider(ABC):
     def append(self, run: str, events: Sequence[Event], *, fence: int | None = None) -> int:
         """Append events to a run's journal and apply their fold; the last sequence number.
 
-        Power-durable when it returns. Events that are there already (by writer and n) change nothing.
+        All of them are appended, or none. Power-durable when it returns. Events that are there already (by writer and n) change nothing.
 
         Args:
             run: Run id.
@@ -164,11 +169,19 @@ class MetadataProvider(ABC):
 
     @abstractmethod
     def read(self, run: str, *, since: int = 0) -> Iterator[Event]:
-        """Events behind sequence number `since`, in order."""
+        """Events behind sequence number `since`, in order.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
 
     @abstractmethod
     def watch(self, run: str, *, since: int = 0) -> Iterator[Event]:
-        """As `read`, then wait for more; ends when the run's state is final and all is told."""
+        """As `read`, then wait for more; ends when the run's state is final and all is told.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
 
     @abstractmethod
     def query(self, query: Query, *, columns: Sequence[str] | None = None) -> Page:
@@ -178,15 +191,18 @@ class MetadataProvider(ABC):
             query: What to look for.
             columns: Of RUN_COLUMNS or TASK_COLUMNS (tasks also `run`, and `artifact:NAME` for one output's
                 index entry as JSON text); None: all of them. `flows` gives (flow, runs, latest).
+
+        Raises:
+            UsageError: An unknown kind or column.
         """
 
     @abstractmethod
     def counts(self, run: str) -> dict[str, dict[str, int]]:
-        """Step → state → number of tasks, `expected` included. O(steps)."""
+        """Step → state → number of tasks, `expected` included, zeros left out. O(steps)."""
 
     @abstractmethod
     def delete_run(self, run: str) -> None:
-        """Forget a run: journal, rows, tags. Idempotent."""
+        """Forget a run: journal, rows, tags, fence. Idempotent."""
 
     @abstractmethod
     def lease(self, name: str, *, holder: Holder, slots: int = 1, ttl: float = 30.0) -> Lease | None:

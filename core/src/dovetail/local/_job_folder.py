@@ -151,21 +151,21 @@ class JobFolder:
             os.close(descriptor)
         poke(self.path.parent / "watchers")
 
-    def rows(self, start: int = 0) -> tuple[list[JobRow], int]:
-        """Changes behind a byte offset, and the offset behind them."""
+    def rows(self, start: int = 0, stop: int | None = None) -> tuple[list[JobRow], int]:
+        """Changes behind a byte offset, up to another, and the offset behind them."""
         try:
             with open(self.path / "events", "rb") as file:
                 file.seek(start)
-                data = file.read()
+                data = file.read() if stop is None else file.read(stop - start)
         except FileNotFoundError:
             return [], start
         end = data.rfind(b"\n") + 1
         return [JobRow.from_line(line) for line in data[:end].splitlines()], start + end
 
-    def latest(self) -> dict[int, JobRow]:
-        """The last change of each index that had one."""
+    def latest(self, stop: int | None = None) -> dict[int, JobRow]:
+        """The last change of each index that had one, up to a byte offset."""
         found: dict[int, JobRow] = {}
-        for row in self.rows()[0]:
+        for row in self.rows(0, stop)[0]:
             before = found.get(row.index)
             if before is None or before.state not in FINAL_STATES:
                 found[row.index] = row

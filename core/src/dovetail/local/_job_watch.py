@@ -113,7 +113,7 @@ class LocalJobWatch(JobWatch):
                 folder = JobFolder(self._group / name)
                 followed = _Followed(folder, handle_of(folder, self._instance), int(self._offsets.get(name, 0)))
                 if followed.offset:
-                    for index, row in folder.latest().items():
+                    for index, row in folder.latest(followed.offset).items():  # what was told
                         followed.states[index] = row.state
                         followed.executions[index] = row.execution
                 self._jobs[name] = followed

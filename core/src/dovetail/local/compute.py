@@ -80,6 +80,9 @@ class LocalCompute(ComputeBackend):
         if job.image is not None:
             fix = "Leave the image out, or choose a compute backend with containers."
             problems.append(_problem("no-images", f"local compute can't run the image {job.image}", fix))
+        if asked.gpu:
+            fix = "Leave `gpu` out: what this machine has is open to every job, and nothing keeps jobs apart."
+            problems.append(_problem("no-gpus", f"local compute assigns no GPUs; {asked.gpu} are asked for", fix))
         if asked.cpu > cores:
             problems.append(_problem("too-many-cores", f"{asked.cpu:g} cores are asked for; this machine has {cores}"))
         memory = _machine_memory()
