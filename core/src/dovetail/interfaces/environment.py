@@ -82,7 +82,10 @@ class Bundle:
 
 
 class EnvironmentBuilder(ABC):
-    """Locks and builds environments. Synchronous, thread-safe, opened after any fork."""
+    """Locks and builds environments. Synchronous, thread-safe, opened after any fork.
+
+    No secret is in the `repr`, a lock, a bundle or a log.
+    """
 
     capabilities: ClassVar[enum.Flag | None] = None
     """Reserved; no optional abilities exist yet."""
@@ -98,17 +101,33 @@ class EnvironmentBuilder(ABC):
 
     @abstractmethod
     def lock(self, spec: EnvironmentSpec, *, platform: str) -> LockedEnvironment:
-        """Solve for this or a foreign platform. The same answer for the same spec and index."""
+        """Solve for this or a foreign platform. The same answer for the same spec and index.
+
+        Raises:
+            SettingsError: An option that the builder does not know.
+            UnsupportedOperationError: The builder can't solve for `platform`.
+        """
 
     @abstractmethod
     def build(
         self, source: LockedEnvironment | Bundle, *, into: Path, cache: DataStore | None = None
     ) -> BuiltEnvironment:
-        """Make the environment below `into`: atomic, safe under concurrency, offline from a bundle."""
+        """Make the environment below `into`: atomic, safe under concurrency, offline from a bundle.
+
+        Whatever a build that was killed has left, the next one makes the environment whole.
+
+        Args:
+            source: What to build.
+            into: Folder that holds environments; each gets a folder of its own in it.
+            cache: Holds the blobs of a bundle.
+
+        Raises:
+            PreconditionError: `source` is of another platform than this machine's.
+        """
 
     @abstractmethod
     def ship(self, locked: LockedEnvironment, store: DataStore, *, platform: str) -> Bundle:
-        """Put what a machine elsewhere needs into a store.
+        """Put what a machine elsewhere needs into a store. Idempotent.
 
         Raises:
             UnsupportedOperationError: The environment can't leave this machine.
@@ -120,4 +139,8 @@ class EnvironmentBuilder(ABC):
 
     @abstractmethod
     def remove(self, id: str) -> None:
-        """Delete a built environment. Idempotent."""
+        """Delete a built environment. Idempotent.
+
+        Raises:
+            UnsupportedOperationError: The environment is not the builder's to delete.
+        """

@@ -15,6 +15,7 @@ from dovetail.interfaces.environment import (
     LockedEnvironment,
 )
 from dovetail.interfaces.errors import PreconditionError, SettingsError, UnsupportedOperationError
+from dovetail.interfaces.platforms import host_platform
 from dovetail.local.settings import HostSettings
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HostEnvironment", "host_platform", "installed_packages"]
 
-_MACHINES = {"x86_64": "64", "amd64": "64", "aarch64": "aarch64", "i686": "32", "ppc64le": "ppc64le"}
-_SYSTEMS = {"linux": "linux", "darwin": "osx", "win32": "win"}
 _OPTIONS = frozenset({"record_packages"})
 
 
@@ -123,12 +122,6 @@ class HostEnvironment(EnvironmentBuilder):
     def _built(self) -> BuiltEnvironment:
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return BuiltEnvironment(id=f"host-{python}-{host_platform()}", path=Path(sys.prefix), python=(sys.executable,))
-
-
-def host_platform() -> str:
-    """This machine's platform, such as `linux-64` or `osx-arm64`."""
-    machine = os.uname().machine.lower() if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
-    return f"{_SYSTEMS.get(sys.platform, sys.platform)}-{_MACHINES.get(machine.lower(), machine.lower())}"
 
 
 def installed_packages() -> dict[str, str]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from dovetail.testing.conformance.environment import EnvironmentBuilderConformance
     from dovetail.testing.conformance.metadata import MetadataProviderConformance
     from dovetail.testing.conformance.plugin import PluginConformance
+    from dovetail.testing.faults import FlakyStore, SlowStore, ThrottledBackend
+    from dovetail.testing.folder_environment import FolderEnvironment
     from dovetail.testing.harness import Harness, MemoryRun, run, run_crashing
     from dovetail.testing.memory_metadata import MemoryMetadata
     from dovetail.testing.memory_store import MemoryStore
@@ -44,12 +46,16 @@ __all__ = [
     "CrashError",
     "DataStoreConformance",
     "EnvironmentBuilderConformance",
+    "FlakyStore",
+    "FolderEnvironment",
     "Harness",
     "MemoryMetadata",
     "MemoryRun",
     "MemoryStore",
     "MetadataProviderConformance",
     "PluginConformance",
+    "SlowStore",
+    "ThrottledBackend",
     "VirtualClock",
     "run",
     "run_crashing",
@@ -62,6 +68,10 @@ _MODULES = {
     "MetadataProviderConformance": "conformance",
     "EnvironmentBuilderConformance": "conformance",
     "ComputeBackendConformance": "conformance",
+    "FlakyStore": "faults",
+    "SlowStore": "faults",
+    "ThrottledBackend": "faults",
+    "FolderEnvironment": "folder_environment",
     "Harness": "harness",
     "MemoryMetadata": "memory_metadata",
     "MemoryRun": "harness",

@@ -1,4 +1,4 @@
-"""Fixtures that pytest finds where Dovetail is installed."""
+"""What pytest finds where Dovetail is installed: fixtures, and the report of the conformance kit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,29 @@ if TYPE_CHECKING:
 
     from dovetail.testing.harness import Harness
 
-__all__ = ["dovetail_harness", "dovetail_home"]
+__all__ = ["dovetail_harness", "dovetail_home", "pytest_addoption", "pytest_configure"]
+
+pytest.register_assert_rewrite("dovetail.testing.conformance")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--dovetail-report FILE`."""
+    parser.getgroup("dovetail").addoption(
+        "--dovetail-report",
+        metavar="FILE",
+        help="write what came of the tests of Dovetail's conformance kit to FILE, as JSON",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to results, where they arrive: not in the workers of pytest-xdist."""
+    file = config.getoption("--dovetail-report")
+    if file and not hasattr(config, "workerinput"):
+        from pathlib import Path
+
+        from dovetail.testing.conformance.report import ConformanceReport
+
+        config.pluginmanager.register(ConformanceReport(Path(file)), "dovetail-report")
 
 
 @pytest.fixture
