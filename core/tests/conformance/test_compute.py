@@ -10,7 +10,7 @@ import pytest
 from dovetail.interfaces.compute import ComputeBackend
 from dovetail.interfaces.context import PluginContext, SecretRef
 from dovetail.local.compute import LocalCompute
-from dovetail.testing import ComputeBackendConformance
+from dovetail.testing import ComputeBackendConformance, MemoryCompute
 
 
 class TestLocalCompute(ComputeBackendConformance):
@@ -34,6 +34,19 @@ class TestLocalCompute(ComputeBackendConformance):
     @pytest.fixture
     def backend(self, reopen: Callable[[], ComputeBackend]) -> ComputeBackend:
         return reopen()
+
+
+class TestMemoryCompute(ComputeBackendConformance):
+    secret = (SecretRef(provider="env", id="X"), "hidden-value-77")
+
+    @pytest.fixture
+    def backend(self) -> ComputeBackend:
+        assert self.secret is not None
+        return MemoryCompute(secret=dict([self.secret]).__getitem__)
+
+    @pytest.fixture
+    def reopen(self, backend: MemoryCompute) -> Callable[[], ComputeBackend]:
+        return lambda: MemoryCompute(f"{backend.name}-in-another-process")
 
 
 class TestWithoutDescriptors(TestLocalCompute):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dovetail.testing.faults import FlakyStore, SlowStore, ThrottledBackend
     from dovetail.testing.folder_environment import FolderEnvironment
     from dovetail.testing.harness import Harness, MemoryRun, run, run_crashing
+    from dovetail.testing.memory_compute import MemoryCompute
     from dovetail.testing.memory_metadata import MemoryMetadata
     from dovetail.testing.memory_store import MemoryStore
     from dovetail.testing.virtual_clock import VirtualClock
@@ -49,6 +50,7 @@ __all__ = [
     "FlakyStore",
     "FolderEnvironment",
     "Harness",
+    "MemoryCompute",
     "MemoryMetadata",
     "MemoryRun",
     "MemoryStore",
@@ -73,6 +75,7 @@ _MODULES = {
     "ThrottledBackend": "faults",
     "FolderEnvironment": "folder_environment",
     "Harness": "harness",
+    "MemoryCompute": "memory_compute",
     "MemoryMetadata": "memory_metadata",
     "MemoryRun": "harness",
     "MemoryStore": "memory_store",

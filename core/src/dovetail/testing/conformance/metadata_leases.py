@@ -94,7 +94,7 @@ class MetadataLeases(MetadataSuite):
     def test_a_lease_is_held_until_it_runs_out(self, provider: MetadataProvider) -> None:
         lease = provider.lease("run:a", holder=HOLDER, ttl=60.0)
         assert lease is not None, "expected a lease, came None"
-        time.sleep(2 * _TTL)
+        time.sleep(_TTL)
         assert provider.lease("run:a", holder=OTHER) is None, "expected a lease of 60 s to be held, came another"
 
     @guards("metadata.lease-renew")
@@ -115,11 +115,10 @@ class MetadataLeases(MetadataSuite):
     def test_renewing_keeps_it_beyond_its_ttl(self, provider: MetadataProvider) -> None:
         lease = provider.lease("run:a", holder=HOLDER, ttl=1.0)
         assert lease is not None, "expected a lease, came None"
-        end = time.monotonic() + 1.4
-        while time.monotonic() < end:
-            lease = provider.renew(lease)
-            assert provider.lease("run:a", holder=OTHER) is None, "expected a renewed lease to be held, came another"
-            time.sleep(0.1)
+        time.sleep(0.6)
+        provider.renew(lease)
+        time.sleep(0.5)
+        assert provider.lease("run:a", holder=OTHER) is None, "expected a renewed lease to be held, came another"
 
     @guards("metadata.lease-release")
     def test_release_frees_the_slot(self, provider: MetadataProvider) -> None:
