@@ -1,0 +1,49 @@
+"""Runs the suites of a module of wrong backends, once for all tests and all workers of pytest-xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["failures"]
+
+HERE = Path(__file__).parent
+
+
+def failures(module: str, shared: Path) -> Mapping[str, frozenset[str]]:
+    """Name of a wrong backend → names of the tests of its suite that failed.
+
+    Args:
+        module: Below `kit.wrong`.
+        shared: A folder that all workers of this test run see.
+    """
+    import fcntl
+
+    report = shared / f"wrong-{module}.json"
+    with (shared / f"wrong-{module}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not report.exists():
+            _run(module, report)
+    found = {}
+    for suite in json.loads(report.read_text(encoding="utf-8"))["suites"]:
+        names = (test["test"].partition("[")[0] for test in suite["tests"] if test["outcome"] == "failed")
+        found[suite["suite"].removeprefix("Test")] = frozenset(names)
+    return found
+
+
+def _run(module: str, report: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "DOVETAIL"))}
+    environment["PYTHONPATH"] = str(HERE.parent)
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-rN"),
+        *("-W", "ignore", "-o", "addopts=--import-mode=importlib", "-o", "timeout=60"),
+        *("--dovetail-report", str(report), str(HERE / "wrong" / f"{module}.py")),
+    ]
+    done = subprocess.run(
+        command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 1, f"expected failing tests, came exit {done.returncode}\n{done.stdout}{done.stderr}"

@@ -1,0 +1,296 @@
+"""Environment builders that are wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from kit.wrong.declared import Wrong, suites_of, wrong
+
+from dovetail.interfaces.environment import Bundle, EnvironmentSpec
+from dovetail.interfaces.errors import NotFoundError
+from dovetail.interfaces.platforms import host_platform
+from dovetail.testing import EnvironmentBuilderConformance, FolderEnvironment
+
+
+@wrong()
+class AnotherIdEachTime(FolderEnvironment):
+    """Makes up ids."""
+
+    def id_of(self, files):
+        return f"folder-{os.urandom(4).hex()}"
+
+
+@wrong()
+class IdsOfTheBuilder(FolderEnvironment):
+    """Has ids that differ from builder to builder."""
+
+    def id_of(self, files):
+        return f"{super().id_of(files)}-{id(self)}"
+
+
+@wrong()
+class OneIdForAll(FolderEnvironment):
+    """Has one id whatever is in it."""
+
+    def id_of(self, files):
+        return "folder-1"
+
+
+@wrong()
+class LocksOfObjects(FolderEnvironment):
+    """Has in a lock what is no JSON."""
+
+    def lock(self, spec, *, platform):
+        return replace(super().lock(spec, platform=platform), report={"root": spec.root})
+
+
+@wrong()
+class LocksForHereAlone(FolderEnvironment):
+    """Locks for this platform, whatever is asked."""
+
+    def lock(self, spec, *, platform):
+        return super().lock(spec, platform="")
+
+
+@wrong()
+class OfAnotherPython(FolderEnvironment):
+    """Tells a version that it does not build."""
+
+    def lock(self, spec, *, platform):
+        return replace(super().lock(spec, platform=platform), python="2.7.18")
+
+
+@wrong()
+class TakesAnyOption(FolderEnvironment):
+    """Says nothing of options that it does not know."""
+
+    def lock(self, spec, *, platform):
+        options = {name: value for name, value in spec.options.items() if name == "files"}
+        return super().lock(replace(spec, options=options), platform=platform)
+
+
+@wrong(secrets=("s3cr3t-token",))
+class TokenInTheLock(FolderEnvironment):
+    """Keeps the password of its index in locks."""
+
+    def lock(self, spec, *, platform):
+        index = "https://ann:s3cr3t-token@index"
+        return replace(super().lock(spec, platform=platform), report={"index": index})
+
+
+@wrong()
+class BuildsInPlace(FolderEnvironment):
+    """Fills the folder under its final name."""
+
+    def build(self, source, *, into, cache=None):
+        path = into / source.id
+        if not path.exists() and source.platform == host_platform():
+            self.fill(path, self.files_of(source, cache))
+        return super().build(source, into=into, cache=cache)
+
+
+@wrong()
+class CopiesIntoPlace(FolderEnvironment):
+    """Gives the folder its name by copying."""
+
+    def name(self, aside, path):
+        try:
+            shutil.copytree(aside, path, symlinks=True)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@wrong()
+class OnePlaceForAll(FolderEnvironment):
+    """Has one folder for what is not finished."""
+
+    def build(self, source, *, into, cache=None):
+        if source.platform == host_platform() and not (into / source.id).exists():
+            (into / ".unfinished").mkdir()
+            try:
+                return super().build(source, into=into, cache=cache)
+            finally:
+                (into / ".unfinished").rmdir()
+        return super().build(source, into=into, cache=cache)
+
+
+@wrong()
+class LeavesItsRubbish(FolderEnvironment):
+    """Leaves what it has built for nothing."""
+
+    def build(self, source, *, into, cache=None):
+        built = super().build(source, into=into, cache=cache)
+        shutil.copytree(built.path, into / f".{os.urandom(4).hex()}", symlinks=True)
+        return built
+
+
+@wrong()
+class StampsEachBuild(FolderEnvironment):
+    """Writes the time into what is built."""
+
+    def build(self, source, *, into, cache=None):
+        built = super().build(source, into=into, cache=cache)
+        (built.path / "lib" / "stamp").write_text(os.urandom(8).hex())
+        return built
+
+
+@wrong()
+class PythonOfNobody(FolderEnvironment):
+    """Names an interpreter that is not there."""
+
+    def built(self, id, path):
+        return replace(super().built(id, path), python=(str(path / "bin" / "python3.99"),))
+
+
+@wrong()
+class BuildsForeignLocks(FolderEnvironment):
+    """Builds what is of another platform."""
+
+    def build(self, source, *, into, cache=None):
+        return super().build(replace(source, platform=host_platform()), into=into, cache=cache)
+
+
+@wrong()
+class ListsNothing(FolderEnvironment):
+    """Does not know what it has built."""
+
+    def list_built(self):
+        return []
+
+
+@wrong()
+class ListsWhatIsGone(FolderEnvironment):
+    """Lists what was removed."""
+
+    def list_built(self):
+        with self._lock:
+            self.__dict__.setdefault("seen", {}).update(self._built)
+        return list(self.__dict__["seen"].values())
+
+
+@wrong()
+class RemovesNothing(FolderEnvironment):
+    """Leaves what it is to remove."""
+
+    def remove(self, id):
+        pass
+
+
+@wrong()
+class RemoveOfMissingRaises(FolderEnvironment):
+    """Complains of what is not there."""
+
+    def remove(self, id):
+        if id not in [built.id for built in self.list_built()]:
+            raise NotFoundError(id)
+        super().remove(id)
+
+
+@wrong()
+class ShipsAPart(FolderEnvironment):
+    """Leaves out a file."""
+
+    def ship(self, locked, store, *, platform):
+        bundle = super().ship(locked, store, platform=platform)
+        store.delete([list(bundle.blobs.values())[-1]])
+        return bundle
+
+
+@wrong()
+class ShipsOnce(FolderEnvironment):
+    """Fails when it was shipped before."""
+
+    def ship(self, locked, store, *, platform):
+        store.put(f"environments/{locked.id}/bundle", b"")
+        return super().ship(locked, store, platform=platform)
+
+
+@wrong()
+class BundlesOfObjects(FolderEnvironment):
+    """Has in a bundle what is no JSON."""
+
+    def ship(self, locked, store, *, platform):
+        return replace(super().ship(locked, store, platform=platform), env={"PYTHONPATH": Path("{into}/lib")})
+
+
+@wrong()
+class AsksTheNetwork(FolderEnvironment):
+    """Looks something up while it builds from a bundle."""
+
+    def files_of(self, source, cache):
+        if isinstance(source, Bundle):
+            with socket.socket() as opened, socket.socket() as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen()
+                opened.connect(listener.getsockname())
+        return super().files_of(source, cache)
+
+
+@wrong()
+class BundlesBuildOtherwise(FolderEnvironment):
+    """Builds something else from a bundle."""
+
+    def files_of(self, source, cache):
+        found = super().files_of(source, cache)
+        return {name: data + b"#\n" for name, data in found.items()} if isinstance(source, Bundle) else found
+
+
+@wrong()
+class LocksOneAtATime(FolderEnvironment):
+    """Keeps what it solves where other threads see it."""
+
+    def lock(self, spec, *, platform):
+        found = super().lock(spec, platform=platform)
+        busy = self.__dict__.setdefault("busy", [])
+        busy.append(1)
+        try:
+            import time
+
+            time.sleep(0.005)
+            if len(busy) > 1:
+                raise RuntimeError("the solver is busy")
+            return found
+        finally:
+            busy.pop()
+
+
+@wrong()
+class ClosesOnce(FolderEnvironment):
+    """Can't be closed again."""
+
+    def close(self):
+        if self.__dict__.setdefault("closed", False):
+            raise RuntimeError("closed already")
+        self.__dict__["closed"] = True
+
+
+class Suite(EnvironmentBuilderConformance):
+    wrong: ClassVar[Wrong]
+
+    @pytest.fixture
+    def builder(self) -> Any:
+        return self.wrong.backend()
+
+    @pytest.fixture
+    def reopen(self) -> Callable[[], Any]:
+        return self.wrong.backend
+
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EnvironmentSpec:
+        return EnvironmentSpec(root=tmp_path, options={"files": {"b.py": "B = 2\n", "a.py": "A = 1\n"}})
+
+    @pytest.fixture
+    def other_spec(self, tmp_path: Path) -> EnvironmentSpec:
+        return EnvironmentSpec(root=tmp_path, options={"files": {"b.py": "B = 3\n"}})
+
+
+assert sys.executable  # environments link to it
+globals().update(suites_of("builders", Suite))
