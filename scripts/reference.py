@@ -104,12 +104,34 @@ def errors() -> Iterator[str]:
         yield f"| `{error.default_code}` | `{error.__name__}` | {error.exit_code} | {meaning} |"
 
 
+def guarantees() -> Iterator[str]:
+    """Every guarantee of every interface with the tests that look at it."""
+    from dovetail.testing import conformance
+    from dovetail.testing.conformance.guarantees import GUARANTEES, INTERFACES
+
+    tests: dict[str, list[str]] = {id: [] for id in GUARANTEES}
+    for name in conformance.__all__:
+        suite = getattr(conformance, name)
+        if isinstance(suite, type):
+            for test, function in suite.kit_tests().items():
+                found = tests[function.conformance_case.guarantee]
+                if test not in found:
+                    found.append(test)
+    for prefix, interface in INTERFACES.items():
+        yield from (f"## {interface}", "", "| guarantee | | tests |", "|---|---|---|")
+        for id, sentence in GUARANTEES.items():
+            if id.startswith(f"{prefix}."):
+                yield f"| `{id}` | {sentence} | {', '.join(f'`{test}`' for test in tests[id])} |"
+        yield ""
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "verbs": verbs,
     "settings": settings,
     "decorators": decorators,
     "hooks": hooks,
     "errors": errors,
+    "guarantees": guarantees,
 }
 
 

@@ -45,6 +45,9 @@ MAY_IMPORT: dict[str, set[str] | None] = {
 INSIDE_FUNCTIONS = {"authoring": {"cli", "client", "runner"}}
 # The conformance kit runs in a plugin author's tests, so it may use only what a plugin distribution may.
 PLUGINS_MAY_IMPORT = {"", "interfaces", "plugins"}
+CONFORMANCE = CORE / "testing" / "conformance"
+KIT_NEEDS = {"hypothesis", "pytest"}
+"""The extra `testing`."""
 
 PYTEST_PLUGIN = CORE / "testing" / "pytest_plugin.py"
 """Imported by pytest alone, through its entry point."""
@@ -140,6 +143,7 @@ def test_core_imports_only_its_declared_dependencies() -> None:
     known = set(sys.stdlib_module_names) | declared | {"dovetail", "__future__", "tomllib"}
     foreign = [found for found in core_imports() if found.module.split(".")[0] not in known]
     foreign = [one for one in foreign if one.file != PYTEST_PLUGIN]
+    foreign = [one for one in foreign if CONFORMANCE not in one.file.parents or one.module.split(".")[0] not in KIT_NEEDS]
     foreign = [one for one in foreign if not (one.file.parent == SERIALIZERS and one.module.split(".")[0] in DATA)]
     # A user's numpy may be looked at where it is loaded already; a type checker brings typing_extensions itself.
     fine = [found for found in foreign if found.for_types or (found.in_function and found.guarded)]
@@ -159,6 +163,20 @@ def test_plugin_distributions_import_only_the_public_surface() -> None:
         for file in sorted(source.rglob("*.py")):
             ours = (found for found in imports_of(file, source) if found.module.split(".")[0] == "dovetail")
             wrong += [str(found) for found in ours if room(found.module) not in PLUGINS_MAY_IMPORT]
+    assert wrong == []
+
+
+def test_the_conformance_kit_imports_only_the_public_surface() -> None:
+    models = {"dovetail.testing.memory_metadata", "dovetail.testing.memory_store"}
+    wrong = [
+        str(found)
+        for file in sorted(CONFORMANCE.glob("*.py"))
+        for found in imports_of(file, CORE.parent)
+        if found.module.split(".")[0] == "dovetail"
+        and not found.module.startswith("dovetail.testing.conformance")
+        and found.module not in models
+        and room(found.module) not in PLUGINS_MAY_IMPORT
+    ]
     assert wrong == []
 
 

@@ -38,12 +38,15 @@ def failures(module: str, shared: Path) -> Mapping[str, frozenset[str]]:
 def _run(module: str, report: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "DOVETAIL"))}
     environment["PYTHONPATH"] = str(HERE.parent)
+    environment["DOVETAIL_CONFORMANCE_EFFORT"] = "0"
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-rN"),
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-rN", "--durations=25"),
         *("-W", "ignore", "-o", "addopts=--import-mode=importlib", "-o", "timeout=60"),
         *("--dovetail-report", str(report), str(HERE / "wrong" / f"{module}.py")),
     ]
     done = subprocess.run(
         command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
+    if os.environ.get("KIT_LOG"):
+        print(done.stdout, file=sys.stderr)
     assert done.returncode == 1, f"expected failing tests, came exit {done.returncode}\n{done.stdout}{done.stderr}"

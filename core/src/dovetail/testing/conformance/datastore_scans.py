@@ -119,6 +119,7 @@ class DataStoreScans(DataStoreSuite):
             assert keys_of(other, "k") == [f"k{n}"], (
                 f"expected another handle to see k{n} at once, came {keys_of(other)}"
             )
+            store.head(f"k{n}")
             other.put(f"k{n}", b"22", mode="overwrite")
             sizes = (store.head(f"k{n}").size, store.get(f"k{n}").read(), [info.size for info in store.scan("k")])
             assert sizes == (2, b"22", [2]), f"expected an overwrite by another handle at once, came {sizes}"
