@@ -40,13 +40,23 @@ def _run(module: str, report: Path) -> None:
     environment["PYTHONPATH"] = str(HERE.parent)
     environment["DOVETAIL_CONFORMANCE_EFFORT"] = "0"
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-rN", "--durations=25"),
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "--tb=line",
+            "-rN",
+            "--durations=25",
+        ),
         *("-W", "ignore", "-o", "addopts=--import-mode=importlib", "-o", "timeout=60"),
         *("--dovetail-report", str(report), str(HERE / "wrong" / f"{module}.py")),
     ]
     done = subprocess.run(
         command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
-    if os.environ.get("KIT_LOG"):
-        print(done.stdout, file=sys.stderr)
     assert done.returncode == 1, f"expected failing tests, came exit {done.returncode}\n{done.stdout}{done.stderr}"

@@ -20,7 +20,13 @@ from dovetail.interfaces.platforms import host_platform
 from dovetail.testing import EnvironmentBuilderConformance, FolderEnvironment
 
 
-@wrong()
+@wrong(
+    "a_bundle_is_built_without_a_network",
+    "another_builder_gives_the_same_lock",
+    "the_same_spec_gives_the_same_lock",
+    "threads_share_a_builder",
+    "what_a_bundle_names_is_in_the_store",
+)
 class AnotherIdEachTime(FolderEnvironment):
     """Makes up ids."""
 
@@ -28,7 +34,7 @@ class AnotherIdEachTime(FolderEnvironment):
         return f"folder-{os.urandom(4).hex()}"
 
 
-@wrong()
+@wrong("another_builder_gives_the_same_lock")
 class IdsOfTheBuilder(FolderEnvironment):
     """Has ids that differ from builder to builder."""
 
@@ -36,7 +42,7 @@ class IdsOfTheBuilder(FolderEnvironment):
         return f"{super().id_of(files)}-{id(self)}"
 
 
-@wrong()
+@wrong("another_spec_gives_another_id")
 class OneIdForAll(FolderEnvironment):
     """Has one id whatever is in it."""
 
@@ -44,7 +50,7 @@ class OneIdForAll(FolderEnvironment):
         return "folder-1"
 
 
-@wrong()
+@wrong("a_lock_survives_json")
 class LocksOfObjects(FolderEnvironment):
     """Has in a lock what is no JSON."""
 
@@ -52,7 +58,7 @@ class LocksOfObjects(FolderEnvironment):
         return replace(super().lock(spec, platform=platform), report={"root": spec.root})
 
 
-@wrong()
+@wrong("a_foreign_platform_is_solved_for_or_refused")
 class LocksForHereAlone(FolderEnvironment):
     """Locks for this platform, whatever is asked."""
 
@@ -60,15 +66,7 @@ class LocksForHereAlone(FolderEnvironment):
         return super().lock(spec, platform="")
 
 
-@wrong()
-class OfAnotherPython(FolderEnvironment):
-    """Tells a version that it does not build."""
-
-    def lock(self, spec, *, platform):
-        return replace(super().lock(spec, platform=platform), python="2.7.18")
-
-
-@wrong()
+@wrong("an_unknown_option_is_refused")
 class TakesAnyOption(FolderEnvironment):
     """Says nothing of options that it does not know."""
 
@@ -77,7 +75,7 @@ class TakesAnyOption(FolderEnvironment):
         return super().lock(replace(spec, options=options), platform=platform)
 
 
-@wrong(secrets=("s3cr3t-token",))
+@wrong("no_secret_is_shown", secrets=("s3cr3t-token",))
 class TokenInTheLock(FolderEnvironment):
     """Keeps the password of its index in locks."""
 
@@ -86,7 +84,7 @@ class TokenInTheLock(FolderEnvironment):
         return replace(super().lock(spec, platform=platform), report={"index": index})
 
 
-@wrong()
+@wrong("a_killed_build_is_made_good", "builds_side_by_side_are_whole")
 class BuildsInPlace(FolderEnvironment):
     """Fills the folder under its final name."""
 
@@ -97,7 +95,7 @@ class BuildsInPlace(FolderEnvironment):
         return super().build(source, into=into, cache=cache)
 
 
-@wrong()
+@wrong("a_killed_build_is_made_good")
 class CopiesIntoPlace(FolderEnvironment):
     """Gives the folder its name by copying."""
 
@@ -108,7 +106,7 @@ class CopiesIntoPlace(FolderEnvironment):
             shutil.rmtree(aside, ignore_errors=True)
 
 
-@wrong()
+@wrong("a_killed_build_is_made_good", "builds_side_by_side_are_whole")
 class OnePlaceForAll(FolderEnvironment):
     """Has one folder for what is not finished."""
 
@@ -122,7 +120,12 @@ class OnePlaceForAll(FolderEnvironment):
         return super().build(source, into=into, cache=cache)
 
 
-@wrong()
+@wrong(
+    "a_bundle_is_built_without_a_network",
+    "a_killed_build_is_made_good",
+    "building_again_gives_the_same",
+    "builds_side_by_side_are_whole",
+)
 class LeavesItsRubbish(FolderEnvironment):
     """Leaves what it has built for nothing."""
 
@@ -132,7 +135,12 @@ class LeavesItsRubbish(FolderEnvironment):
         return built
 
 
-@wrong()
+@wrong(
+    "a_bundle_is_built_without_a_network",
+    "a_killed_build_is_made_good",
+    "building_again_gives_the_same",
+    "builds_side_by_side_are_whole",
+)
 class StampsEachBuild(FolderEnvironment):
     """Writes the time into what is built."""
 
@@ -142,15 +150,7 @@ class StampsEachBuild(FolderEnvironment):
         return built
 
 
-@wrong()
-class PythonOfNobody(FolderEnvironment):
-    """Names an interpreter that is not there."""
-
-    def built(self, id, path):
-        return replace(super().built(id, path), python=(str(path / "bin" / "python3.99"),))
-
-
-@wrong()
+@wrong("another_platform_is_not_built")
 class BuildsForeignLocks(FolderEnvironment):
     """Builds what is of another platform."""
 
@@ -158,15 +158,7 @@ class BuildsForeignLocks(FolderEnvironment):
         return super().build(replace(source, platform=host_platform()), into=into, cache=cache)
 
 
-@wrong()
-class ListsNothing(FolderEnvironment):
-    """Does not know what it has built."""
-
-    def list_built(self):
-        return []
-
-
-@wrong()
+@wrong("what_was_built_is_listed")
 class ListsWhatIsGone(FolderEnvironment):
     """Lists what was removed."""
 
@@ -176,7 +168,7 @@ class ListsWhatIsGone(FolderEnvironment):
         return list(self.__dict__["seen"].values())
 
 
-@wrong()
+@wrong("what_was_built_is_listed")
 class RemovesNothing(FolderEnvironment):
     """Leaves what it is to remove."""
 
@@ -184,7 +176,12 @@ class RemovesNothing(FolderEnvironment):
         pass
 
 
-@wrong()
+@wrong(
+    "a_bundle_is_built_without_a_network",
+    "a_killed_build_is_made_good",
+    "removing_what_is_not_there_is_no_error",
+    "what_was_built_is_listed",
+)
 class RemoveOfMissingRaises(FolderEnvironment):
     """Complains of what is not there."""
 
@@ -194,7 +191,7 @@ class RemoveOfMissingRaises(FolderEnvironment):
         super().remove(id)
 
 
-@wrong()
+@wrong("a_bundle_is_built_without_a_network", "what_a_bundle_names_is_in_the_store")
 class ShipsAPart(FolderEnvironment):
     """Leaves out a file."""
 
@@ -204,7 +201,7 @@ class ShipsAPart(FolderEnvironment):
         return bundle
 
 
-@wrong()
+@wrong("what_a_bundle_names_is_in_the_store")
 class ShipsOnce(FolderEnvironment):
     """Fails when it was shipped before."""
 
@@ -213,7 +210,7 @@ class ShipsOnce(FolderEnvironment):
         return super().ship(locked, store, platform=platform)
 
 
-@wrong()
+@wrong("a_bundle_is_built_without_a_network", "a_bundle_survives_json")
 class BundlesOfObjects(FolderEnvironment):
     """Has in a bundle what is no JSON."""
 
@@ -221,7 +218,7 @@ class BundlesOfObjects(FolderEnvironment):
         return replace(super().ship(locked, store, platform=platform), env={"PYTHONPATH": Path("{into}/lib")})
 
 
-@wrong()
+@wrong("a_bundle_is_built_without_a_network")
 class AsksTheNetwork(FolderEnvironment):
     """Looks something up while it builds from a bundle."""
 
@@ -234,35 +231,7 @@ class AsksTheNetwork(FolderEnvironment):
         return super().files_of(source, cache)
 
 
-@wrong()
-class BundlesBuildOtherwise(FolderEnvironment):
-    """Builds something else from a bundle."""
-
-    def files_of(self, source, cache):
-        found = super().files_of(source, cache)
-        return {name: data + b"#\n" for name, data in found.items()} if isinstance(source, Bundle) else found
-
-
-@wrong()
-class LocksOneAtATime(FolderEnvironment):
-    """Keeps what it solves where other threads see it."""
-
-    def lock(self, spec, *, platform):
-        found = super().lock(spec, platform=platform)
-        busy = self.__dict__.setdefault("busy", [])
-        busy.append(1)
-        try:
-            import time
-
-            time.sleep(0.005)
-            if len(busy) > 1:
-                raise RuntimeError("the solver is busy")
-            return found
-        finally:
-            busy.pop()
-
-
-@wrong()
+@wrong("close_may_be_called_again")
 class ClosesOnce(FolderEnvironment):
     """Can't be closed again."""
 

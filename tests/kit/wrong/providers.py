@@ -16,7 +16,7 @@ from dovetail.plugins.holder import current_holder
 from dovetail.testing import MemoryMetadata, MetadataProviderConformance
 
 
-@wrong()
+@wrong("an_event_is_appended_once", "writers_have_numbers_of_their_own")
 class AppendsTwice(MemoryMetadata):
     """Does not look whether an event is there already."""
 
@@ -26,7 +26,7 @@ class AppendsTwice(MemoryMetadata):
         return super().append(run, events, fence=fence)
 
 
-@wrong()
+@wrong("a_refused_batch_leaves_nothing", "rows_are_the_fold_of_the_events")
 class AppendsOneByOne(MemoryMetadata):
     """Leaves the first events of a batch that is refused."""
 
@@ -37,7 +37,7 @@ class AppendsOneByOne(MemoryMetadata):
         return last
 
 
-@wrong()
+@wrong("a_lower_fence_is_stale", "a_refused_batch_leaves_nothing")
 class IgnoresTheFence(MemoryMetadata):
     """Takes what any driver appends."""
 
@@ -47,7 +47,7 @@ class IgnoresTheFence(MemoryMetadata):
         return super().append(run, events, fence=fence)
 
 
-@wrong()
+@wrong("a_refused_batch_leaves_nothing", "only_a_driver_appends_the_rest")
 class AnyoneIsADriver(MemoryMetadata):
     """Takes every event without a fence."""
 
@@ -57,7 +57,13 @@ class AnyoneIsADriver(MemoryMetadata):
         return super().append(run, events, fence=fence)
 
 
-@wrong()
+@wrong(
+    "a_lower_fence_is_stale",
+    "an_event_is_appended_once",
+    "anyone_appends_to_the_inbox",
+    "events_are_numbered",
+    "writers_have_numbers_of_their_own",
+)
 class ReturnsHowMany(MemoryMetadata):
     """Returns how many events it was given."""
 
@@ -66,15 +72,7 @@ class ReturnsHowMany(MemoryMetadata):
         return len(events)
 
 
-@wrong()
-class RoundsTimes(MemoryMetadata):
-    """Keeps whole seconds of events."""
-
-    def append(self, run, events, *, fence=None):
-        return super().append(run, [replace(event, time=float(int(event.time))) for event in events], fence=fence)
-
-
-@wrong()
+@wrong("read_goes_on_behind_a_number")
 class ReadsFromSince(MemoryMetadata):
     """Takes `since` for the first number that is wanted."""
 
@@ -82,15 +80,7 @@ class ReadsFromSince(MemoryMetadata):
         return super().read(run, since=since - 1)
 
 
-@wrong()
-class UnknownRunsAreEmpty(MemoryMetadata):
-    """Has an empty journal for every run."""
-
-    def read(self, run, *, since=0):
-        return super().read(run, since=since) if run in self._contents.runs else iter(())
-
-
-@wrong()
+@wrong("watch_waits_and_ends")
 class WatchDoesNotWait(MemoryMetadata):
     """Tells what is there, and ends."""
 
@@ -98,18 +88,7 @@ class WatchDoesNotWait(MemoryMetadata):
         return self.read(run, since=since)
 
 
-@wrong()
-class WatchEndsWhenInterrupted(MemoryMetadata):
-    """Takes every state but `running` for final."""
-
-    def watch(self, run, *, since=0):
-        for event in super().watch(run, since=since):
-            yield event
-            if event.kind == "run.state":
-                return
-
-
-@wrong()
+@wrong("an_id_is_of_one_flow")
 class OneFlowForAll(MemoryMetadata):
     """Gives the run of another flow."""
 
@@ -120,7 +99,7 @@ class OneFlowForAll(MemoryMetadata):
             return super().create_run(self._contents.runs[run_id].columns["flow"], run_id=run_id)
 
 
-@wrong()
+@wrong("an_event_is_appended_once", "counts_follow_the_states", "other_handles_see_it_at_once")
 class CountsZeros(MemoryMetadata):
     """Tells the states that no task is in."""
 
@@ -128,7 +107,7 @@ class CountsZeros(MemoryMetadata):
         return {step: {"waiting": 0, **found} for step, found in super().counts(run).items()}
 
 
-@wrong()
+@wrong("runs_are_filtered")
 class IgnoresTheUser(MemoryMetadata):
     """Leaves out one filter."""
 
@@ -136,15 +115,7 @@ class IgnoresTheUser(MemoryMetadata):
         return super().query(replace(query, user=None), columns=columns)
 
 
-@wrong()
-class OneTagIsEnough(MemoryMetadata):
-    """Looks for the first of the tags alone."""
-
-    def query(self, query, *, columns=None):
-        return super().query(replace(query, tags=query.tags[:1]), columns=columns)
-
-
-@wrong()
+@wrong("newest_come_first", "pages_go_on_while_runs_are_added", "rows_are_the_fold_of_the_events")
 class OldestFirst(MemoryMetadata):
     """Has one order."""
 
@@ -152,7 +123,7 @@ class OldestFirst(MemoryMetadata):
         return super().query(replace(query, oldest_first=True) if query.kind == "runs" else query, columns=columns)
 
 
-@wrong()
+@wrong("pages_go_on_while_runs_are_added")
 class PagesByOffset(MemoryMetadata):
     """Its pages move when rows are added."""
 
@@ -164,18 +135,7 @@ class PagesByOffset(MemoryMetadata):
         return Page(columns=page.columns, rows=page.rows[begin:end], cursor=cursor)
 
 
-@wrong()
-class AnotherPageForNothing(MemoryMetadata):
-    """Has a cursor at the end as well."""
-
-    def query(self, query, *, columns=None):
-        page = super().query(query, columns=columns)
-        if query.limit and page.cursor is None:
-            return replace(page, cursor=query.cursor or "[1e99]")
-        return page
-
-
-@wrong()
+@wrong("columns_are_as_asked", "create_run_registers_once", "the_newest_of_each_cache_key")
 class ColumnsOfItsOwn(MemoryMetadata):
     """Gives columns in its own order."""
 
@@ -183,7 +143,7 @@ class ColumnsOfItsOwn(MemoryMetadata):
         return super().query(query, columns=None if columns is None else sorted(columns, reverse=True))
 
 
-@wrong()
+@wrong("rows_are_the_fold_of_the_events", "tags_come_and_go")
 class TagsAsTheyCame(MemoryMetadata):
     """Does not sort tags."""
 
@@ -193,7 +153,7 @@ class TagsAsTheyCame(MemoryMetadata):
         return replace(page, rows=rows)
 
 
-@wrong()
+@wrong("delete_run_forgets_one_run")
 class DeletedFencesStay(MemoryMetadata):
     """Remembers the fence of a run that was deleted."""
 
@@ -210,7 +170,7 @@ class DeletedFencesStay(MemoryMetadata):
         return super().append(run, events, fence=fence)
 
 
-@wrong()
+@wrong("one_of_many_gets_the_lease")
 class RacyLease(MemoryMetadata):
     """Looks first and takes later."""
 
@@ -230,7 +190,7 @@ class RacyLease(MemoryMetadata):
         return lease
 
 
-@wrong()
+@wrong("a_lease_runs_out", "renewing_extends", "tokens_rise")
 class TokensBeginAgain(MemoryMetadata):
     """Counts tokens from 1 when nobody holds the name."""
 
@@ -240,7 +200,7 @@ class TokensBeginAgain(MemoryMetadata):
         return super().lease(name, holder=holder, slots=slots, ttl=ttl)
 
 
-@wrong()
+@wrong("a_lease_runs_out", "leases_are_listed")
 class LeasesForEver(MemoryMetadata):
     """Does not let leases run out."""
 
@@ -251,7 +211,7 @@ class LeasesForEver(MemoryMetadata):
         return found
 
 
-@wrong()
+@wrong("renewing_keeps_it_beyond_its_ttl")
 class RenewsNothing(MemoryMetadata):
     """Says that it has renewed."""
 
@@ -262,7 +222,7 @@ class RenewsNothing(MemoryMetadata):
         return renewed
 
 
-@wrong()
+@wrong("a_lease_runs_out", "renewing_extends")
 class RenewsWhatIsLost(MemoryMetadata):
     """Tells nobody that the lease went to another."""
 
@@ -273,7 +233,7 @@ class RenewsWhatIsLost(MemoryMetadata):
             return replace(lease, expires=lease.expires + lease.ttl)
 
 
-@wrong()
+@wrong("a_lease_runs_out", "release_frees_the_slot")
 class AnyoneReleases(MemoryMetadata):
     """Frees the slot, whoever holds it."""
 
@@ -282,7 +242,7 @@ class AnyoneReleases(MemoryMetadata):
         super().release(lease if found is None else found)
 
 
-@wrong()
+@wrong("the_dead_hold_nothing")
 class TheDeadHold(MemoryMetadata):
     """Waits out the ttl of the dead."""
 
@@ -293,33 +253,14 @@ class TheDeadHold(MemoryMetadata):
         return found
 
 
-@wrong()
-class LeasesOfTheWholeName(MemoryMetadata):
-    """Takes a prefix for a name."""
-
-    def leases(self, prefix=""):
-        return [lease for lease in super().leases(prefix) if not prefix or lease.name == prefix]
-
-
-@wrong()
+@wrong("undeclared_limits_are_refused")
 class LimitsInSecret(MemoryMetadata):
     """Does not declare what it can do."""
 
     capabilities: ClassVar[MetadataCapability] = MetadataCapability.NONE
 
 
-@wrong()
-class SlotsInPart(MemoryMetadata):
-    """Gives as many slots as there are."""
-
-    def take_slots(self, name, *, holder, occupy=1, ttl=30.0, note="", turn=None):
-        answer = super().take_slots(name, holder=holder, occupy=occupy, ttl=ttl, note=note, turn=turn)
-        if answer.slots or occupy == 1:
-            return answer
-        return super().take_slots(name, holder=holder, occupy=1, ttl=ttl, note=note, turn=answer.turn)
-
-
-@wrong()
+@wrong("who_comes_first_goes_first")
 class TheLastComesFirst(MemoryMetadata):
     """Forgets who waits."""
 
@@ -328,7 +269,7 @@ class TheLastComesFirst(MemoryMetadata):
         return min(occupy, max(limit.slots, 1)) - free
 
 
-@wrong(secrets=("s3cr3t-token",))
+@wrong("no_secret_is_shown", secrets=("s3cr3t-token",))
 class ShowsItsToken(MemoryMetadata):
     """Has its password in its `repr`."""
 
@@ -336,7 +277,7 @@ class ShowsItsToken(MemoryMetadata):
         return "ShowsItsToken('postgres://ann:s3cr3t-token@host')"
 
 
-@wrong()
+@wrong("close_may_be_called_again")
 class ClosesOnce(MemoryMetadata):
     """Can't be closed again."""
 
@@ -348,6 +289,7 @@ class ClosesOnce(MemoryMetadata):
 
 class Suite(MetadataProviderConformance):
     wrong: ClassVar[Wrong]
+    patience = 2.0
 
     @pytest.fixture
     def provider(self) -> Any:

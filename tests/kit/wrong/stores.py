@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 import pytest
 from kit.wrong.declared import Wrong, suites_of, wrong
 
-from dovetail.interfaces.datastore import DataStoreCapability, GetResult
+from dovetail.interfaces.datastore import DataStoreCapability
 from dovetail.interfaces.errors import AlreadyExistsError, NotFoundError
 from dovetail.local.store import LocalStore
 from dovetail.testing import DataStoreConformance, MemoryStore
 
 
-@wrong()
+@wrong("one_of_many_creators_wins", "one_of_many_stages_gets_the_name")
 class RacyCreate(MemoryStore):
     """Looks first and writes later."""
 
@@ -32,7 +32,7 @@ class RacyCreate(MemoryStore):
         return super().put(key, body, mode="overwrite", metadata=metadata)
 
 
-@wrong()
+@wrong("readers_never_see_half_an_overwrite")
 class TornOverwrite(MemoryStore):
     """Writes in two parts over what is there."""
 
@@ -43,7 +43,7 @@ class TornOverwrite(MemoryStore):
         return super().put(key, body, mode=mode, metadata=metadata)
 
 
-@wrong()
+@wrong("readers_never_see_half_a_create")
 class TornCreate(MemoryStore):
     """Shows an object while it is written."""
 
@@ -55,7 +55,7 @@ class TornCreate(MemoryStore):
         return super().put(key, body, mode=mode, metadata=metadata)
 
 
-@wrong()
+@wrong("a_body_that_breaks_off_changes_nothing")
 class KeepsBrokenBodies(MemoryStore):
     """Keeps what came of a body that broke off."""
 
@@ -68,15 +68,7 @@ class KeepsBrokenBodies(MemoryStore):
             raise
 
 
-@wrong()
-class CreateOverwrites(MemoryStore):
-    """Has no create."""
-
-    def put(self, key, body, *, mode="create", metadata=None):
-        return super().put(key, body, mode="overwrite", metadata=metadata)
-
-
-@wrong()
+@wrong("scan_is_sorted_by_code_points")
 class SortsWithoutCase(MemoryStore):
     """Sorts as people do."""
 
@@ -84,7 +76,7 @@ class SortsWithoutCase(MemoryStore):
         return iter(sorted(super().scan(prefix, after=after), key=lambda info: info.key.lower()))
 
 
-@wrong()
+@wrong("a_prefix_is_a_plain_string", "after_starts_behind_a_key")
 class PrefixSiblings(MemoryStore):
     """Tells `cc/x` below `c/`."""
 
@@ -92,7 +84,12 @@ class PrefixSiblings(MemoryStore):
         return super().scan(prefix.rstrip("/"), after=after)
 
 
-@wrong()
+@wrong(
+    "a_prefix_is_a_plain_string",
+    "after_starts_behind_a_key",
+    "what_stays_is_told_beside_writers",
+    "what_was_written_is_seen_at_once",
+)
 class PrefixesAreFolders(MemoryStore):
     """Takes every prefix for a folder."""
 
@@ -101,7 +98,7 @@ class PrefixesAreFolders(MemoryStore):
         return (info for info in super().scan(after=after) if info.key == prefix or info.key.startswith(folder))
 
 
-@wrong()
+@wrong("a_scan_is_resumed_from_any_key", "after_starts_behind_a_key")
 class AfterInclusive(MemoryStore):
     """Begins at the key, not behind it."""
 
@@ -110,15 +107,7 @@ class AfterInclusive(MemoryStore):
         return (info for info in found if after is None or info.key >= after)
 
 
-@wrong()
-class OnePageOfAScan(MemoryStore):
-    """Forgets to ask for the second page."""
-
-    def scan(self, prefix="", *, after=None):
-        return (info for info, _ in zip(super().scan(prefix, after=after), range(1000), strict=False))
-
-
-@wrong()
+@wrong("delete_removes_exactly_what_is_named", "every_key_is_an_object_of_its_own")
 class DeletesBelow(MemoryStore):
     """Deletes `a/b` with `a`."""
 
@@ -128,7 +117,7 @@ class DeletesBelow(MemoryStore):
             super().delete([key, *below], not_modified_since=not_modified_since)
 
 
-@wrong()
+@wrong("delete_removes_exactly_what_is_named", "delete_spares_what_is_younger", "delete_takes_many_keys")
 class DeleteOfMissingRaises(MemoryStore):
     """Complains of keys that are not there."""
 
@@ -138,7 +127,7 @@ class DeleteOfMissingRaises(MemoryStore):
             super().delete([key], not_modified_since=not_modified_since)
 
 
-@wrong()
+@wrong("delete_spares_what_is_younger")
 class DeletesWhatIsYoung(MemoryStore):
     """Does not look at the time."""
 
@@ -146,7 +135,7 @@ class DeletesWhatIsYoung(MemoryStore):
         super().delete(keys)
 
 
-@wrong()
+@wrong("refresh_sets_the_time_alone")
 class RefreshDoesNothing(MemoryStore):
     """Leaves the time as it is."""
 
@@ -154,7 +143,7 @@ class RefreshDoesNothing(MemoryStore):
         return self.head(key)
 
 
-@wrong()
+@wrong("refresh_does_not_bring_back", "what_is_missing_is_told")
 class RefreshBringsBack(MemoryStore):
     """Makes what it refreshes."""
 
@@ -165,7 +154,7 @@ class RefreshBringsBack(MemoryStore):
             return self.put(key, b"")
 
 
-@wrong()
+@wrong("nothing_is_younger_than_now")
 class TwoClocks(MemoryStore):
     """`now` is not of the clock that `modified` is of."""
 
@@ -173,7 +162,7 @@ class TwoClocks(MemoryStore):
         return replace(super()._info(key, found), now=time.time() - 100.0)
 
 
-@wrong()
+@wrong("the_etag_follows_the_content")
 class EtagOfTheSize(MemoryStore):
     """Has the same etag for all contents of one size."""
 
@@ -181,15 +170,7 @@ class EtagOfTheSize(MemoryStore):
         return replace(super()._info(key, found), etag=str(len(found.data)))
 
 
-@wrong()
-class ForgetsMetadata(MemoryStore):
-    """Keeps no metadata."""
-
-    def _info(self, key, found):
-        return replace(super()._info(key, found), metadata={})
-
-
-@wrong()
+@wrong("all_ways_to_read_agree", "append_adds_at_the_end", "get_many_answers_in_order", "ranges")
 class RangesToTheEnd(MemoryStore):
     """Takes the end of a range for its last byte."""
 
@@ -199,16 +180,7 @@ class RangesToTheEnd(MemoryStore):
         return super().get(key, byte_range=byte_range)
 
 
-@wrong()
-class InfoOfTheRange(MemoryStore):
-    """Tells the size of the range for that of the object."""
-
-    def get(self, key, *, byte_range=None):
-        result = super().get(key, byte_range=byte_range)
-        return GetResult(replace(result.info, size=result.length), result.stream, result.length)
-
-
-@wrong()
+@wrong("get_many_answers_in_order")
 class AnswersOutOfOrder(MemoryStore):
     """Answers many requests sorted by key."""
 
@@ -216,18 +188,7 @@ class AnswersOutOfOrder(MemoryStore):
         return super().get_many(sorted(requests, key=lambda request: request[0]))
 
 
-@wrong()
-class MissingIsAKeyError(MemoryStore):
-    """Raises what its language has."""
-
-    def head(self, key):
-        try:
-            return super().head(key)
-        except NotFoundError:
-            raise FileNotFoundError(key) from None
-
-
-@wrong()
+@wrong("bad_keys_are_refused")
 class NormalisesKeys(MemoryStore):
     """Mends keys that are none."""
 
@@ -235,17 +196,7 @@ class NormalisesKeys(MemoryStore):
         return super().put(posixpath.normpath(key).lstrip("/") or "a", body, mode=mode, metadata=metadata)
 
 
-@wrong()
-class OneCase(MemoryStore):
-    """Has one object for keys that differ in case."""
-
-    def put(self, key, body, *, mode="create", metadata=None):
-        if mode == "create" and key == "A" and any(info.key == "a" for info in self.scan("a")):
-            return self.head("a")
-        return super().put(key, body, mode=mode, metadata=metadata)
-
-
-@wrong()
+@wrong("what_was_written_is_seen_at_once")
 class CachesInfos(MemoryStore):
     """Keeps what it once knew of a key."""
 
@@ -256,30 +207,21 @@ class CachesInfos(MemoryStore):
         return cache[key]
 
 
-@wrong()
+@wrong("presign")
 class ClaimsToPresign(MemoryStore):
     """Declares an ability that it does not have."""
 
     capabilities: ClassVar[DataStoreCapability] = MemoryStore.capabilities | DataStoreCapability.PRESIGN
 
 
-@wrong()
+@wrong("undeclared_abilities_are_refused")
 class CopiesInSecret(MemoryStore):
     """Does not declare what it can do."""
 
     capabilities: ClassVar[DataStoreCapability] = MemoryStore.capabilities & ~DataStoreCapability.COPY
 
 
-@wrong()
-class CopyOverwrites(MemoryStore):
-    """Copies over what is there."""
-
-    def copy(self, src, dst):
-        found = self.head(src)
-        return self.put(dst, self.get(src).read(), mode="overwrite", metadata=found.metadata)
-
-
-@wrong()
+@wrong("append_adds_at_the_end", "sync_takes_every_object", "what_was_appended_is_seen_by_others")
 class LosesTheTail(MemoryStore):
     """Keeps the last append to itself until the next one."""
 
@@ -291,33 +233,7 @@ class LosesTheTail(MemoryStore):
         return end + len(data)
 
 
-@wrong()
-class AppendsToPuts(MemoryStore):
-    """Appends to what was written whole."""
-
-    def append(self, key, body):
-        found = self._contents.objects.get(key)
-        if found is not None:
-            found.grows = True
-        return super().append(key, body)
-
-
-@wrong()
-class StagesInTheOpen(MemoryStore):
-    """Gives what is staged a name too early."""
-
-    @contextmanager
-    def stage(self) -> Iterator[Any]:
-        key = f"staging-{os.urandom(4).hex()}"
-        super().put(key, b"")
-        with super().stage() as staged:
-            try:
-                yield staged
-            finally:
-                self.delete([key])
-
-
-@wrong()
+@wrong("leaving_a_stage_drops_it")
 class KeepsWhatWasStaged(MemoryStore):
     """Leaves what was not committed."""
 
@@ -329,7 +245,7 @@ class KeepsWhatWasStaged(MemoryStore):
                 super().put("left-over", b"")
 
 
-@wrong(secrets=("s3cr3t-token",))
+@wrong("no_secret_is_shown", secrets=("s3cr3t-token",))
 class ShowsItsToken(MemoryStore):
     """Has its password in its `repr`."""
 
@@ -337,16 +253,7 @@ class ShowsItsToken(MemoryStore):
         return f"ShowsItsToken({self.name!r}, token='s3cr3t-token')"
 
 
-@wrong()
-class UrlOfNothing(MemoryStore):
-    """Has a url that opens another store."""
-
-    @property
-    def url(self):
-        return "memory://somewhere-else"
-
-
-@wrong()
+@wrong("close_may_be_called_again")
 class ClosesOnce(MemoryStore):
     """Can't be closed again."""
 
@@ -356,7 +263,7 @@ class ClosesOnce(MemoryStore):
         self.__dict__["closed"] = True
 
 
-@wrong(local=True)
+@wrong("a_mapped_file_outlives_its_object", "overwrite_replaces_and_creates", local=True)
 class ChangesFilesInPlace(LocalStore):
     """Overwrites the file that others have mapped."""
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ import pytest
 
 from dovetail.interfaces.compute import ComputeBackend, Job, JobEvent, JobHandle, JobState, JobWatch
 from dovetail.interfaces.context import SecretRef
+from dovetail.interfaces.errors import DovetailError
 from dovetail.testing.conformance.suite import Conformance
 
 __all__ = ["FINAL", "ComputeSuite", "Follower", "as_json", "output", "readable"]
@@ -82,7 +84,8 @@ class ComputeSuite(Conformance):
 
         yield one
         for handle in submitted:
-            backend.cancel(handle)
+            with suppress(DovetailError):
+                backend.cancel(handle)
 
     def job(self, code: str = "pass", *, key: str = "k", group: str = "run1", **fields: Any) -> Job:
         """A job that runs Python code."""
@@ -97,7 +100,8 @@ class Follower:
         self.events: list[JobEvent] = []
         self._patience = patience
         self._found: queue.SimpleQueue[list[JobEvent]] = queue.SimpleQueue()
-        self._asked = False
+        self.waits = False
+        """Whether a `read` has not returned yet."""
 
     def until(self, what: str, done: Callable[[_States], bool]) -> _States:
         """The latest event of each index, once a condition holds."""
@@ -107,22 +111,20 @@ class Follower:
             told = [(event.handle.key, event.index, event.state.value) for event in self.events]
             assert left > 0, f"expected {what} within {self._patience:g} s, came {told}"
             fileno = self.watch.fileno()
-            if fileno is None:
-                self.events += self._blocking_read(left)
-            elif readable(fileno, left):
-                self.events += self.watch.read()
+            if fileno is None or readable(fileno, left):
+                self.events += self.read(left)
         return latest
 
-    def _blocking_read(self, seconds: float) -> list[JobEvent]:
-        """What a `read` that waits tells within some time."""
-        if not self._asked:
-            self._asked = True
+    def read(self, seconds: float) -> list[JobEvent]:
+        """What the watch tells within some time, also where its `read` waits longer."""
+        if not self.waits:
+            self.waits = True
             threading.Thread(target=lambda: self._found.put(self.watch.read()), daemon=True).start()
         try:
             found = self._found.get(timeout=seconds)
         except queue.Empty:
             return []
-        self._asked = False
+        self.waits = False
         return found
 
     def states(self, key: str = "k", index: int = 0) -> list[JobState]:

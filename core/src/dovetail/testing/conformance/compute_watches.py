@@ -29,7 +29,7 @@ class ComputeWatches(ComputeSuite):
         late = follow()
         fileno = late.watch.fileno()
         assert fileno is None or readable(fileno, self.patience), "expected a new watch to have something to read"
-        late.events += late.watch.read()
+        late.events += late.read(self.patience)
         told = {event.handle.key: event.state for event in late.events}
         expected = {"done": JobState.SUCCEEDED, "failed": JobState.FAILED, "runs": JobState.RUNNING}
         assert told == expected, f"expected the present states {expected} of the first read, came {told}"
@@ -104,17 +104,11 @@ class ComputeWatches(ComputeSuite):
         for _ in range(20):  # it may be readable for nothing, but not for ever
             if not readable(fileno, 0.02):
                 break
-            follower.events += follower.watch.read()
+            follower.events += follower.read(0.02)
         else:
             raise AssertionError("expected a descriptor that is not readable when nothing happens, came one that is")
-        ended = threading.Event()
-
-        def read() -> None:
-            follower.events += follower.watch.read()
-            ended.set()
-
-        threading.Thread(target=read, daemon=True).start()
-        assert ended.wait(self.patience), "expected read to return at once, it blocks though there is a descriptor"
+        follower.read(self.patience)
+        assert not follower.waits, "expected read to return at once, it waits though there is a descriptor"
         submit(key="two")
         assert readable(fileno, self.patience), "expected the descriptor to be readable when a job changes"
 

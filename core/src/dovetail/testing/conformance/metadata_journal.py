@@ -22,8 +22,6 @@ from dovetail.testing.conformance.suite import guards
 
 __all__ = ["MetadataJournal"]
 
-_PATIENCE = 30.0
-
 
 def _seen(provider: MetadataProvider, run: str, **options: Any) -> list[tuple[int, str, int]]:
     return [(event.seq, event.writer, event.n) for event in provider.read(run, **options)]
@@ -210,7 +208,7 @@ class MetadataJournal(MetadataSuite):
         assert not ended.wait(0.05), f"expected the watch to go on before a final state, came an end after {seen}"
         last = [note(8), Event("w", 9, EventKind.RUN_STATE, NOW, "", {"state": state})]
         provider.append("r1", last, fence=1)
-        assert ended.wait(_PATIENCE), f"expected the watch to end when the run is {state}, came {seen} and no end"
+        assert ended.wait(self.patience), f"expected the watch to end when the run is {state}, came {seen} and no end"
         assert seen == list(range(2, 10)), f"expected the events 2 to 9, came {seen}"
         assert [event.seq for event in provider.watch("r1", since=8)] == [9], "expected a watch of an ended run to end"
 

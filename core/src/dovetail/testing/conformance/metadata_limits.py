@@ -132,7 +132,7 @@ class MetadataLimits(MetadataSuite):
         assert second.slots == (), f"expected the next one to wait, came {second}"
         assert second.retry_in is not None, "expected retry_in to be told of a rate, came None"
         assert 0 < second.retry_in <= 0.3, f"expected a wait of at most 0.3 s, came {second.retry_in}"
-        found = eventually(lambda: provider.take_slots("api", holder=HOLDER, turn=second.turn).slots)
+        found = eventually(lambda: provider.take_slots("api", holder=HOLDER, turn=second.turn).slots, self.patience)
         assert found, "expected a slot one period later, came none"
 
     @guards("metadata.limit-mark", flag="LIMITS")

@@ -25,6 +25,8 @@ class MetadataSuite(Conformance):
     """
 
     interface: ClassVar[str] = "metadata"
+    patience: ClassVar[float] = 30.0
+    """Seconds after which what should have happened is given up."""
 
     @pytest.fixture
     def provider(self) -> MetadataProvider:
