@@ -86,8 +86,8 @@ def test_a_right_plugin_passes(tmp_path: Path) -> None:
     ("name", "old", "new", "expected"),
     [
         ("plugin", "from dov", "import msgpack\nfrom dov", {"the_manifest_imports_little"}),
-        ("plugin", "@hookimpl\n", "import os; os.environ['FINE'] = '1'\n@hookimpl\n", {"the_manifest_does_nothing_else"}),
-        ("plugin", "@hookimpl\n", "import socket; socket.socket().close()\n@hookimpl\n", {"the_manifest_does_nothing_else"}),
+        ("plugin", "@hook", "import os; os.environ['FINE'] = '1'\n@hook", {"the_manifest_does_nothing_else"}),
+        ("plugin", "@hook", "import socket; socket.socket().close()\n@hook", {"the_manifest_does_nothing_else"}),
         ("plugin", '"stage"', '"presign"', {"descriptors_list_what_classes_declare"}),
         ("plugin", '"in memory"', '""', {"descriptors_tell_what_they_are"}),
         ("plugin", "capabilities=", "requires=('nothing_here',), capabilities=", {"requirements_are_there_or_hinted_at",

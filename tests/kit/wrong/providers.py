@@ -149,7 +149,10 @@ class TagsAsTheyCame(MemoryMetadata):
 
     def query(self, query, *, columns=None):
         page = super().query(query, columns=columns)
-        rows = [tuple(list(reversed(v)) if c == "tags" else v for c, v in zip(page.columns, row)) for row in page.rows]
+        rows = [
+            tuple(list(reversed(v)) if c == "tags" else v for c, v in zip(page.columns, row, strict=True))
+            for row in page.rows
+        ]
         return replace(page, rows=rows)
 
 
@@ -265,7 +268,7 @@ class TheLastComesFirst(MemoryMetadata):
     """Forgets who waits."""
 
     def _missing(self, limit, occupy, turn):
-        free = limit.slots - len([lease for lease in self.leases(f"limit:{limit.name}")])
+        free = limit.slots - len(self.leases(f"limit:{limit.name}"))
         return min(occupy, max(limit.slots, 1)) - free
 
 

@@ -154,7 +154,8 @@ class MetadataProvider(ABC):
     def append(self, run: str, events: Sequence[Event], *, fence: int | None = None) -> int:
         """Append events to a run's journal and apply their fold; the last sequence number.
 
-        All of them are appended, or none. Power-durable when it returns. Events that are there already (by writer and n) change nothing.
+        All of them are appended, or none. Power-durable when it returns. Events that are there already (by writer and
+        n) change nothing.
 
         Args:
             run: Run id.

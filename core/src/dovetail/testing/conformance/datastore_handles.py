@@ -93,4 +93,4 @@ class DataStoreHandles(DataStoreSuite):
         from dovetail.testing.conformance.datastore_model import store_machine
         from dovetail.testing.conformance.effort import machine_settings
 
-        run_state_machine_as_test(store_machine(store), settings=machine_settings())  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(store_machine(store), settings=machine_settings())

@@ -16,8 +16,8 @@ __all__ = ["DataStoreReads"]
 
 _DATA = bytes(range(200))
 KEYS = [
-    "a", "a/b", "a/b/c", "a-", "A", "Z", "_", "b c", "%41", "a%2Fb", "q?x=1&y#z", "back\\slash", "..a", "a..", ".hidden",
-    "x.",
+    "a", "a/b", "a/b/c", "a-", "A", "Z", "_", "b c", "%41", "a%2Fb", "q?x=1&y#z", "back\\slash", "..a", "a..",
+    ".hidden", "x.",
     "con", "nul.txt", "é", "e\u0301", "日本/語", "\U0001f600", "\x01", "tab\there", "'\"", "*", "~", "a:b", "+",
     "k" * 1024, "k" * 1023 + "l", "/".join(["d"] * 200), "ü" * 512,
 ]  # fmt: skip

@@ -49,4 +49,4 @@ class MetadataHandles(MetadataSuite):
         from dovetail.testing.conformance.effort import machine_settings
         from dovetail.testing.conformance.metadata_model import provider_machine
 
-        run_state_machine_as_test(provider_machine(provider), settings=machine_settings())  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(provider_machine(provider), settings=machine_settings())

@@ -74,7 +74,12 @@ class MetadataJournal(MetadataSuite):
     @guards("metadata.events-are-kept")
     def test_events_are_read_as_they_were_appended(self, provider: MetadataProvider) -> None:
         provider.create_run("Train", run_id="r1")
-        data = {"message": "größe ✓ \U0001f600 \x00", "level": "info", "deep": [1, 2.5, None, True, {"a": []}], "": "e"}
+        data: dict[str, Any] = {
+            "message": "größe ✓ \U0001f600 \x00",
+            "level": "info",
+            "deep": [1, 2.5, None, True, {"a": []}],
+            "": "e",
+        }
         events = [
             Event("writer-ü", 3, EventKind.NOTE, NOW + 1 / 3, "", data),
             Event(
@@ -125,7 +130,7 @@ class MetadataJournal(MetadataSuite):
         error = error_of(lambda: provider.append("r1", [task(3, "start", "running")], fence=4))
         assert isinstance(error, StaleFenceError), f"expected StaleFenceError of a lower fence, came {error!r}"
         found = (_seen(provider, "r1"), run_rows(provider, "tags"), task_rows(provider), provider.counts("r1"))
-        expected = ([(1, "d", 1)], [([],)], [], {})
+        expected: Any = ([(1, "d", 1)], [([],)], [], {})
         assert found == expected, f"expected neither events nor rows of refused batches, came {found}"
 
     @guards("metadata.fence")

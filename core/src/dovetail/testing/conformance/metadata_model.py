@@ -46,7 +46,7 @@ def _data(random: Random, kind: str) -> dict[str, Any]:
     if kind == EventKind.TASK:
         chosen = {name: random.choice(values) for name, values in _COLUMNS["task"].items() if random.randrange(2)}
         return {"state": random.choice(_STATES), "was": random.choice([None, *_STATES]), **chosen}
-    return {
+    data: dict[str, dict[str, Any]] = {
         EventKind.RUN_CREATED: {"flow": "Train", "user": "ann", "tags": tags, "parameters": {"p": random.randrange(3)}},
         EventKind.RUN_STATE: {"state": random.choice(["running", "paused", "interrupted"]), "reason": "why"},
         EventKind.DRIVER: {"fence": 3, "host": "h", "pid": random.randrange(9)},
@@ -55,7 +55,8 @@ def _data(random: Random, kind: str) -> dict[str, Any]:
         EventKind.PAUSE: {"reason": ""},
         EventKind.UNPAUSE: {},
         EventKind.NOTE: {"message": "é", "level": "info"},
-    }[kind]
+    }
+    return data[kind]
 
 
 _KINDS = [
@@ -66,9 +67,9 @@ _INBOX = [EventKind.TAG, EventKind.PAUSE, EventKind.UNPAUSE]
 
 
 def _batch(random: Random, kinds: list[str]) -> list[Event]:
-    writer, n = random.choice("wv"), random.randrange(1, 30)
+    writer, first = random.choice("wv"), random.randrange(1, 30)
     found = []
-    for n in range(n, n + random.randrange(7)):
+    for n in range(first, first + random.randrange(7)):
         kind = random.choice(kinds)
         path = random.choice(_PATHS) if kind == EventKind.TASK else ""
         found.append(Event(writer, n, kind, NOW + n, path, _data(random, kind)))
@@ -102,9 +103,7 @@ class _ProviderMachine(RuleBasedStateMachine):
     @initialize(runs=st.permutations(_RUNS))
     def begin(self, runs: list[str]) -> None:
         for n, run in enumerate(runs):
-            self.both(
-                "create_run", lambda one, n=n, run=run: one.create_run("Train", run_id=self.top + run, created=NOW + n)
-            )  # type: ignore[misc]
+            self.create(run, "Train", n)
 
     @rule(run=st.sampled_from(_RUNS), flow=st.sampled_from(["Train", "Test"]), later=st.integers(4, 9))
     def create(self, run: str, flow: str, later: int) -> None:
@@ -212,7 +211,7 @@ class _ProviderMachine(RuleBasedStateMachine):
     def same_rows(self) -> None:
         for kind in ("runs", "tasks", "steps"):
             query = Query(kind=kind, run=self.top)  # type: ignore[arg-type]
-            self.both(f"{kind}", lambda one, query=query: one.query(query).rows)  # type: ignore[misc]
+            self.both(f"{kind}", lambda one, query=query: one.query(query).rows)
 
     def teardown(self) -> None:
         for run in _RUNS:

@@ -155,9 +155,9 @@ class Conformance:
     def test_the_kit_is_unchanged(self) -> None:
         changed = []
         for name, test in self.kit_tests().items():
-            now = inspect.getattr_static(type(self), name, None)
+            now = inspect.getattr_static(type(self), name, inspect.Parameter.empty)
             if now is not test:
-                changed.append(f"{name} is {'deleted' if now is None else 'overridden'}")
+                changed.append(f"{name} is {'deleted' if now is inspect.Parameter.empty else 'overridden'}")
         assert not changed, (
             f"expected the tests of the kit as they are, but {', '.join(changed)}. "
             "What can't pass belongs into expected_failures, with a reason"
