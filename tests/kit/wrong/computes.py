@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from kit.wrong.declared import Wrong, suites_of, wrong
 
-from dovetail.interfaces.compute import ComputeCapability, JobState
+from dovetail.interfaces.compute import JobState
 from dovetail.interfaces.context import SecretRef
 from dovetail.interfaces.errors import NotFoundError, PreconditionError
 from dovetail.testing import ComputeBackendConformance, MemoryCompute
@@ -45,28 +45,12 @@ class StartsAgain(MemoryCompute):
         return handle if known is None else replace(handle, id=known.handle.id)
 
 
-@wrong("submit_gives_a_handle_for_each_job")
-class HandlesBackwards(MemoryCompute):
-    """Gives handles in another order than the jobs."""
-
-    def submit(self, jobs):
-        return super().submit(jobs)[::-1]
-
-
 @wrong("validate_tells_all_at_once")
 class OneProblemAtATime(MemoryCompute):
     """Tells the first problem."""
 
     def validate(self, job):
         return super().validate(job)[:1]
-
-
-@wrong("a_gpu_is_refused_where_there_is_none")
-class TakesGpusLightly(MemoryCompute):
-    """Lets jobs run without the GPU that they ask for."""
-
-    def validate(self, job):
-        return [problem for problem in super().validate(job) if problem.code != "no-gpus"]
 
 
 @wrong("a_job_runs_as_it_is_given")
@@ -77,17 +61,6 @@ class RunsAShell(MemoryCompute):
         *front, code = job.argv[: job.argv.index("-c") + 2] if "-c" in job.argv else job.argv
         rest = job.argv[len(front) + 1 :]
         return super()._submit(replace(job, argv=("sh", "-c", " ".join([*map(shlex.quote, (*front, code)), *rest]))))
-
-
-@wrong("every_index_runs_once")
-class EveryIndexIsTheFirst(MemoryCompute):
-    """Gives every index the number 0."""
-
-    def _submit(self, job):
-        if job.size == 1 or "-c" not in job.argv:
-            return super()._submit(job)
-        argv = ("env", "DOVETAIL_JOB_INDEX=0", *job.argv)
-        return super()._submit(replace(job, argv=argv))
 
 
 @wrong("secrets_reach_the_job_alone")
@@ -115,14 +88,6 @@ class HandlesOfObjects(MemoryCompute):
         return [replace(handle, data={"when": when}) for handle in super().submit(jobs)]
 
 
-@wrong("the_exit_code_is_told")
-class NoExitCodes(MemoryCompute):
-    """Tells no exit code."""
-
-    def _tell(self, made, index, state, *, reason="", code=None):
-        super()._tell(made, index, state, reason=reason, code=None)
-
-
 @wrong("a_fault_of_the_program_is_its_own", "a_job_is_ended_after_its_timeout")
 class BlamesThePlatform(MemoryCompute):
     """Takes the user's faults for its own."""
@@ -144,23 +109,6 @@ class TriesAgain(MemoryCompute):
             again = subprocess.run(made.job.argv, capture_output=True, check=False, env={**os.environ, **made.job.env})
             code = again.returncode
         super()._end(made, index, code)
-
-
-@wrong("a_job_is_ended_after_its_timeout")
-class IgnoresTimeouts(MemoryCompute):
-    """Lets jobs run as long as they like."""
-
-    def _submit(self, job):
-        return super()._submit(replace(job, timeout=None))
-
-
-@wrong("a_watch_may_be_closed_again", "cancel_may_be_called_again", "the_first_read_tells_the_present")
-class WatchesFromNow(Watching):
-    """Tells nothing of jobs that were submitted before."""
-
-    class watches(Watch):
-        def __init__(self, contents, group, resume):
-            super().__init__(contents, group, len(contents.events.get(group, [])) if resume is None else resume)
 
 
 @wrong("a_final_state_is_told_once", "a_watch_goes_on_where_it_was", "what_happened_meanwhile_is_told")
@@ -198,15 +146,6 @@ class BlocksAllTheSame(Watching):
                 del self.file
 
 
-@wrong("closing_ends_a_blocked_read")
-class CloseLeavesReaders(Watching):
-    """Does not wake who reads when it is closed."""
-
-    class watches(Watch):
-        def close(self):
-            pass
-
-
 @wrong("a_final_state_is_told_once", "a_handle_survives_json", "cancel_may_be_called_again")
 class CancelsOnce(MemoryCompute):
     """Complains when there is nothing left to cancel."""
@@ -225,14 +164,6 @@ class KillsTheChildAlone(MemoryCompute):
     def kill(self, process):
         if process is not None:
             process.kill()
-
-
-@wrong("some_indexes_are_cancelled")
-class CancelsAll(MemoryCompute):
-    """Cancels every index."""
-
-    def cancel(self, handle, indexes=None):
-        super().cancel(handle)
 
 
 @wrong("an_unknown_job_is_told")
@@ -270,13 +201,6 @@ class LogsInTheEnd(MemoryCompute):
     def logs(self, handle, index, *, after=None):
         made = self._find(handle)
         return super().logs(handle, index, after=after) if made.indexes[index].state in FINAL else iter(())
-
-
-@wrong("direct_workers_describe_a_flow")
-class ClaimsDirectWorkers(MemoryCompute):
-    """Declares an ability that it does not have."""
-
-    capabilities: ClassVar[ComputeCapability] = MemoryCompute.capabilities | ComputeCapability.DIRECT
 
 
 @wrong("no_secret_is_shown")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from kit.wrong.declared import Wrong, suites_of, wrong
 
-from dovetail.interfaces.errors import AlreadyExistsError, StaleFenceError
+from dovetail.interfaces.errors import StaleFenceError
 from dovetail.interfaces.metadata import Lease, MetadataCapability, Page
 from dovetail.plugins.holder import current_holder
 from dovetail.testing import MemoryMetadata, MetadataProviderConformance
@@ -47,64 +47,12 @@ class IgnoresTheFence(MemoryMetadata):
         return super().append(run, events, fence=fence)
 
 
-@wrong("a_refused_batch_leaves_nothing", "only_a_driver_appends_the_rest")
-class AnyoneIsADriver(MemoryMetadata):
-    """Takes every event without a fence."""
-
-    def append(self, run, events, *, fence=None):
-        if fence is None and run in self._contents.runs:
-            fence = self._contents.runs[run].fence
-        return super().append(run, events, fence=fence)
-
-
-@wrong(
-    "a_lower_fence_is_stale",
-    "an_event_is_appended_once",
-    "anyone_appends_to_the_inbox",
-    "events_are_numbered",
-    "writers_have_numbers_of_their_own",
-)
-class ReturnsHowMany(MemoryMetadata):
-    """Returns how many events it was given."""
-
-    def append(self, run, events, *, fence=None):
-        super().append(run, events, fence=fence)
-        return len(events)
-
-
-@wrong("read_goes_on_behind_a_number")
-class ReadsFromSince(MemoryMetadata):
-    """Takes `since` for the first number that is wanted."""
-
-    def read(self, run, *, since=0):
-        return super().read(run, since=since - 1)
-
-
 @wrong("watch_waits_and_ends")
 class WatchDoesNotWait(MemoryMetadata):
     """Tells what is there, and ends."""
 
     def watch(self, run, *, since=0):
         return self.read(run, since=since)
-
-
-@wrong("an_id_is_of_one_flow")
-class OneFlowForAll(MemoryMetadata):
-    """Gives the run of another flow."""
-
-    def create_run(self, flow, *, run_id=None, created=None):
-        try:
-            return super().create_run(flow, run_id=run_id, created=created)
-        except AlreadyExistsError:
-            return super().create_run(self._contents.runs[run_id].columns["flow"], run_id=run_id)
-
-
-@wrong("an_event_is_appended_once", "counts_follow_the_states", "other_handles_see_it_at_once")
-class CountsZeros(MemoryMetadata):
-    """Tells the states that no task is in."""
-
-    def counts(self, run):
-        return {step: {"waiting": 0, **found} for step, found in super().counts(run).items()}
 
 
 @wrong("runs_are_filtered")
@@ -133,27 +81,6 @@ class PagesByOffset(MemoryMetadata):
         end = len(page.rows) if query.limit is None else begin + query.limit
         cursor = str(end) if end < len(page.rows) else None
         return Page(columns=page.columns, rows=page.rows[begin:end], cursor=cursor)
-
-
-@wrong("columns_are_as_asked", "create_run_registers_once", "the_newest_of_each_cache_key")
-class ColumnsOfItsOwn(MemoryMetadata):
-    """Gives columns in its own order."""
-
-    def query(self, query, *, columns=None):
-        return super().query(query, columns=None if columns is None else sorted(columns, reverse=True))
-
-
-@wrong("rows_are_the_fold_of_the_events", "tags_come_and_go")
-class TagsAsTheyCame(MemoryMetadata):
-    """Does not sort tags."""
-
-    def query(self, query, *, columns=None):
-        page = super().query(query, columns=columns)
-        rows = [
-            tuple(list(reversed(v)) if c == "tags" else v for c, v in zip(page.columns, row, strict=True))
-            for row in page.rows
-        ]
-        return replace(page, rows=rows)
 
 
 @wrong("delete_run_forgets_one_run")
@@ -193,38 +120,6 @@ class RacyLease(MemoryMetadata):
         return lease
 
 
-@wrong("a_lease_runs_out", "renewing_extends", "tokens_rise")
-class TokensBeginAgain(MemoryMetadata):
-    """Counts tokens from 1 when nobody holds the name."""
-
-    def lease(self, name, *, holder, slots=1, ttl=30.0):
-        if not self.leases():
-            self._contents.tokens = 0
-        return super().lease(name, holder=holder, slots=slots, ttl=ttl)
-
-
-@wrong("a_lease_runs_out", "leases_are_listed")
-class LeasesForEver(MemoryMetadata):
-    """Does not let leases run out."""
-
-    def lease(self, name, *, holder, slots=1, ttl=30.0):
-        found = super().lease(name, holder=holder, slots=slots, ttl=ttl)
-        if found is not None:
-            self._contents.leases[name, found.slot] = replace(found, expires=found.expires + 1e6)
-        return found
-
-
-@wrong("renewing_keeps_it_beyond_its_ttl")
-class RenewsNothing(MemoryMetadata):
-    """Says that it has renewed."""
-
-    def renew(self, lease):
-        found = self._contents.leases[lease.name, lease.slot]
-        renewed = super().renew(lease)
-        self._contents.leases[lease.name, lease.slot] = found
-        return renewed
-
-
 @wrong("a_lease_runs_out", "renewing_extends")
 class RenewsWhatIsLost(MemoryMetadata):
     """Tells nobody that the lease went to another."""
@@ -234,15 +129,6 @@ class RenewsWhatIsLost(MemoryMetadata):
             return super().renew(lease)
         except StaleFenceError:
             return replace(lease, expires=lease.expires + lease.ttl)
-
-
-@wrong("a_lease_runs_out", "release_frees_the_slot")
-class AnyoneReleases(MemoryMetadata):
-    """Frees the slot, whoever holds it."""
-
-    def release(self, lease):
-        found = self._contents.leases.get((lease.name, lease.slot))
-        super().release(lease if found is None else found)
 
 
 @wrong("the_dead_hold_nothing")

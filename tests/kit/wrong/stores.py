@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -84,20 +83,6 @@ class PrefixSiblings(MemoryStore):
         return super().scan(prefix.rstrip("/"), after=after)
 
 
-@wrong(
-    "a_prefix_is_a_plain_string",
-    "after_starts_behind_a_key",
-    "what_stays_is_told_beside_writers",
-    "what_was_written_is_seen_at_once",
-)
-class PrefixesAreFolders(MemoryStore):
-    """Takes every prefix for a folder."""
-
-    def scan(self, prefix="", *, after=None):
-        folder = prefix.rstrip("/") + "/" if prefix else ""
-        return (info for info in super().scan(after=after) if info.key == prefix or info.key.startswith(folder))
-
-
 @wrong("a_scan_is_resumed_from_any_key", "after_starts_behind_a_key")
 class AfterInclusive(MemoryStore):
     """Begins at the key, not behind it."""
@@ -115,24 +100,6 @@ class DeletesBelow(MemoryStore):
         for key in keys:
             below = [info.key for info in self.scan(f"{key}/")]
             super().delete([key, *below], not_modified_since=not_modified_since)
-
-
-@wrong("delete_removes_exactly_what_is_named", "delete_spares_what_is_younger", "delete_takes_many_keys")
-class DeleteOfMissingRaises(MemoryStore):
-    """Complains of keys that are not there."""
-
-    def delete(self, keys: Iterable[str], *, not_modified_since=None):
-        for key in keys:
-            self.head(key)
-            super().delete([key], not_modified_since=not_modified_since)
-
-
-@wrong("delete_spares_what_is_younger")
-class DeletesWhatIsYoung(MemoryStore):
-    """Does not look at the time."""
-
-    def delete(self, keys: Iterable[str], *, not_modified_since=None):
-        super().delete(keys)
 
 
 @wrong("refresh_sets_the_time_alone")
@@ -168,32 +135,6 @@ class EtagOfTheSize(MemoryStore):
 
     def _info(self, key, found):
         return replace(super()._info(key, found), etag=str(len(found.data)))
-
-
-@wrong("all_ways_to_read_agree", "append_adds_at_the_end", "get_many_answers_in_order", "ranges")
-class RangesToTheEnd(MemoryStore):
-    """Takes the end of a range for its last byte."""
-
-    def get(self, key, *, byte_range=None):
-        if byte_range is not None and byte_range[0] < byte_range[1]:
-            byte_range = (byte_range[0], byte_range[1] + 1)
-        return super().get(key, byte_range=byte_range)
-
-
-@wrong("get_many_answers_in_order")
-class AnswersOutOfOrder(MemoryStore):
-    """Answers many requests sorted by key."""
-
-    def get_many(self, requests):
-        return super().get_many(sorted(requests, key=lambda request: request[0]))
-
-
-@wrong("bad_keys_are_refused")
-class NormalisesKeys(MemoryStore):
-    """Mends keys that are none."""
-
-    def put(self, key, body, *, mode="create", metadata=None):
-        return super().put(posixpath.normpath(key).lstrip("/") or "a", body, mode=mode, metadata=metadata)
 
 
 @wrong("what_was_written_is_seen_at_once")
@@ -251,16 +192,6 @@ class ShowsItsToken(MemoryStore):
 
     def __repr__(self):
         return f"ShowsItsToken({self.name!r}, token='s3cr3t-token')"
-
-
-@wrong("close_may_be_called_again")
-class ClosesOnce(MemoryStore):
-    """Can't be closed again."""
-
-    def close(self):
-        if self.__dict__.setdefault("closed", False):
-            raise RuntimeError("closed already")
-        self.__dict__["closed"] = True
 
 
 @wrong("a_mapped_file_outlives_its_object", "overwrite_replaces_and_creates", local=True)

@@ -55,11 +55,11 @@ def proxied(proxy: type, inner: Any) -> Any:
     Each goes through `proxy._call(name, call)`. They are real methods: `isinstance` with a protocol looks for those.
     """
     kind = kind_of(inner)
-    flags = getattr(type(inner), "capabilities", None)
+    flags: Any = getattr(type(inner), "capabilities", None)
     undeclared = {
         method
         for flag, methods in ABILITIES.get(kind, {}).items()
-        if flags is not None and type(flags)[flag] not in flags
+        if flags is not None and _flag(flags, flag) not in flags
         for method in methods
     }
     names = {name for name in RETRIES[kind] if callable(getattr(inner, name, None))} - undeclared
@@ -73,6 +73,10 @@ def proxied(proxy: type, inner: Any) -> Any:
         members["open_group"] = _method("open_group")
     made: Any = type(proxy.__name__, (proxy, KINDS[kind]), members)
     return object.__new__(made)
+
+
+def _flag(flags: Any, name: str) -> Any:
+    return flags.__class__[name]
 
 
 def _method(name: str) -> Callable[..., Any]:

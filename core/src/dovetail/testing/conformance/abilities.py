@@ -16,10 +16,11 @@ __all__ = ["facts_of", "missing_methods", "need", "need_absence", "refusal"]
 def facts_of(backend: Any) -> dict[str, Any]:
     """What the report tells of a backend."""
     cls = type(backend)
-    declared = getattr(cls, "capabilities", None)
+    declared: Any = getattr(cls, "capabilities", None)
+    flags: Any = declared.__class__
     return {
         "backend": f"{cls.__module__}:{cls.__qualname__}",
-        "abilities": [] if declared is None else [flag.name for flag in type(declared) if flag in declared],
+        "abilities": [] if declared is None else [flag.name for flag in flags if flag in declared],
     }
 
 
@@ -38,10 +39,11 @@ def need_absence(backend: Any, flag: enum.Flag) -> None:
 def missing_methods(backend: Any, kind: str) -> list[str]:
     """Methods of declared abilities that the backend does not have."""
     declared = backend.capabilities
+    flags: Any = declared.__class__
     return [
         f"{flag}: {method}"
         for flag, methods in ABILITIES.get(kind, {}).items()
-        if type(declared)[flag] in declared
+        if flags[flag] in declared
         for method in methods
         if not callable(getattr(backend, method, None))
     ]

@@ -210,8 +210,10 @@ class _ProviderMachine(RuleBasedStateMachine):
     @invariant()
     def same_rows(self) -> None:
         for kind in ("runs", "tasks", "steps"):
-            query = Query(kind=kind, run=self.top)  # type: ignore[arg-type]
-            self.both(f"{kind}", lambda one, query=query: one.query(query).rows)
+            self._same(Query(kind=kind, run=self.top))  # type: ignore[arg-type]
+
+    def _same(self, query: Query) -> None:
+        self.both(f"{query}", lambda one: one.query(query).rows)
 
     def teardown(self) -> None:
         for run in _RUNS:

@@ -159,8 +159,9 @@ class PluginConformance(Conformance):
         registry = Registry(PluginRules())
         for spec in specs:
             if isinstance(spec, BackendSpec):
-                flags = getattr(registry.load(spec), "capabilities", None)
-                declared = [] if flags is None else [flag for flag in type(flags) if flag in flags]
+                flags: Any = getattr(registry.load(spec), "capabilities", None)
+                known: Any = flags.__class__
+                declared = [] if flags is None else [flag for flag in known if flag in flags]
                 expected = sorted(str(flag.name).lower().replace("_", "-") for flag in declared)
                 found = sorted(spec.capabilities)
                 assert found == expected, f"expected {spec.kind} {spec.name!r} to list {expected}, came {found}"

@@ -91,7 +91,7 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str]:
 
 
 def _count(outcomes: Any) -> dict[str, int]:
-    found = dict.fromkeys(_WORST, 0)
+    found: dict[str, int] = dict.fromkeys(_WORST, 0)
     for outcome in outcomes:
         if outcome:
             found[outcome] += 1
