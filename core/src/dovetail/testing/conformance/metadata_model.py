@@ -210,7 +210,7 @@ class _ProviderMachine(RuleBasedStateMachine):
     @invariant()
     def same_rows(self) -> None:
         for kind in ("runs", "tasks", "steps"):
-            self._same(Query(kind=kind, run=self.top))  # type: ignore[arg-type]
+            self._same(Query(kind=kind, run=self.top))
 
     def _same(self, query: Query) -> None:
         self.both(f"{query}", lambda one: one.query(query).rows)
