@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectSaver", "leaves_of"]
 
-_BLOCK: Final = 4 << 20
+_BLOCK: Final = 8 << 20
 _COMPRESSED_BLOCK: Final = 1 << 20
 """Bytes that are compressed together: what must be read to read one of them."""
 _EXTENTS: Final = 64
