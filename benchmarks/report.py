@@ -61,6 +61,13 @@ REMARKS = [
     ("prefect-served flowwarm", "call_ms", "{system}, a flow of 3 tasks called again in a warm process: {value} ms."),
     ("dovetail map1000", "recorded", "Of 1,000 mapped in threads, {value} survive a kill when the last returns."),
     ("dovetail replay10000", "in_flow_s", "The body of a resumed run has 10,000 recorded values after {value} s."),
+    (
+        "dovetail arrayload",
+        "always_ms",
+        '{system}, 1 GiB loaded with `verify = "always"`, all of it hashed: {value} ms.',
+    ),
+    ("dovetail arraysave", "gb_per_s", "{system} saves the random GiB at {value} GB/s ..."),
+    ("dovetail arraysave", "numpy_gb_per_s", "... `np.save` at {value} GB/s."),
     ("dovetail small-save", "sqlite_s", "10,000 rows in one commit of SQLite, in the same run: {value} s."),
     ("dovetail small-load", "read_at_once_s", "{system}, all 10,000 by `task.values()`: {value} s."),
     ("dovetail frame", "write_gb_s", "{system} writes the frame at {value} GB/s, hash included ..."),

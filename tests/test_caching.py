@@ -455,8 +455,11 @@ def test_the_index_is_asked_once_a_batch(project: FlowProject, way: str) -> None
     policy = Policy(cache=CachePolicy(by=("inputs", "code", "environment")))
     calls = [a_call(record, policy, uuid) for record in records]
 
+    opened: list[Counting] = []
+
     def cache() -> tuple[ResultCache, Counting]:
         provider = Counting(project.home / "metadata.db")
+        opened.append(provider)
         artifacts = ArtifactStore({uuid: store}, default=uuid)
         return ResultCache(run="another", provider=provider, store=store, uuid=uuid, artifacts=artifacts), provider
 
@@ -477,6 +480,8 @@ def test_the_index_is_asked_once_a_batch(project: FlowProject, way: str) -> None
     own, provider = cache()
     own._run = said.run
     assert own.find(calls[0]).record is None
+    for one in opened:
+        one.close()
 
 
 def a_call(record: CommitRecord, policy: Policy, store: str) -> TaskCall:
