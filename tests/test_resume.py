@@ -321,7 +321,7 @@ def test_nothing_to_resume(project: FlowProject) -> None:
     [
         (("--from", "gahter"), ["no step gahter", "gather"]),
         (("--ignore", "code:prize"), ["no step prize", "price"]),
-        (("--ignore", "input"), ["only code can be ignored"]),
+        (("--ignore", "input"), ["only code and plugins can be ignored"]),
         (("--siez", "3"), ["--siez", "--size"]),
         (("--size", "many"), ["--size", "whole number"]),
     ],

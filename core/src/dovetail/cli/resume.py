@@ -39,8 +39,9 @@ def _options() -> argparse.ArgumentParser:
         "--ignore",
         action="append",
         default=[],
-        metavar="code[:STEP]",
-        help="reuse records though the code changed, of one step or all; recorded in the run",
+        metavar="code[:STEP] | plugins",
+        help="reuse records though the code changed, of one step or all, or though other versions of plugins are "
+        "installed; recorded in the run",
     )
     add_run_options(parser)
     return parser
@@ -68,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
     ignored = []
     for text in options.ignore:
         kind, _, step = text.partition(":")
-        if kind != "code":
+        if kind == "code":
+            ignored.append(step or "*")
+        elif text != "plugins":
             raise UsageError(
-                f"--ignore {text}: only code can be ignored", hint="Write --ignore code or --ignore code:STEP."
+                f"--ignore {text}: only code and plugins can be ignored",
+                hint="Write --ignore code, --ignore code:STEP or --ignore plugins.",
             )
-        ignored.append(step or "*")
     from dovetail.cli._run_progress import RunProgress
     from dovetail.engine.resume import ResumeRequest, resume_run
 
@@ -83,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         argv=argv,
         rerun=frozenset(options.rerun),
         ignore_code=frozenset(ignored),
+        ignore_plugins="plugins" in options.ignore,
         tags=tuple(options.tag),
         max_workers=options.max_workers,
         on_failure=options.on_failure,

@@ -210,7 +210,7 @@ def execute(
             caught=CaughtOutcomes(artifacts, plan.flow),
             limiter=limiter,
             limits_of=lambda task: (task.plan or plan.steps[task.step]).limits,
-            keep_call=_call_keeper(store, journal, run, plan),
+            keep_call=_call_keeper(session, store, journal, run, plan),
             ownership=ownership,
             inbox=Inbox(provider, store, run, writer=writer, continued=continued),
             listener=listener,
@@ -280,6 +280,7 @@ def _facts(session: Session, manifest: RunManifest, plan: RunPlan, hooks: Mappin
             "environment_variables": {step: dict(env) for step, env in plan.plans.step_env.items() if env},
             "store": plan.store,
             "child_hooks": hooks,
+            "plugins": plan.plugins,
             "artifacts": core.artifacts.policy,
             "signing": core.artifacts.signing,
             "metadata": session.settings.select("metadata", None, None).to_plain(),
@@ -293,7 +294,9 @@ def _root(manifest: RunManifest) -> Scope:
     return root_scope({name: ref_from_plain(ref) for name, ref in plain.items()})
 
 
-def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) -> Callable[[StepDescription], None]:
+def _call_keeper(
+    session: Session, store: DataStore, journal: Journal, run: str, plan: RunPlan
+) -> Callable[[StepDescription], None]:
     """Keeps of called tasks what the run's description does not tell: their code, and where their values go."""
     described = {step.code_key for step in plan.flow.steps}
     pinned = set(plan.plans.stores)
@@ -309,6 +312,8 @@ def _call_keeper(store: DataStore, journal: Journal, run: str, plan: RunPlan) ->
                 pinned.add(uuid)
                 from dovetail.artifacts.store_pins import put_store_pin
 
+                plugins = session.settings.registry.closure([("datastore", str(pin["backend"]))])
+                pin = {**pin, "plugins": plugins} if plugins else pin
                 journal.touched([put_store_pin(store, run, uuid, pin)])
                 _tell_guest(journal, plan, uuid)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.engine.step_plans import NO_FILE, NO_LIMIT, StepPlans
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import ValidationError
+from dovetail.settings.taking_part import pins_of
 
 if TYPE_CHECKING:
     from dovetail.engine.calls import StepPlan
@@ -35,7 +36,7 @@ class RunPlan:
     code: Mapping[str, Any]
     """Step → code key, and the code package's key."""
     plugins: Mapping[str, Any]
-    """Distributions that the choices come from, by name."""
+    """Pins of the plugins that take part, by distribution."""
 
 
 def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, debug: str | None) -> RunPlan:
@@ -81,5 +82,5 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         plans=plans,
         store=run_store,
         code={"steps": {step.name: step.code_key for step in flow.steps}, "sources": dict(flow.sources)},
-        plugins=plans.plugins(),
+        plugins=pins_of(session.settings, flow),
     )

@@ -66,6 +66,8 @@ class ResumeRequest:
     """Steps that run whatever is recorded, with all that follows from what they change."""
     ignore_code: frozenset[str] = frozenset()
     """Steps whose records are reused though their code changed; `*`: all."""
+    ignore_plugins: bool = False
+    """Whether a new run reuses records though installed plugins are not those that the run pins."""
     tags: tuple[str, ...] = ()
     """Further user tags of a new run."""
     max_workers: int | None = None
@@ -104,6 +106,7 @@ def resume_run(
     origin, state = find_run(provider, opened.datastore(), request)
     store = store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
+    changed = _check_plugins(manifest, request)
     if request.file is None and settings.core.artifacts.distrusts_store:
         raise UsageError(
             f"only the data store says which file run {origin} was started from, and safe mode runs none that it names",
@@ -140,10 +143,12 @@ def resume_run(
         asked_for = replace(flow, parameters=tuple(p for p in flow.parameters if p.name not in passed_on))
         values = resolve_parameters(asked_for, {**kept, **given})
         same = passed_on == opaque and home == plan.store and values == pinned and _unchanged(manifest, plan)
+        same = same and manifest.plugins == plan.plugins
         continued = same and state in CONTINUED and not request.rerun
         if request.same_run and not continued:
+            why = f"it is {state}" if same else "the flow or its plugins have changed since"
             raise UsageError(
-                f"run {origin} can't go on as it is: " + (f"it is {state}" if same else "the flow has changed since"),
+                f"run {origin} can't go on as it is: {why}",
                 hint=f"A new run reuses what it did, and asks again: dovetail resume {origin}",
             )
         if continued:
@@ -157,6 +162,7 @@ def resume_run(
                 session, plan, values, tags=tags, origin=origin, saved=passed_on, parent=manifest.info.get("parent")
             )
             asked = {"from": sorted(request.rerun), "ignore_code": sorted(request.ignore_code)}
+            asked["ignore_plugins"] = sorted(changed)
             manifest = replace(manifest, info={**manifest.info, **{name: of for name, of in asked.items() if of}})
         damaged: list[str] = []
         recorded = Recorded(
@@ -254,6 +260,22 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
                 f"{flow.name} has no {flow.noun} {name}",
                 hint=f"Did you mean {near[0]}?" if near else f"It has {', '.join(flow.by_name)}.",
             )
+
+
+def _check_plugins(manifest: RunManifest, request: ResumeRequest) -> Mapping[str, str]:
+    """Distribution → how the installed plugin differs from the pinned one, where that shall not matter.
+
+    Raises:
+        PluginMismatchError: One differs, and it shall.
+    """
+    from dovetail.plugins.closure import check_closure, differences
+
+    if request.ignore_plugins:
+        return differences(manifest.plugins, missing=True)
+    otherwise = f"Or reuse what was done with it in a new run: dovetail resume {manifest.run} --ignore plugins"
+    asker = f"run {manifest.run} is not resumed with other plugins"
+    check_closure(manifest.plugins, missing=True, asker=asker, otherwise=otherwise)
+    return {}
 
 
 def _unchanged(manifest: RunManifest, plan: RunPlan) -> bool:

@@ -14,7 +14,6 @@ from dovetail.interfaces.limits import SupportsLimits
 from dovetail.interfaces.metadata import MetadataCapability
 from dovetail.interfaces.problems import Problem
 from dovetail.interfaces.tasks import CodeRef, Isolation, Policy, Resources
-from dovetail.settings.kinds import DEFAULTS
 
 if TYPE_CHECKING:
     from dovetail.engine.session import Session
@@ -74,7 +73,6 @@ class StepPlans:
         self._of_caller = session.here
         self._flow_level = session.settings.select("compute", None, None)
         self._locked: dict[str, LockedEnvironment] = {}
-        self._chosen: set[tuple[str, str]] = set()
         self._taken: dict[str, str] = {}
         self.groups: dict[str, WorkerGroup] = {} if session.here == "nothing" else {CALLER: first}
         """Name → workers that run tasks of one compute instance and environment."""
@@ -103,7 +101,6 @@ class StepPlans:
         options = settings.step_options(step, flow)
         compute = settings.select("compute", step, flow)
         environment = settings.select("environment", step, flow)
-        self._chosen.update((one.kind, one.backend) for one in (compute, environment))
         locked = self._lock(environment)
         is_task = step.kind == "task"
         group = self._group(compute, environment, locked, of_caller=not is_task)
@@ -183,23 +180,11 @@ class StepPlans:
         key = repr(selection.to_plain())
         uuid = self._taken.get(key)
         if uuid is None:
-            self._chosen.add((selection.kind, selection.backend))
             opened: DataStore = self._session.open(selection)
             uuid = self._taken[key] = open_store(opened)
             self.datastores[uuid] = opened
             self.stores[uuid] = {"url": opened.url, **selection.to_plain()}
         return uuid
-
-    def plugins(self) -> dict[str, Any]:
-        """The distributions that provide what was chosen; nothing is looked up for the embedded defaults."""
-        found: dict[str, Any] = {}
-        for kind, backend in sorted(self._chosen):
-            if backend == DEFAULTS[kind]:
-                continue
-            for record, offer in self._session.settings.registry.offers(kind):
-                if offer.spec.name == backend and offer.status in ("built-in", "ready"):
-                    found[record.dist] = {"version": record.version, "entry": record.entry, "target": record.target}
-        return found
 
     def _group(self, compute: Selection, environment: Selection, locked: LockedEnvironment, *, of_caller: bool) -> str:
         """Name of the workers for a compute instance and an environment.

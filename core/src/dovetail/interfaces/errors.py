@@ -17,7 +17,8 @@ DovetailError
 │   ├── PluginConflictError
 │   ├── PluginBlockedError
 │   ├── PluginIncompatibleError
-│   └── PluginContractError(TypeError)
+│   ├── PluginContractError(TypeError)
+│   └── PluginMismatchError                     not the plugin that a run pins
 ├── BackendError                                what a backend reports                      exit 3
 │   ├── NotFoundError(FileNotFoundError)
 │   ├── AlreadyExistsError(FileExistsError)
@@ -62,6 +63,7 @@ __all__ = [
     "PluginError",
     "PluginIncompatibleError",
     "PluginLoadError",
+    "PluginMismatchError",
     "PluginNotFoundError",
     "PreconditionError",
     "RunFailedError",
@@ -204,6 +206,12 @@ class PluginContractError(PluginError, TypeError):
     """A plugin breaks the rules of the interface that it implements."""
 
     default_code = "DOVETAIL-P006"
+
+
+class PluginMismatchError(PluginError):
+    """An installed plugin is not the one that a run pins."""
+
+    default_code = "DOVETAIL-P007"
 
 
 class BackendError(DovetailError):

@@ -24,6 +24,8 @@ from dovetail.plugins.loaded import Plugin
 from dovetail.plugins.rules import PluginRules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pluggy import PluginManager
 
     from dovetail.interfaces.artifacts import Serializer
@@ -176,6 +178,22 @@ class Registry:
     def offers(self, kind: str) -> list[tuple[PluginRecord, Offer]]:
         """Everything of a kind, also what can't be used, for listings."""
         return [(record, offer) for record in self.records() for offer in record.offers if offer.spec.kind == kind]
+
+    @property
+    def has_plugins(self) -> bool:
+        """Whether any third-party plugin is in use."""
+        return bool(self._third())
+
+    def closure(self, chosen: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        """What a run pins of the plugins that take part in it; see `dovetail.plugins.closure`.
+
+        Args:
+            chosen: (kind, name) of what it has chosen.
+        """
+        from dovetail.plugins.closure import closure
+
+        specs = [self.find(kind, name) for kind, name in chosen]
+        return closure(self._third(), [spec for spec in specs if spec is not None])
 
     # -- classes ---------------------------------------------------------------------------------------------
 

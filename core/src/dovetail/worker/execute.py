@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dovetail.artifacts.store import ArtifactStore
     from dovetail.authoring.flowspec import FlowSpec
+    from dovetail.interfaces.errors import PluginError
     from dovetail.interfaces.flow import FlowDescription
     from dovetail.interfaces.workers import RunFacts
     from dovetail.worker.assignments import Task
@@ -76,6 +77,8 @@ class Executor:
         self._stores = RunStores(facts)
         hooks: Any = settings.get("child_hooks")
         self._hooks: Mapping[str, Any] = hooks or {}
+        pinned: Any = settings.get("plugins")
+        self._refusal = _refusal_of(facts.run, pinned) if pinned else None
         self._wrappers: list[Callable[..., Any]] | None = None if self._hooks.get("wrappers") else []
         self._serializers: Any = None
         self._connection: Any = None
@@ -204,6 +207,8 @@ class Executor:
         usage = None if own_process else ThreadUsage() if thread else ProcessUsage()
         started = time.time()
         try:
+            if self._refusal is not None:
+                raise self._refusal
             outcome, code = self._attempt(task, started, thread)
         except BaseException as error:  # not the step's fault, or no memory is left
             report = report_exception(error, kind=kind_of_ours(error))
@@ -259,6 +264,22 @@ class Executor:
         except BaseException as error:
             return report_exception(error, kind=kind_of_ours(error, "start"))
         return None
+
+
+def _refusal_of(run: str, pinned: Mapping[str, Any]) -> PluginError | None:
+    """Why no attempt is made here: an installed plugin is not the one that the run pins.
+
+    One that is not installed is no reason yet, since a step's own environment holds few: what needs it says so.
+    """
+    from dovetail.interfaces.errors import PluginError
+    from dovetail.plugins.closure import check_closure
+
+    otherwise = f"Or go on with what is installed: dovetail resume {run} --ignore plugins"
+    try:
+        check_closure(pinned, missing=False, asker=f"a worker of run {run} runs no task", otherwise=otherwise)
+    except PluginError as error:
+        return error
+    return None
 
 
 def debug(error: BaseException) -> None:

@@ -36,6 +36,7 @@ class RunStores(Mapping[str, "DataStore"]):
                 )
             from dovetail.plugins.opening import open_backend
 
+            self._check_plugins(pin)
             opened: DataStore = open_backend("datastore", pin, home=self._home)
             if self._signing is not None:
                 from dovetail.artifacts.signed_store import signed_store
@@ -52,6 +53,13 @@ class RunStores(Mapping[str, "DataStore"]):
         from dovetail.artifacts.store_pins import read_store_pin
 
         return read_store_pin(self[self._own], self._run, uuid)
+
+    def _check_plugins(self, pin: Mapping[str, Any]) -> None:
+        """Refuse another plugin than the one that the run came to use with this store."""
+        if pinned := pin.get("plugins"):
+            from dovetail.plugins.closure import check_closure
+
+            check_closure(pinned, missing=True, asker=f"a worker of run {self._run}")
 
     def is_open(self, uuid: str) -> bool:
         """Whether a store is open already."""
