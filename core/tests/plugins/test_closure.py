@@ -131,7 +131,9 @@ def test_only_what_takes_part_is_pinned(site, load):
     site.add("observer", "@hookimpl\ndef dovetail_run_started(run): pass\n")
     site.add("wrapper", "@hookimpl(wrapper=True)\ndef dovetail_execute_task(task):\n    return (yield)\n")
     site.add("router", "@hookimpl\ndef dovetail_route_step(kind): pass\n")
-    words = "@hookimpl\ndef dovetail_serializers():\n    return [SerializerSpec(name='w', factory='a:B', types=('a.C',))]\n"
+    words = (
+        "@hookimpl\ndef dovetail_serializers():\n    return [SerializerSpec(name='w', factory='a:B', types=('a.C',))]\n"
+    )
     site.add("words", words)
     site.add("blocked", words.replace("'w'", "'x'"))
     registry = load(block=("blocked",))

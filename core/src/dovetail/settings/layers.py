@@ -119,8 +119,12 @@ def file_layers(cwd: Path, env: Mapping[str, str], profile: str | None) -> tuple
     if user.is_file():
         files.append(("user", user, _parse(user)))
     chosen = profile or env.get("DOVETAIL_PROFILE") or None
+    # A profile of the user's that the project's file picks is what the project says: it may widen nothing.
+    picked_by = "user"
     if chosen is None:
-        chosen = next((str(tree["profile"]) for _, _, tree in files if tree.get("profile")), None)
+        picked_by, chosen = next(
+            ((rank, str(tree["profile"])) for rank, _, tree in files if tree.get("profile")), ("", None)
+        )
     layers = []
     known: set[str] = set()
     for rank, file, tree in files:
@@ -131,7 +135,8 @@ def file_layers(cwd: Path, env: Mapping[str, str], profile: str | None) -> tuple
         known |= set(profiles)
         name = file.name if file.parent == cwd else str(file)
         if chosen in profiles:
-            layers.append(Layer(name=f"{name} (profile {chosen})", rank=rank, tree=profiles[chosen], base=file.parent))
+            title, weaker = f"{name} (profile {chosen})", "project" if picked_by == "project" else rank
+            layers.append(Layer(name=title, rank=weaker, tree=profiles[chosen], base=file.parent))
         layers.append(Layer(name=name, rank=rank, tree=tree, base=file.parent))
     if chosen is not None and chosen not in known:
         from dovetail.plugins.suggest import did_you_mean

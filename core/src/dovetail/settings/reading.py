@@ -154,8 +154,9 @@ def _rules(
             parsed.append((layer, {name.replace("-", "_"): None for name in given} | {"built": built}))
     if problems:
         return PluginRules(), problems
-    mode, allow = _mode_and_allow(parsed, sources)
-    if wanted := env.get("DOVETAIL_PLUGINS"):
+    wanted = env.get("DOVETAIL_PLUGINS")
+    mode, allow = _mode_and_allow(parsed, sources, strict=wanted == "allow-list")
+    if wanted:
         if wanted not in _STRICTNESS:
             problems.append(f"DOVETAIL_PLUGINS must be one of {', '.join(_STRICTNESS)}, not {wanted!r}")
         mode, sources["plugins.mode"] = wanted, "environment variable DOVETAIL_PLUGINS"
@@ -174,12 +175,15 @@ def _rules(
 
 
 def _mode_and_allow(
-    parsed: Sequence[tuple[Layer, dict[str, Any]]], sources: dict[str, str]
+    parsed: Sequence[tuple[Layer, dict[str, Any]]], sources: dict[str, str], *, strict: bool
 ) -> tuple[str, tuple[str, ...] | None]:
+    """Mode and allow list. `strict`: the user asks for a list by other means than a file."""
     mode, mode_layer = _said("mode", parsed, project=False)
     allow, allow_layer = _said("allow", parsed, project=False)
     stricter, mode_project = _said("mode", parsed, project=True)
     fewer, allow_project = _said("allow", parsed, project=True)
+    if allow is None and (strict or mode == "allow-list"):  # a list without names is no invitation to the project's
+        allow, allow_layer = (), mode_layer or "environment variable DOVETAIL_PLUGINS"
     if stricter is not None and _STRICTNESS.index(stricter) > _STRICTNESS.index(mode or "auto"):
         mode, mode_layer = stricter, mode_project
     if fewer is not None and allow is not None:
