@@ -182,7 +182,7 @@ def _mode_and_allow(
     allow, allow_layer = _said("allow", parsed, project=False)
     stricter, mode_project = _said("mode", parsed, project=True)
     fewer, allow_project = _said("allow", parsed, project=True)
-    if allow is None and (strict or mode == "allow-list"):  # a list without names is no invitation to the project's
+    if allow is None and fewer is not None and (strict or mode == "allow-list"):  # who allows nobody allows nobody's
         allow, allow_layer = (), mode_layer or "environment variable DOVETAIL_PLUGINS"
     if stricter is not None and _STRICTNESS.index(stricter) > _STRICTNESS.index(mode or "auto"):
         mode, mode_layer = stricter, mode_project
