@@ -195,7 +195,7 @@ def test_plugins_list_show_and_doctor(acme):
     checks = {check["check"]: check for check in json.loads(run.stdout)}
     assert checks["shine"]["problems"][0]["message"] == "dull HostEnvironment"
     assert run.returncode == 1  # The environment that a run would use is unhealthy.
-    assert checks["datastore:local"]["problems"] == []
+    assert checks["datastore:local write"]["problems"] == []
 
 
 def test_config_show(tmp_path):

@@ -1,4 +1,4 @@
-"""`dovetail plugins`: what is installed, whether it can be used, and whether it is healthy."""
+"""`dovetail plugins`: what is installed, whether it can be used, whether it is right, and whether it is healthy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dovetail.interfaces.errors import UnknownNameError
 if TYPE_CHECKING:
     import argparse
 
-    from dovetail.plugins.health import CheckResult
     from dovetail.plugins.records import Offer, PluginRecord
     from dovetail.settings import Settings
 
@@ -30,8 +29,10 @@ _COLOURS = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Sub-verbs `list`, `show` and `doctor`."""
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="list | show | doctor")
+    """One sub-verb for each thing to do."""
+    from dovetail.cli import _plugins_test
+
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="list | show | test | doctor | freeze")
     listing = verbs.add_parser("list", help="what every plugin provides")
     listing.add_argument(
         "--kind", help="only this kind: datastore, metadata, compute, environment, secrets, command ..."
@@ -40,14 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="everything about one plugin, or about what has a name")
     show.add_argument("name", metavar="NAME", help="distribution, entry point, or name of a backend or decorator")
     show.add_argument("--json", action="store_true", help="print JSON")
-    doctor = verbs.add_parser("doctor", help="load what is selected and run the plugins' checks")
-    doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin's checks")
+    _plugins_test.configure(verbs.add_parser("test", help="run the conformance kit against what is configured"))
+    doctor = verbs.add_parser("doctor", help="load, open and try what is selected, and run the plugins' checks")
+    doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin, backend or instance")
     doctor.add_argument("--online", action="store_true", help="let checks talk to services")
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    freeze = verbs.add_parser("freeze", help="print the plugins in use as lines of a requirements file")
+    freeze.add_argument("--flow", metavar="FILE", help="only those that this flow selects; FILE:NAME of several")
+    freeze.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or check."""
+    """Do what the sub-verb says."""
     from dovetail.settings import Settings
 
     settings = Settings.load()
@@ -58,7 +63,17 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         _show(settings, records, args.name, as_json=args.json)
         return 0
-    return _doctor(settings, records, args.name, online=args.online, as_json=args.json)
+    if args.action == "freeze":
+        from dovetail.cli._plugins_freeze import freeze
+
+        return freeze(settings, records, args.flow, as_json=args.json)
+    if args.action == "test":
+        from dovetail.cli._plugins_test import test
+
+        return test(settings, records, args)
+    from dovetail.cli._plugins_doctor import doctor
+
+    return doctor(settings, records, args.name, online=args.online, as_json=args.json)
 
 
 # -- list -----------------------------------------------------------------------------------------------------
@@ -135,6 +150,10 @@ def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_
 def _show_record(record: PluginRecord) -> None:
     output.say(output.paint(f"{record.dist} {record.version}".strip(), "bold"))
     facts = [("status", record.status), ("why", record.reason), ("manifest", record.target), ("in", record.location)]
+    if record.status != "built-in":
+        from dovetail.cli._plugins_origin import docs_of, installed_from
+
+        facts += [("origin", installed_from(record.dist)), ("docs", docs_of(record.dist) or "")]
     facts += [("hooks", ", ".join(record.hooks)), *(("note", note) for note in record.notes)]
     output.pairs([(key, value) for key, value in facts if value], indent="  ")
     if record.traceback:
@@ -145,7 +164,14 @@ def _show_record(record: PluginRecord) -> None:
         facts = [("status", offer.status), ("why", offer.reason), ("class", spec.factory), ("can", _abilities(spec))]
         output.pairs([(key, value) for key, value in facts if value], indent="  ")
         rows = [
-            (key["name"], key["type"], key["default"], key["variable"], key["help"]) for key in _settings_json(spec)
+            (
+                key["name"],
+                key["type"],
+                "(required)" if key["required"] else key["default"],
+                key["variable"],
+                key["help"],
+            )
+            for key in _settings_json(spec)
         ]
         if rows:
             output.table(("SETTING", "TYPE", "DEFAULT", "VARIABLE", ""), rows)
@@ -169,11 +195,20 @@ def _settings_json(spec: Any) -> list[dict[str, Any]]:
             "type": field.type_name,
             "required": field.required,
             "default": None if field.required else to_plain(field.default),
+            "secret": _is_secret(field.type),
             "variable": field.variable(spec.kind, spec.name),
             "help": field.help,
         }
         for field in (fields_of(schema) if schema else ())
     ]
+
+
+def _is_secret(kind: Any) -> bool:
+    from typing import get_args
+
+    from dovetail.interfaces.context import SecretRef
+
+    return kind is SecretRef or any(_is_secret(part) for part in get_args(kind))
 
 
 def _record_json(record: PluginRecord, *, settings_too: bool = False) -> dict[str, Any]:
@@ -194,7 +229,13 @@ def _record_json(record: PluginRecord, *, settings_too: bool = False) -> dict[st
         if settings_too:
             entry["settings"] = _settings_json(spec)
         offers.append(entry)
+    more: dict[str, Any] = {}
+    if settings_too:
+        from dovetail.cli._plugins_origin import docs_of, origin_of
+
+        more = {"docs": docs_of(record.dist), **origin_of(record.dist)}
     return {
+        **more,
         "entry": record.entry,
         "dist": record.dist,
         "version": record.version,
@@ -206,89 +247,4 @@ def _record_json(record: PluginRecord, *, settings_too: bool = False) -> dict[st
         "notes": list(record.notes),
         "traceback": record.traceback,
         "offers": offers,
-    }
-
-
-# -- doctor ---------------------------------------------------------------------------------------------------
-
-
-def _doctor(
-    settings: Settings, records: Sequence[PluginRecord], name: str | None, *, online: bool, as_json: bool
-) -> int:
-    """Exit code 1 only when something that a run here would use is unhealthy."""
-    from dovetail.plugins.extensions import HealthCheckSpec
-    from dovetail.plugins.health import run_check
-
-    if name is not None and not any(name in (record.dist, record.entry) for record in records):
-        raise UnknownNameError(f"no plugin {name!r} is installed", hint="dovetail plugins list shows what there is.")
-    selected = _selected(settings) if name is None else []
-    results: list[tuple[str, bool, CheckResult]] = [("selected", True, result) for result in selected]
-    in_use = {result.name for result in selected}
-    for record in records:
-        if name is not None and name not in (record.dist, record.entry):
-            continue
-        for offer in record.offers:
-            if isinstance(offer.spec, HealthCheckSpec) and offer.status in ("ready", "built-in"):
-                open = _opener(settings, offer.spec.checks)
-                matters = offer.spec.checks in in_use
-                results.append((record.dist, matters, run_check(offer.spec, open, online=online)))
-    unhealthy = any(matters and result.problems for _, matters, result in results)
-    if as_json:
-        output.emit_json([_check_json(dist, matters, result) for dist, matters, result in results])
-        return int(unhealthy)
-    rows = [
-        (result.name, "healthy" if not result.problems else "unhealthy", f"{result.seconds * 1000:.0f} ms", dist)
-        for dist, _, result in results
-    ]
-    output.table(
-        ("CHECK", "STATUS", "TIME", "FROM"), rows, colours={"STATUS": {"healthy": "green", "unhealthy": "red"}}
-    )
-    for _, _, result in results:
-        for problem in result.problems:
-            output.say(f"\n{result.name}: {problem}")
-    for record in records:
-        if record.status not in ("ready", "built-in"):
-            output.say(f"\n{record.dist} is {record.status}: {record.reason}")
-    return int(unhealthy)
-
-
-def _selected(settings: Settings) -> list[CheckResult]:
-    """Whether what a run would use can be loaded and opened."""
-    from dovetail.plugins.extensions import HealthCheckSpec
-    from dovetail.plugins.health import run_check
-    from dovetail.settings.kinds import KINDS
-
-    results = []
-    for kind in KINDS:
-
-        def open(kind: str = kind) -> Any:
-            return settings.open(settings.select(kind))
-
-        name = f"{kind}:{settings.choice(kind).spec.name}"
-        spec = HealthCheckSpec(name=name, factory="dovetail.plugins.health:nothing")
-        results.append(run_check(spec, open, online=False))
-    return results
-
-
-def _opener(settings: Settings, checks: str) -> Any:
-    if not checks:
-        return None
-    kind, _, backend = checks.partition(":")
-
-    def open() -> Any:
-        choice = settings.choice(kind)
-        if choice.spec.name == backend:
-            return settings.open(settings.select(kind))
-        return settings.open(settings.named(kind, backend))
-
-    return open
-
-
-def _check_json(dist: str, matters: bool, result: CheckResult) -> dict[str, Any]:
-    return {
-        "check": result.name,
-        "from": dist,
-        "selected": matters,
-        "seconds": result.seconds,
-        "problems": [problem.to_plain() for problem in result.problems],
     }

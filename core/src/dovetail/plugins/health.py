@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dovetail.interfaces.dataclass import dataclass
@@ -12,7 +12,7 @@ from dovetail.interfaces.problems import Problem
 from dovetail.plugins.extensions import HealthCheckSpec
 from dovetail.plugins.loading import load
 
-__all__ = ["CheckContext", "CheckResult", "run_check"]
+__all__ = ["CheckContext", "CheckResult", "result_of", "run_check"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +35,37 @@ class CheckResult:
     """What is wrong; none when all is well."""
     seconds: float
     """How long it took."""
+    skipped: str = ""
+    """Why it was not made."""
 
 
-def run_check(spec: HealthCheckSpec, open: Callable[[], Any] | None, *, online: bool) -> CheckResult:
+def result_of(name: str, check: Callable[[], Iterable[Problem]]) -> CheckResult:
     """Run one check; whatever it raises is a problem that it found."""
     begin = time.monotonic()
     try:
-        backend = open() if open is not None else None
-        try:
-            problems = tuple(load(spec)(CheckContext(backend=backend, online=online)))
-        finally:
-            if backend is not None:
-                backend.close()
+        problems = tuple(check())
     except DovetailError as error:
         problems = (Problem(code=error.code, message=error.message, fix=error.hint or ""),)
     except Exception as error:
         problems = (Problem(code="check-failed", message=f"{type(error).__name__}: {error}"),)
-    return CheckResult(name=spec.name, problems=problems, seconds=time.monotonic() - begin)
+    return CheckResult(name=name, problems=problems, seconds=time.monotonic() - begin)
 
 
-def nothing(context: CheckContext) -> tuple[Problem, ...]:
-    """The check of what can be opened: that it can be."""
-    return ()
+def run_check(spec: HealthCheckSpec, open: Callable[[], Any] | None, *, online: bool) -> CheckResult:
+    """Run a plugin's check.
+
+    Args:
+        spec: The check.
+        open: Opens the backend that it looks at; None: it looks at none.
+        online: Whether it may talk to services.
+    """
+
+    def check() -> tuple[Problem, ...]:
+        backend = open() if open is not None else None
+        try:
+            return tuple(load(spec)(CheckContext(backend=backend, online=online)))
+        finally:
+            if backend is not None:
+                backend.close()
+
+    return result_of(spec.name, check)

@@ -236,6 +236,11 @@ class Settings:
 
         return open_backend(selection.kind, selection.to_plain(), home=self.home, known=self.registry, bare=bare)
 
+    def backend_of(self, kind: str, name: str) -> str:
+        """The backend of an instance, or of a name of its own, before its settings are checked; errors as in
+        `select`."""
+        return choose(kind, [Claim(name, "")], self.layers, self.registry, asker="").spec.name
+
     def instances(self, kind: str) -> list[str]:
         """Names of configured instances of a kind."""
         return instances(kind, self.layers)

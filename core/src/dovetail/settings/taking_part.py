@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.flow import FlowDescription, StepDescription
     from dovetail.settings.resolve import Settings
 
-__all__ = ["chosen_by", "pins_of"]
+__all__ = ["chosen_by", "pins_of", "secrets_in"]
 
 
 def pins_of(settings: Settings, flow: FlowDescription | None = None) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def chosen_by(settings: Settings, flow: FlowDescription | None = None) -> set[tu
                 continue
             selection = settings.select(kind, step, flow)
             chosen.add((kind, selection.backend))
-            chosen.update(("secrets", provider) for provider in _providers(selection.settings))
+            chosen.update(("secrets", text.partition(":")[0]) for text in secrets_in(selection.settings))
     signing = settings.core.artifacts.signing
     if signing is not None:
         references = [signing["key"], *signing["trusted"]]
@@ -53,13 +53,13 @@ def chosen_by(settings: Settings, flow: FlowDescription | None = None) -> set[tu
     return chosen
 
 
-def _providers(plain: Any) -> Iterator[str]:
-    """Providers of the secrets that settings, as plain data, refer to."""
+def secrets_in(plain: Any) -> Iterator[str]:
+    """References to secrets in settings as plain data: `PROVIDER:ID`."""
     if isinstance(plain, Mapping):
         if set(plain) == {"secret"} and isinstance(plain["secret"], str):
-            yield plain["secret"].partition(":")[0]
+            yield plain["secret"]
         for value in plain.values():
-            yield from _providers(value)
+            yield from secrets_in(value)
     elif isinstance(plain, (list, tuple)):
         for value in plain:
-            yield from _providers(value)
+            yield from secrets_in(value)
