@@ -78,9 +78,10 @@ def _rows(settings: Settings, records: Sequence[PluginRecord], name: str | None,
             yield _Row(record.dist, False, _unusable(record))
         for offer in record.offers:
             spec = offer.spec
-            if isinstance(spec, HealthCheckSpec) and offer.status in ("ready", "built-in"):
-                if whole or spec.checks in named:
-                    yield _Row(record.dist, spec.checks in in_use, _own_check(settings, spec, online))
+            if not isinstance(spec, HealthCheckSpec) or offer.status not in ("ready", "built-in"):
+                continue
+            if whole or spec.checks in named:
+                yield _Row(record.dist, spec.checks in in_use, _own_check(settings, spec, online))
 
 
 def _selected(settings: Settings) -> list[tuple[str, str]]:

@@ -102,9 +102,13 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argpars
     }
     found: list[tuple[PluginRecord, BackendSpec, Selection]] = []
     for kind in kinds:
-        instances = [i for i in settings.instances(kind) if same_key(i, name)]
         backends = [n for (k, n), (r, _) in owners.items() if k == kind and name in (n, r.dist, r.entry)]
-        for one in instances or backends:
+        used = {one: settings.backend_of(kind, one) for one in settings.instances(kind)}
+        instances = [one for one in used if same_key(one, name)]
+        if not instances:  # what is configured of a backend, else the backend as it is
+            instances = [one for one in used if used[one] in backends]
+            instances += [one for one in backends if one not in used.values()]
+        for one in instances:
             selection = settings.named(kind, one)
             record, spec = owners[kind, selection.backend]
             found.append((record, spec, selection))
@@ -166,8 +170,8 @@ def _show(report: dict[str, Any]) -> None:
         totals = ", ".join(f"{count} {name}" for name, count in suite["totals"].items() if count)
         plugin = suite["plugin"]
         who = f"{plugin['name']} {plugin['version']}".strip()
-        what = suite["backend"] or "manifest"
-        output.say(f"{output.paint(suite['interface'], 'bold')} {what} of {who}: {totals}")
+        what = " ".join(filter(None, (output.paint(suite["interface"], "bold"), suite["backend"])))
+        output.say(f"{what} of {who}: {totals}")
         for case in suite["tests"]:
             if case["outcome"] in ("failed", "not-enforced"):
                 output.say(f"  {output.paint(case['outcome'], 'red')}  {case['test']}: {case['reason']}")

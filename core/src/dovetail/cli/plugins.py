@@ -130,7 +130,8 @@ def _known_kind(kind: str) -> None:
 
 def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_json: bool) -> None:
     found = [record for record in records if name in (record.dist, record.entry)]
-    found = found or [record for record in records if any(offer.spec.name == name for offer in record.offers)]
+    found = [_only(record, name) if record.status == "built-in" and name != record.dist else record for record in found]
+    found = found or [_only(r, name) for r in records if any(offer.spec.name == name for offer in r.offers)]
     if not found:
         from dovetail.plugins.known import install_command
         from dovetail.plugins.suggest import did_you_mean
@@ -145,6 +146,13 @@ def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_
         if number:
             output.say()
         _show_record(record)
+
+
+def _only(record: PluginRecord, name: str) -> PluginRecord:
+    """A plugin with no more than what has a name."""
+    from dataclasses import replace
+
+    return replace(record, offers=tuple(offer for offer in record.offers if offer.spec.name == name))
 
 
 def _show_record(record: PluginRecord) -> None:
