@@ -18,6 +18,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -125,11 +126,120 @@ def guarantees() -> Iterator[str]:
         yield ""
 
 
+def interfaces() -> Iterator[str]:
+    """The four interfaces: abilities, then every method."""
+    for module, name in INTERFACES:
+        home = importlib.import_module(f"dovetail.interfaces.{module}")
+        cls = getattr(home, name)
+        yield from (f"## `{name}`", "", *_prose(cls), "")
+        flags = getattr(home, f"{name.removesuffix('Backend').removesuffix('Provider')}Capability", None)
+        if flags is not None:
+            yield from ("| ability | what it needs |", "|---|---|")
+            for flag in flags:
+                if flag.value:
+                    yield f"| `{flag.name}` | {_protocol_of(home, str(flag.name))} |"
+            yield ""
+        for method, function in vars(cls).items():
+            found = inspect.unwrap(getattr(function, "__func__", function))
+            if isinstance(function, property):
+                needed = "abstract property" if getattr(function.fget, "__isabstractmethod__", False) else "property"
+                yield from (f"### `{name}.{method}`", "", f"*{needed}*", "", *_prose(function), "")
+            elif not method.startswith("_") and callable(found):
+                needed = "abstract" if getattr(function, "__isabstractmethod__", False) else "has a default"
+                yield from (f"### `{name}.{method}`", "", "```python", _signature(method, found), "```", "")
+                yield from (f"*{needed}*", "", *_prose(found), "")
+
+
+def descriptors() -> Iterator[str]:
+    """Every descriptor with its fields."""
+    import dovetail.plugins as plugins
+
+    for name in plugins.__all__:
+        cls = getattr(plugins, name)
+        if name.endswith("Spec") and dataclasses.is_dataclass(cls):
+            shown = [
+                f"`{f.name}`" + ("" if f.default is dataclasses.MISSING else f" = `{f.default!r}`")
+                for f in dataclasses.fields(cls)
+            ]
+            kind = f", of kind `{cls.kind}`" if getattr(cls, "kind", "") else ""
+            yield from (f"## `{name}`", "", *_prose(cls), "", f"Fields{kind}: {', '.join(shown)}.", "")
+
+
+def catalogue() -> Iterator[str]:
+    """What every plugin of this repository provides, with what the conformance kit says of it."""
+    from dovetail.plugins.registry import Registry
+
+    reports = _reports()
+    for record in Registry().records():
+        if record.dist not in _members():
+            continue
+        yield from (f"## {record.dist}", "")
+        yield from ("| kind | name | what it is | api | abilities | conformance |", "|---|---|---|---|---|---|")
+        for offer in record.offers:
+            spec = offer.spec
+            words = [*(f"`{scheme}://`" for scheme in getattr(spec, "schemes", ())), *getattr(spec, "capabilities", ())]
+            said = reports.get((record.dist, spec.kind, spec.factory), "no report")
+            verdict = said if spec.kind in BACKEND_KINDS else ""
+            yield f"| {spec.kind} | `{spec.name}` | {spec.summary} | {spec.api} | {', '.join(words)} | {verdict} |"
+        yield ""
+
+
+INTERFACES = (
+    ("datastore", "DataStore"),
+    ("metadata", "MetadataProvider"),
+    ("compute", "ComputeBackend"),
+    ("environment", "EnvironmentBuilder"),
+)
+BACKEND_KINDS = ("datastore", "metadata", "compute", "environment")
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "docs" / "reference" / "reports"
+"""Reports of the conformance kit, where there are any: `pytest --dovetail-report`."""
+
+
+def _members() -> set[str]:
+    """The distributions of this repository."""
+    files = [ROOT / "core" / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    names = [re.search(r'^name = "([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE) for file in files]
+    return {name[1] for name in names if name}
+
+
+def _reports() -> dict[tuple[str, str, str], str]:
+    """(distribution, kind, class) → what came of its suite."""
+    found = {}
+    for file in sorted(REPORTS.glob("*.json")):
+        for suite in json.loads(file.read_text(encoding="utf-8"))["suites"]:
+            totals = ", ".join(f"{count} {name}" for name, count in suite["totals"].items() if count)
+            found[suite["plugin"]["name"], suite["interface"], suite["backend"]] = totals
+    return found
+
+
+def _protocol_of(home: types.ModuleType, flag: str) -> str:
+    """What a class with an ability has: its protocol, by name."""
+    wanted = "supports" + flag.lower().replace("_", "")
+    for name in home.__all__:
+        if name.lower().rstrip("s") in (wanted, wanted.rstrip("s")) or name.lower() == wanted:
+            methods = [f"`{method}`" for method in vars(getattr(home, name)) if not method.startswith("_")]
+            return f"`{name}`: {', '.join(methods)}"
+    return "declared alone: see the methods"
+
+
+def _signature(name: str, function: Any) -> str:
+    """`name(arguments) -> answer`, on one line or one argument a line."""
+    text = f"{name}{inspect.signature(function)}".replace("'", "")
+    if len(text) <= 100:
+        return text
+    parameters = [str(p).replace("'", "") for p in inspect.signature(function).parameters.values()]
+    return f"{name}(\n    " + ",\n    ".join(parameters) + "\n)" + text.rpartition(")")[2]
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "verbs": verbs,
     "settings": settings,
     "decorators": decorators,
     "hooks": hooks,
+    "interfaces": interfaces,
+    "descriptors": descriptors,
+    "catalogue": catalogue,
     "errors": errors,
     "guarantees": guarantees,
 }
