@@ -132,5 +132,8 @@ def test_compatibility_names_the_number() -> None:
 
 
 def test_every_kind_has_a_page_that_tells_how_to_write_one() -> None:
-    for kind in ("data-store", "metadata-provider", "compute-backend", "environment-builder"):
-        assert (ROOT / "docs" / "how-to" / f"write-a-{kind}.md").exists()
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for kind in ("a-data-store", "a-metadata-provider", "a-compute-backend", "an-environment-builder"):
+        text = (ROOT / "docs" / "how-to" / f"write-{kind}.md").read_text(encoding="utf-8")
+        assert "dovetail plugins test" in text
+        assert f"how-to/write-{kind}.md" in menu

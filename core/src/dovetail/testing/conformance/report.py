@@ -17,6 +17,7 @@ __all__ = ["FORMAT", "ConformanceReport"]
 
 FORMAT = 1
 """Version of the report's form."""
+_ERROR = "dovetail.testing.conformance.suite.GuaranteeError: "
 _WORST = ("failed", "not-enforced", "expected-failure", "passed", "skipped")
 """Outcomes of a guarantee's tests, the worst first: a guarantee is as its worst test."""
 
@@ -84,7 +85,9 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str]:
         newer = expected.removeprefix("reason: ").startswith("newer than")
         return "not-enforced" if newer else "expected-failure", expected
     if report.failed:
-        return "failed", str(report.longrepr).strip().rpartition("\n")[2]
+        crash = getattr(report.longrepr, "reprcrash", None)
+        text = getattr(crash, "message", "") or str(report.longrepr)
+        return "failed", text.strip().partition("\n")[0].removeprefix(_ERROR)
     if report.skipped:
         return "skipped", str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
     return ("passed", "") if report.when == "call" else ("", "")
