@@ -155,13 +155,14 @@ def descriptors() -> Iterator[str]:
     import dovetail.plugins as plugins
 
     for name in plugins.__all__:
-        cls = getattr(plugins, name)
+        cls: Any = getattr(plugins, name)
         if name.endswith("Spec") and dataclasses.is_dataclass(cls):
             shown = [
                 f"`{f.name}`" + ("" if f.default is dataclasses.MISSING else f" = `{f.default!r}`")
                 for f in dataclasses.fields(cls)
             ]
-            kind = f", of kind `{cls.kind}`" if getattr(cls, "kind", "") else ""
+            kind = getattr(cls, "kind", "")
+            kind = f", of kind `{kind}`" if kind else ""
             yield from (f"## `{name}`", "", *_prose(cls), "", f"Fields{kind}: {', '.join(shown)}.", "")
 
 

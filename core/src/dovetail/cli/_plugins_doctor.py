@@ -73,7 +73,7 @@ def _rows(settings: Settings, records: Sequence[PluginRecord], name: str | None,
     in_use = {f"{kind}:{_backend(settings, kind, instance)}" for kind, instance in selected}
     named = {f"{kind}:{_backend(settings, kind, instance)}" for kind, instance in subjects}
     for record in records:
-        whole = name is None or name in (record.dist, record.entry)
+        whole = name is None or record.called(name)
         if whole and record.status in ("broken", "incompatible", "missing-dependency", "duplicate"):
             yield _Row(record.dist, False, _unusable(record))
         for offer in record.offers:
@@ -104,13 +104,13 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], name: str) ->
         if isinstance(o.spec, BackendSpec)
         and o.spec.kind in BACKEND_KINDS
         and o.status in ("ready", "built-in")
-        and name in (r.dist, r.entry, o.spec.name)
+        and (r.called(name) or name == o.spec.name)
     ]
     instances = [(kind, i) for kind in BACKEND_KINDS for i in settings.instances(kind)]
     found = [pair for pair in instances if same_key(pair[1], name) or (pair[0], _backend(settings, *pair)) in offered]
     used = {(kind, _backend(settings, kind, instance)) for kind, instance in found}
     found += [pair for pair in offered if pair not in used and pair not in found]
-    if not found and not any(name in (r.dist, r.entry) for r in records):
+    if not found and not any(r.called(name) for r in records):
         raise UnknownNameError(f"no plugin {name!r} is installed", hint="dovetail plugins list shows what there is.")
     return found
 

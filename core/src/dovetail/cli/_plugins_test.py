@@ -102,7 +102,7 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argpars
     }
     found: list[tuple[PluginRecord, BackendSpec, Selection]] = []
     for kind in kinds:
-        backends = [n for (k, n), (r, _) in owners.items() if k == kind and name in (n, r.dist, r.entry)]
+        backends = [n for (k, n), (r, _) in owners.items() if k == kind and (name == n or r.called(name))]
         used = {one: settings.backend_of(kind, one) for one in settings.instances(kind)}
         instances = [one for one in used if same_key(one, name)]
         if not instances:  # what is configured of a backend, else the backend as it is
@@ -113,7 +113,7 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argpars
             record, spec = owners[kind, selection.backend]
             found.append((record, spec, selection))
     subjects = [_subject(spec, record, selection, args) for record, spec, selection in found]
-    plugins = {record.dist for record in records if name in (record.dist, record.entry) and record.status == "ready"}
+    plugins = {record.dist for record in records if record.called(name) and record.status == "ready"}
     if not args.kind:
         subjects += [{"kind": "plugin", "name": dist, "dist": dist} for dist in sorted(plugins)]
     if not subjects:
@@ -126,7 +126,7 @@ def _nothing(name: str, known: set[str], records: Sequence[PluginRecord]) -> Unk
     from dovetail.plugins.suggest import did_you_mean
 
     for record in records:
-        if name in (record.dist, record.entry) and record.reason:
+        if record.called(name) and record.reason:
             return UnknownNameError(f"{record.dist} is {record.status}: {record.reason}")
     hint = (
         did_you_mean(name, known | {record.dist for record in records}) or "dovetail plugins list shows what there is."

@@ -129,8 +129,7 @@ def _known_kind(kind: str) -> None:
 
 
 def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_json: bool) -> None:
-    found = [record for record in records if name in (record.dist, record.entry)]
-    found = [_only(record, name) if record.status == "built-in" and name != record.dist else record for record in found]
+    found = [record for record in records if record.called(name)]
     found = found or [_only(r, name) for r in records if any(offer.spec.name == name for offer in r.offers)]
     if not found:
         from dovetail.plugins.known import install_command

@@ -47,3 +47,7 @@ class PluginRecord:
     """Event, policy and wrapper hooks that it implements."""
     location: str = ""
     """Folder that it is installed in."""
+
+    def called(self, name: str) -> bool:
+        """Whether a name means it as a whole. Not `local`: that is an embedded backend, and Dovetail is `dovetail`."""
+        return name == self.dist or (name == self.entry and self.status != "built-in")
