@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dovetail.engine.step_plans import NO_FILE, NO_LIMIT, StepPlans
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import ValidationError
-from dovetail.settings.taking_part import pins_of
 
 if TYPE_CHECKING:
     from dovetail.engine.calls import StepPlan
@@ -82,5 +81,13 @@ def plan_run(session: Session, flow: FlowDescription, first: WorkerGroup, *, deb
         plans=plans,
         store=run_store,
         code={"steps": {step.name: step.code_key for step in flow.steps}, "sources": dict(flow.sources)},
-        plugins=pins_of(session.settings, flow),
+        plugins=_plugins(session, flow),
     )
+
+
+def _plugins(session: Session, flow: FlowDescription) -> Mapping[str, Any]:
+    if not session.settings.registry.has_plugins:
+        return {}
+    from dovetail.settings.taking_part import pins_of
+
+    return pins_of(session.settings, flow)
