@@ -186,3 +186,90 @@ def test_what_else_can_be_ignored_is_refused(project: Project) -> None:
     code, printed = project("resume", "--ignore", "plugin")
     assert code == 2
     assert "--ignore plugins" in printed
+
+
+STORES = """
+from dovetail.plugins import DataStoreSpec, hookimpl
+
+@hookimpl
+def dovetail_datastores():
+    return [DataStoreSpec(name="box", factory="boxes.store:BoxStore")]
+"""
+BOX = """
+from dovetail.local.store import LocalStore
+
+class BoxStore(LocalStore):
+    @classmethod
+    def open(cls, target, settings, ctx):
+        return cls(target)
+"""
+CALLS = """
+import os
+from dovetail import flow, isolation, task
+
+@task
+def make(n):
+    return "x" * n
+
+@isolation("spawn")
+@task
+def measure(text):
+    return len(text)
+
+@flow
+def packs():
+    stored = make.with_options(datastore=os.environ["BOX"])(2000)
+    if os.environ.get("MEDDLE"):
+        with open(os.environ["MEDDLE"], "a") as file:
+            file.write("# meddled\\n")
+    if os.environ.get("FAIL"):
+        raise ValueError("as asked")
+    print("length", measure(stored))
+"""
+
+
+@pytest.fixture
+def calls(project: Project) -> Project:
+    """A function flow that chooses a plugin's store only when it calls a task."""
+    package = project.site / "boxes"
+    package.mkdir()
+    for name, text in {"__init__": "", "plugin": STORES, "store": BOX}.items():
+        (package / f"{name}.py").write_text(text)
+    project.info("boxes").mkdir()
+    (project.info("boxes") / "entry_points.txt").write_text("[dovetail.plugins]\nboxes = boxes.plugin\n")
+    project.set_version("boxes", "1.0")
+    (project.folder / "dovetail.toml").write_text(f"[datastore.late]\nuse = 'box'\ntarget = '{project.folder}/late'\n")
+    (project.folder / "flow.py").write_text(CALLS)
+    return project
+
+
+def test_a_store_that_a_call_chooses_pins_its_plugin(calls: Project) -> None:
+    code, printed = calls("run", "flow.py", BOX="late")
+    assert code == 0, printed
+    assert "length 2000" in printed
+    (manifest,) = calls.manifests()
+    assert "boxes" not in manifest["plugins"]
+    pins = [json.loads(file.read_bytes()) for file in calls.folder.glob(".dovetail/**/runs/*/stores/*")]
+    (pin,) = [pin for pin in pins if pin["backend"] == "box"]
+    assert pin["plugins"]["boxes"]["version"] == "1.0"
+
+
+def test_a_worker_refuses_another_plugin_of_such_a_store(calls: Project) -> None:
+    code, printed = calls("run", "flow.py", BOX="late", MEDDLE=str(calls.site / "boxes" / "store.py"))
+    assert code == 1, printed
+    assert "the run pins boxes 1.0 with sources" in printed
+    assert "length" not in printed
+
+
+def test_resume_looks_at_the_plugins_of_stores_that_calls_chose(calls: Project) -> None:
+    code, printed = calls("run", "flow.py", BOX="late", FAIL="1")
+    assert code == 1, printed
+    (before,) = calls.manifests()
+    calls.set_version("boxes", "2.0")
+    code, printed = calls("resume", before["run"], BOX="late")
+    assert code == 3, printed
+    assert "the run pins boxes 1.0, and boxes 2.0 is installed" in printed
+    code, printed = calls("resume", before["run"], "--ignore", "plugins", BOX="late")
+    assert code == 0, printed
+    assert "length 2000" in printed
+    assert calls.manifests()[-1]["info"]["ignore_plugins"] == ["boxes"]

@@ -240,3 +240,14 @@ print(sorted((heavy - allowed) & set(sys.modules)))
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60
     )
     assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_the_scheme_of_files_is_reserved(site, load):
+    site.add("acme-files", store("files", "acme_files").replace('("files",)', '("file",)'))
+    registry = load()
+    assert registry.datastore_for_url("file:///x").name == "local"
+    assert registry.datastore("files").factory == "acme_files.store:Store"
+    assert '"scheme:file" = "acme-files"' in status(registry, "acme-files")[1]
+    registry = load(override={"scheme:file": "acme-files"})
+    assert registry.datastore_for_url("file:///x").name == "files"
+    assert status(registry, "acme-files") == ("ready", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from dovetail.engine.plan import plan_run
 from dovetail.engine.recorded import Recorded
 from dovetail.engine.session import FlowSource, Session
 from dovetail.interfaces.dataclass import dataclass
-from dovetail.interfaces.errors import NotFoundError, UnknownNameError, UsageError
+from dovetail.interfaces.errors import NotFoundError, PluginError, UnknownNameError, UsageError
 from dovetail.interfaces.events import Event, EventKind
 from dovetail.interfaces.flow import FlowDescription
 from dovetail.interfaces.metadata import Query
@@ -106,7 +107,8 @@ def resume_run(
     origin, state = find_run(provider, opened.datastore(), request)
     store = store_of(provider, opened, origin)
     manifest = read_manifest(store, origin)
-    changed = _check_plugins(manifest, request)
+    late = read_store_pins(store, origin)
+    changed = _check_plugins(manifest, late, request)
     if request.file is None and settings.core.artifacts.distrusts_store:
         raise UsageError(
             f"only the data store says which file run {origin} was started from, and safe mode runs none that it names",
@@ -133,7 +135,7 @@ def resume_run(
         check_parameters(group, flow, given, str(file), listener.output)
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
-        plan.plans.stores = {**manifest.stores, **read_store_pins(store, origin), **plan.plans.stores}
+        plan.plans.stores = {**manifest.stores, **_pinned_now(late, settings), **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **settings.core.artifacts.policy)
         pinned, opaque = _pinned(manifest, artifacts)
@@ -262,20 +264,41 @@ def _check_steps(flow: FlowDescription, named: frozenset[str]) -> None:
             )
 
 
-def _check_plugins(manifest: RunManifest, request: ResumeRequest) -> Mapping[str, str]:
+def _check_plugins(
+    manifest: RunManifest, late: Mapping[str, Mapping[str, Any]], request: ResumeRequest
+) -> Mapping[str, str]:
     """Distribution → how the installed plugin differs from the pinned one, where that shall not matter.
+
+    Args:
+        manifest: What the run pins.
+        late: The data stores that it came to use later; these pin their plugins themselves.
+        request: What the user asks for.
 
     Raises:
         PluginMismatchError: One differs, and it shall.
     """
     from dovetail.plugins.closure import check_closure, differences
 
+    pinned = dict(manifest.plugins)
+    for pin in late.values():
+        pinned.update(pin.get("plugins", {}))
     if request.ignore_plugins:
-        return differences(manifest.plugins, missing=True)
+        return differences(pinned, missing=True)
     otherwise = f"Or reuse what was done with it in a new run: dovetail resume {manifest.run} --ignore plugins"
     asker = f"run {manifest.run} is not resumed with other plugins"
-    check_closure(manifest.plugins, missing=True, asker=asker, otherwise=otherwise)
+    check_closure(pinned, missing=True, asker=asker, otherwise=otherwise)
     return {}
+
+
+def _pinned_now(late: Mapping[str, Mapping[str, Any]], settings: Settings) -> dict[str, Mapping[str, Any]]:
+    """Pins of data stores, each with the plugin that is installed: whether it may be another one is settled."""
+    found = {}
+    for uuid, pin in late.items():
+        if "plugins" in pin:
+            with suppress(PluginError):  # it may not be needed again; who needs it says what is wrong
+                pin = {**pin, "plugins": settings.registry.closure([("datastore", str(pin["backend"]))])}
+        found[uuid] = pin
+    return found
 
 
 def _unchanged(manifest: RunManifest, plan: RunPlan) -> bool:

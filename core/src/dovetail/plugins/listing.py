@@ -65,7 +65,10 @@ def _rival(plugin: Plugin, spec: Spec, own: set[tuple[str, str]], plugins: Seque
     if others:
         return f'also provided by {", ".join(others)}; choose: override = {{"{key}" = "{plugin.dist}"}}'
     if isinstance(spec, DataStoreSpec) and "file" in spec.schemes:
-        return "the scheme file:// is built in; the name still works"
+        chosen = rules.override.get("scheme:file")
+        if chosen is None or not plugin.called(chosen):
+            give = f'override = {{"scheme:file" = "{plugin.dist}"}}'
+            return f"the scheme file:// is built in; the name still works; to replace it: {give}"
     return ""
 
 
