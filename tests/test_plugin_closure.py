@@ -213,18 +213,19 @@ def make(n):
 
 @isolation("spawn")
 @task
-def measure(text):
-    return len(text)
+def doubled(text):
+    return text * 2
 
 @flow
 def packs():
-    stored = make.with_options(datastore=os.environ["BOX"])(2000)
+    stored = make.with_options(datastore=os.environ["BOX"]).submit(200_000)
+    stored.wait()
     if os.environ.get("MEDDLE"):
         with open(os.environ["MEDDLE"], "a") as file:
             file.write("# meddled\\n")
     if os.environ.get("FAIL"):
         raise ValueError("as asked")
-    print("length", measure(stored))
+    print("length", len(doubled.with_options(datastore=os.environ["BOX"])(stored)))
 """
 
 
@@ -246,7 +247,7 @@ def calls(project: Project) -> Project:
 def test_a_store_that_a_call_chooses_pins_its_plugin(calls: Project) -> None:
     code, printed = calls("run", "flow.py", BOX="late")
     assert code == 0, printed
-    assert "length 2000" in printed
+    assert "length 400000" in printed
     (manifest,) = calls.manifests()
     assert "boxes" not in manifest["plugins"]
     pins = [json.loads(file.read_bytes()) for file in calls.folder.glob(".dovetail/**/runs/*/stores/*")]
@@ -271,5 +272,5 @@ def test_resume_looks_at_the_plugins_of_stores_that_calls_chose(calls: Project) 
     assert "the run pins boxes 1.0, and boxes 2.0 is installed" in printed
     code, printed = calls("resume", before["run"], "--ignore", "plugins", BOX="late")
     assert code == 0, printed
-    assert "length 2000" in printed
+    assert "length 400000" in printed
     assert calls.manifests()[-1]["info"]["ignore_plugins"] == ["boxes"]

@@ -313,7 +313,8 @@ def _call_keeper(
                 from dovetail.artifacts.store_pins import put_store_pin
 
                 plugins = session.settings.registry.closure([("datastore", str(pin["backend"]))])
-                pin = {**pin, "plugins": plugins} if plugins else pin
+                if plugins:  # workers that begin from now on get it with the facts
+                    pin = plan.plans.stores[uuid] = {**pin, "plugins": plugins}
                 journal.touched([put_store_pin(store, run, uuid, pin)])
                 _tell_guest(journal, plan, uuid)
 
