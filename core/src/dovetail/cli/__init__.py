@@ -39,7 +39,7 @@ VERBS = {
     "limits": "define and show limits that all runs share",
     "store": "free space, measure, verify and copy data stores, pin what must stay",
     "metadata-rebuild": "rebuild the index of runs from the data store",
-    "plugins": "list, show, test and check plugins, and pin them",
+    "plugins": "list, show, test and check plugins, pin them, and begin new ones",
     "config": "show settings, and explain where they come from",
 }
 """Verb → what it does."""

@@ -1,4 +1,4 @@
-"""`dovetail plugins`: what is installed, whether it can be used, whether it is right, and whether it is healthy."""
+"""`dovetail plugins`: what is installed, whether it can be used, is right and healthy, and how a new one begins."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _COLOURS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """One sub-verb for each thing to do."""
-    from dovetail.cli import _plugins_test
+    from dovetail.cli import _plugins_new, _plugins_test
 
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="list | show | test | doctor | freeze")
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="list | show | new | test | doctor | freeze")
     listing = verbs.add_parser("list", help="what every plugin provides")
     listing.add_argument(
         "--kind", help="only this kind: datastore, metadata, compute, environment, secrets, command ..."
@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin, backend or instance")
     doctor.add_argument("--online", action="store_true", help="let checks talk to services")
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    _plugins_new.configure(verbs.add_parser("new", help="begin a plugin that works, to be changed into yours"))
     freeze = verbs.add_parser("freeze", help="print the plugins in use as lines of a requirements file")
     freeze.add_argument("--flow", metavar="FILE", help="only those that this flow selects; FILE:NAME of several")
     freeze.add_argument("--json", action="store_true", help="print JSON")
@@ -53,6 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the sub-verb says."""
+    if args.action == "new":
+        from dovetail.cli import _plugins_new
+
+        return _plugins_new.run(args)
     from dovetail.settings import Settings
 
     settings = Settings.load()

@@ -48,7 +48,7 @@ def attach(text: str, registry: Registry, layers: Sequence[Layer]) -> DecoratorU
         raise SettingsError(f"--with {text}: {bare!r} is not of the form key=value")
     if plain in POLICY_KINDS:
         return _use(plain, plain, options, text)
-    decorator = registry.find("step-decorator", name)
+    decorator = registry.find("step-decorator", name) or registry.find("flow-decorator", name)
     if isinstance(decorator, DecoratorSpec):
         backend = (decorator.backend or decorator.name) if decorator.chooses else decorator.name
         return _use(decorator.chooses or decorator.name, backend, options, text)
@@ -65,7 +65,7 @@ def _use(kind: str, name: str, options: dict[str, Any], text: str) -> DecoratorU
 def _unknown(name: str, text: str, registry: Registry, layers: Sequence[Layer]) -> DovetailError:
     if command := install_command(name):
         return PluginNotFoundError(f"--with {text}: {name!r} is not installed", hint=command)
-    known = {*POLICY_KINDS, *registry.names("step-decorator"), *KNOWN}
+    known = {*POLICY_KINDS, *registry.names("step-decorator"), *registry.names("flow-decorator"), *KNOWN}
     for kind in _CHOOSING:
         known |= {kind, *instances(kind, layers), *registry.names(kind)}
     near = nearest(name, known)
