@@ -29,7 +29,7 @@ class Part:
 
     what: str
     """For the record."""
-    amounts: dict[str, int]
+    amounts: dict[str, int | str]
     """What follows `DOVETAIL_` in the name of an environment variable → its value."""
     words: tuple[str, ...]
     """For pytest."""
@@ -68,6 +68,11 @@ PARTS = {
         "blobs of which a tenth is collected, in at most 256 MB",
         {"BLOBS": 1_000_000},
         ("core/tests/upkeep/test_many_blobs.py", "-s"),
+    ),
+    "templates": Part(
+        "set of rendered plugins, each kind by itself and all together, each installed alone",
+        {"TEMPLATES": "full"},
+        ("tests/template", *PARALLEL),
     ),
     "objects": Part("small objects in a store", {"OBJECTS": 100_000}, ("core/tests/local/test_many_objects.py",)),
 }
@@ -113,7 +118,7 @@ def _run(part: Part, seed: int) -> tuple[int, str]:
 
 
 def _amount(part: Part) -> str:
-    return ", ".join(f"{value:,}" for value in part.amounts.values())
+    return ", ".join(value if isinstance(value, str) else f"{value:,}" for value in part.amounts.values())
 
 
 def _record(seed: int, rows: list[str]) -> None:

@@ -71,7 +71,16 @@ def test_the_wheel_holds_types_and_license_and_no_tests(wheels: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "dovetail/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert [name for name in names if "/tests/" in name or name.startswith("tests/")] == []
+    own = [name for name in names if not name.startswith("dovetail/plugin_template/")]
+    assert [name for name in own if "/tests/" in name or name.startswith("tests/")] == []
+
+
+def test_the_wheel_holds_the_template_of_plugins_whole(wheels: Path) -> None:
+    (wheel,) = wheels.glob("dovetail-*.whl")
+    prefix = "dovetail/plugin_template/"
+    held = {name.removeprefix(prefix) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(prefix)}
+    template = ROOT / "plugin-template"
+    assert held == {str(path.relative_to(template)) for path in template.rglob("*") if path.is_file()}
 
 
 def test_the_installed_command_sees_the_embedded_backends_ready(installed: Path, tmp_path: Path) -> None:

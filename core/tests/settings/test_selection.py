@@ -13,7 +13,7 @@ from dovetail.plugins import discovery
 from dovetail.settings import Selection
 
 MANIFEST = """
-from dovetail.plugins import ComputeBackendSpec, DataStoreSpec, StepDecoratorSpec, hookimpl
+from dovetail.plugins import ComputeBackendSpec, DataStoreSpec, FlowDecoratorSpec, StepDecoratorSpec, hookimpl
 
 @hookimpl
 def dovetail_datastores():
@@ -32,6 +32,10 @@ def dovetail_step_decorators():
         StepDecoratorSpec(name="on-farm", factory="shelf.deco:farm", chooses="compute", backend="farm"),
         StepDecoratorSpec(name="card", factory="shelf.deco:card", options="shelf.settings:Card"),
     ]
+
+@hookimpl
+def dovetail_flow_decorators():
+    return [FlowDecoratorSpec(name="all-on-farm", factory="shelf.deco:farm", chooses="compute", backend="farm")]
 """
 SETTINGS = """
 from dataclasses import dataclass
@@ -264,6 +268,7 @@ def test_flags_of_other_kinds_leave_what_a_step_says(shelf, build):
         ("farm", "farm", "main"),
         ("farm:queue=q", "farm", "q"),
         ("on-farm:queue=q", "farm", "q"),
+        ("all-on-farm:queue=q", "farm", "q"),
         ("compute:farm,queue=q", "farm", "q"),
         ("compute:name=farm,queue=q", "farm", "q"),
     ],
@@ -279,6 +284,7 @@ def test_with_chooses(shelf, build, text, backend, queue):
     [
         ("retri:times=2", "Did you mean 'retry'?"),
         ("frm", "Did you mean 'farm'?"),
+        ("all-on-frm", "Did you mean 'all-on-farm'?"),
         ("kubernetes:cpu=4", "pip install dovetail-kubernetes"),
         ("retry:2", "is not of the form key=value"),
         ("compute", "which compute?"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from dovetail.plugins.descriptors import BACKEND_KINDS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 __all__ = ["configure", "run", "template_folder"]
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, then render."""
-    _need_copier()
+    render = _copier()
     given = _answers(args)
     asks = sys.stdin.isatty() and not args.json
     missing = [f"--{option}" for option, answer in (("name", "name"), ("kind", "kinds")) if not given.get(answer)]
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         given["name"] = _checked_name(input("Name of the plugin: ").strip())
     folder = Path(args.into or f"dovetail-{given['name']}").absolute()
     _may_fill(folder)
-    answers = _render(folder, given, asks=bool(missing))
+    answers = _render(render, folder, given, asks="kinds" not in given)
     _tell(folder, answers, as_json=args.json)
     return 0
 
@@ -73,11 +73,15 @@ def template_folder() -> Path:
     )
 
 
-def _need_copier() -> None:
-    if find_spec("copier") is None:
+def _copier() -> Callable[..., Any]:
+    """What renders a template."""
+    try:
+        from copier import run_copy
+    except ImportError:
         raise PluginLoadError(
             "a template is rendered by copier, which is not installed", hint="pip install 'dovetail[testing]'"
-        )
+        ) from None
+    return run_copy
 
 
 def _answers(args: argparse.Namespace) -> dict[str, Any]:
@@ -146,15 +150,13 @@ def _may_fill(folder: Path) -> None:
         )
 
 
-def _render(folder: Path, given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
+def _render(render: Callable[..., Any], folder: Path, given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
     """Write the files; all answers."""
     import warnings
 
-    from copier import run_copy
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of copier, about this folder being a part of a repository with changes
-        done = run_copy(str(template_folder()), folder, data=given, defaults=not asks, quiet=True)
+        done = render(str(template_folder()), folder, data=given, defaults=not asks, quiet=True)
     return dict(done.answers.combined)
 
 
