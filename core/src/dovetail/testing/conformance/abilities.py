@@ -20,7 +20,7 @@ def facts_of(backend: Any) -> dict[str, Any]:
     flags: Any = declared.__class__
     return {
         "backend": f"{cls.__module__}:{cls.__qualname__}",
-        "abilities": [] if declared is None else [flag.name for flag in flags if flag in declared],
+        "abilities": [] if declared is None else [flag.name for flag in flags if flag.value and flag in declared],
     }
 
 
