@@ -57,11 +57,11 @@ def command(*words: str | Path, cwd: Path, expect: int = 0, **variables: str) ->
     return done.stdout
 
 
-def render(folder: Path, kinds: Sequence[str], *, name: str = "acme-disk") -> Path:
+def render(folder: Path, kinds: Sequence[str], *, name: str = "acme-disk", python: Path | str = sys.executable) -> Path:
     """A new plugin, as `dovetail plugins new` makes it."""
     kind_options = [word for kind in kinds for word in ("--kind", kind)]
     words = ("plugins", "new", "--name", name, *kind_options, "--author", "Ada", "--into", str(folder), "--json")
-    facts = json.loads(command(sys.executable, "-m", "dovetail", *words, cwd=folder.parent))
+    facts = json.loads(command(python, "-m", "dovetail", *words, cwd=folder.parent))
     assert facts["distribution"] == f"dovetail-{name}"
     assert facts["kinds"] == [kind for kind in ALL if kind in kinds]
     return folder

@@ -80,6 +80,10 @@ def _is_ready(python: Path, project: Path, kinds: Sequence[str]) -> None:
     assert offers == {(kind, "acme-disk") for kind in kinds} | decorators
 
 
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def _is_clean(python: Path, project: Path) -> None:
     for words in (("check", "--no-cache", "."), ("format", "--no-cache", "--check", ".")):
         command(sys.executable, "-m", "ruff", *words, cwd=project)
@@ -99,6 +103,8 @@ def _passes(tests: Sequence[dict[str, str]], kinds: Sequence[str]) -> None:
 def test_installed_from_a_wheel(kinds: tuple[str, ...], core_wheel: Path, tmp_path: Path) -> None:
     project = render(tmp_path / "plugin", kinds)
     python = installed_alone(tmp_path / "venv", [core_wheel, build(project)])
+    again = render(tmp_path / "again", kinds, python=python)
+    assert _contents(again) == _contents(project), "expected the template of the wheel to be that of the checkout"
     _is_ready(python, project, kinds)
     _is_clean(python, project)
     _passes(conformance(project, python, effort=1 if FULL else 0), kinds)
