@@ -18,6 +18,7 @@ from dovetail.artifacts.segments import find_record, read_frame_records, read_re
 from dovetail.artifacts.signed_store import SignedStore, signed_store, unchecked
 from dovetail.artifacts.signing import SIGNATURE_SIZE, Keyring, SigningKey, open_keyring, split_document
 from dovetail.artifacts.store import ArtifactStore
+from dovetail.artifacts.upkeep.verifying import verify
 from dovetail.interfaces.context import SecretRef
 from dovetail.interfaces.datastore import DataStore, DataStoreCapability, SupportsAppend, SupportsLocalPath
 from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SettingsError, SignatureError
@@ -286,3 +287,18 @@ def test_in_signed_mode_all_of_a_mapped_array_is_verified(settings: dict[str, bo
     key = SecretRef(provider="env", id="KEY")
     assert ArtifactSettings(signing_key=key, **settings).policy["verify"] == expected
     assert ArtifactSettings(signing_key=key, verify="never", **settings).policy["verify"] == "never"
+
+
+def test_a_changed_document_is_told_once(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    keyring = Keyring(OURS)
+    run = made(SignedStore(store, keyring))
+    assert verify(SignedStore(store, keyring)).sound
+    key = manifest_key(run)
+    store.put(key, store.get(key).read().replace(b'"user":"', b'"user":"x'), mode="overwrite")
+    (fault,) = verify(SignedStore(store, keyring)).faults
+    assert fault.key == key
+    assert "is not what was signed there" in fault.reason
+    (fault,) = verify(store).faults
+    assert fault.key == key
+    assert "does not match its check" in fault.reason

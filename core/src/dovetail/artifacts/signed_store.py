@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.context import PluginContext
     from dovetail.interfaces.datastore import Body, ByteRange, ObjectInfo
 
-__all__ = ["SignedStore", "signed_store", "unchecked"]
+__all__ = ["SignedStore", "is_document", "signed_store", "unchecked"]
 
 _NO_DOCUMENTS = frozenset({"segments", "commits", "logs"})
 

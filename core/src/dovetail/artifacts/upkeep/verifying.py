@@ -17,7 +17,7 @@ from dovetail.artifacts.guests import read_guests
 from dovetail.artifacts.layout import manifest_key, object_key, run_prefix
 from dovetail.artifacts.manifest import open_store, read_manifest, read_marker
 from dovetail.artifacts.reports import read_end
-from dovetail.artifacts.signed_store import SignedStore, unchecked
+from dovetail.artifacts.signed_store import SignedStore, is_document, unchecked
 from dovetail.artifacts.upkeep.buckets import BUCKETS, Buckets
 from dovetail.artifacts.upkeep.checking import check_object
 from dovetail.artifacts.upkeep.copying import copy_run
@@ -119,17 +119,18 @@ def verify(
                     if found.store == uuid:
                         wanted.add(found.digest)
                 progress(count)
+                wrong: list[Fault] = []
+                touches = (f"{flow}/{run}",)
+                if place is store and isinstance(given, SignedStore):
+                    for error in check_signatures(given, run):
+                        if error is None:
+                            signatures = (signatures or 0) + 1
+                        else:
+                            wrong.append(Fault(key=error.key, reason=error.message, touches=touches))
+                wrong += [Fault(key=_key_of(line), reason=line, touches=touches) for line in references.damage]
                 if place is store:
-                    faults += _check_documents(store, run, flow)
-                    if isinstance(given, SignedStore):
-                        for wrong in check_signatures(given, run):
-                            if wrong is None:
-                                signatures = (signatures or 0) + 1
-                            else:
-                                faults.append(Fault(key=wrong.key, reason=wrong.message, touches=(f"{flow}/{run}",)))
-                faults += [
-                    Fault(key=_key_of(line), reason=line, touches=(f"{flow}/{run}",)) for line in references.damage
-                ]
+                    wrong += _check_documents(store, run, touches)
+                faults += _told_once(wrong)
                 references.damage.clear()
             without_check += references.unchecked if place is store else 0
         apart: dict[str, str] = {}
@@ -162,9 +163,18 @@ def _key_of(line: str) -> str:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-def _check_documents(store: DataStore, run: str, flow: str) -> Iterator[Fault]:
+def _told_once(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """The first fault of each document; of other keys all, which lie in different places of them."""
+    told: set[str] = set()
+    for fault in faults:
+        if fault.key not in told:
+            yield fault
+        if is_document(fault.key):
+            told.add(fault.key)
+
+
+def _check_documents(store: DataStore, run: str, touches: tuple[str, ...]) -> Iterator[Fault]:
     """Manifest, fences and logs of a run."""
-    touches = (f"{flow}/{run}",)
     try:
         read_manifest(store, run)
     except NotFoundError:
