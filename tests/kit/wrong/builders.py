@@ -89,13 +89,18 @@ class BuildsInPlace(FolderEnvironment):
             (folder / "lib" / name).write_bytes(data)
 
 
-@wrong("a_killed_build_is_made_good")
+def _slowly(source, target):
+    time.sleep(0.05)  # somebody else is sure to see half of it
+    return shutil.copy2(source, target)
+
+
+@wrong("a_killed_build_is_made_good", "builds_side_by_side_are_whole")
 class CopiesIntoPlace(FolderEnvironment):
     """Gives the folder its name by copying."""
 
     def name(self, aside, path):
         try:
-            shutil.copytree(aside, path, symlinks=True)
+            shutil.copytree(aside, path, symlinks=True, copy_function=_slowly)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -148,7 +148,8 @@ def resume_run(
         same = same and manifest.plugins == plan.plugins
         continued = same and state in CONTINUED and not request.rerun
         if request.same_run and not continued:
-            why = f"it is {state}" if same else "the flow or its plugins have changed since"
+            changed_now = "its plugins have" if manifest.plugins != plan.plugins else "the flow has"
+            why = f"it is {state}" if same else f"{changed_now} changed since"
             raise UsageError(
                 f"run {origin} can't go on as it is: {why}",
                 hint=f"A new run reuses what it did, and asks again: dovetail resume {origin}",

@@ -45,9 +45,11 @@ class DataStoreGrowing(DataStoreSuite):
             whole += b"line %d\n" % n
             store.append("log", b"line %d\n" % n)
             found = other.get("log").read()
-            assert found == whole, f"expected {len(whole)} bytes through another handle, came {len(found)}"
+            is_same = found == whole
+            assert is_same, f"expected {len(whole)} bytes through another handle, came {len(found)}"
         found = self.look(store, "log")
-        assert found == whole, f"expected {len(whole)} bytes, came {len(found)}"
+        is_same = found == whole
+        assert is_same, f"expected {len(whole)} bytes, came {len(found)}"
 
     @guards("datastore.append-is-kill-durable", flag="APPEND")
     def test_a_reader_beside_the_writer_sees_a_beginning(self, store: Any, reopen: Callable[[], DataStore]) -> None:
