@@ -28,10 +28,12 @@ from dovetail.interfaces.errors import CorruptDataError, NotFoundError
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["MAP_FROM", "SAVE_WHOLE_UP_TO", "Saved", "StoredObject"]
+__all__ = ["MAP_FROM", "SAVE_WHOLE_UP_TO", "WRITE_TRIES", "Saved", "StoredObject"]
 
 SAVE_WHOLE_UP_TO: Final = 1 << 20
 """Values of at most so many bytes are neither compared nor compressed nor split."""
+WRITE_TRIES: Final = 100
+"""Rounds against collectors that are about to delete what is in a writer's way; one is enough but for chance."""
 MAP_FROM: Final = 1 << 20
 """Frames of at least this many bytes are memory-mapped where the store has local files."""
 _HEAD: Final = 1 << 16

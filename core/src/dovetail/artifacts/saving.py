@@ -19,7 +19,7 @@ from dovetail.artifacts.extents import KnownObject, Run, is_alike, shared_runs
 from dovetail.artifacts.identity import LEAF_SIZE, Leaves, value_digest
 from dovetail.artifacts.layout import edge_key, object_key
 from dovetail.artifacts.objectfile import PAGE, Codec, Extent, FrameAt, Header
-from dovetail.artifacts.objects import Saved
+from dovetail.artifacts.objects import WRITE_TRIES, Saved
 from dovetail.artifacts.parallel import for_each
 from dovetail.artifacts.unnamed import UnnamedObject
 from dovetail.interfaces.datastore import DataStoreCapability
@@ -39,8 +39,6 @@ _EXTENTS: Final = 64
 _SHARED: Final = 0.25
 """Part of a value that an earlier one must have before it refers to it."""
 _GAIN_LOCAL, _GAIN_REMOTE = 1.5, 1.2
-_TRIES: Final = 100
-"""Rounds against collectors that are about to delete what is in the way; one is enough but for chance."""
 _ZERO_LEAF: Final = blake3(bytes(LEAF_SIZE)).digest()
 
 
@@ -92,7 +90,7 @@ class ObjectSaver:
                 return self._write(value, frames, None)
         leaves = [leaves_of(frame) for frame in frames]
         digest = value_digest(value.serializer, value.header, leaves)
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(WRITE_TRIES)):
             if self._reuse(digest):
                 return _reused(digest, frames)
             if base is not None and not self._reuse(base.digest):

@@ -14,7 +14,7 @@ from dovetail.artifacts.extents import KnownObject, KnownObjects
 from dovetail.artifacts.identity import Leaves, digest_of, frame_leaves, value_digest
 from dovetail.artifacts.layout import edges_prefix, object_key
 from dovetail.artifacts.objectfile import layout_object
-from dovetail.artifacts.objects import SAVE_WHOLE_UP_TO, Saved, StoredObject
+from dovetail.artifacts.objects import SAVE_WHOLE_UP_TO, WRITE_TRIES, Saved, StoredObject
 from dovetail.artifacts.packing import pack_value, unpack_value
 from dovetail.artifacts.segments import find_record
 from dovetail.artifacts.sequence_format import SEQUENCE_ID
@@ -48,8 +48,6 @@ __all__ = ["GRACE_SECONDS", "ArtifactStore"]
 
 GRACE_SECONDS = 24 * 3600.0
 """A collector deletes nothing younger; so what is reused and older than half of it is refreshed."""
-WRITE_TRIES = 100
-"""Rounds against collectors that are about to delete what is in the way; one is enough but for chance."""
 SEQUENCES = 16
 """Sequences whose index is kept."""
 PACK_ID = "pack"
