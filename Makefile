@@ -78,6 +78,7 @@ dist: $(UV)
 	@$(UV) build --quiet --all-packages --wheel --out-dir "$(DIST)"
 
 docs: setup
+	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) core/tests/conformance --dovetail-report=docs/reference/reports/dovetail.json
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:

@@ -14,6 +14,8 @@ from dovetail.testing import ComputeBackendConformance, MemoryCompute
 
 
 class TestLocalCompute(ComputeBackendConformance):
+    plugin = "dovetail"
+
     secret = (SecretRef(provider="env", id="X"), "hidden-value-77")
 
     @pytest.fixture

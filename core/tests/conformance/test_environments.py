@@ -13,6 +13,8 @@ from dovetail.testing import EnvironmentBuilderConformance, FolderEnvironment
 
 
 class TestHostEnvironment(EnvironmentBuilderConformance):
+    plugin = "dovetail"
+
     @pytest.fixture
     def builder(self) -> EnvironmentBuilder:
         return HostEnvironment()

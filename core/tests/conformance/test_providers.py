@@ -13,6 +13,8 @@ from dovetail.testing import MemoryMetadata, MetadataProviderConformance
 
 
 class TestSqliteMetadata(MetadataProviderConformance):
+    plugin = "dovetail"
+
     @pytest.fixture
     def reopen(self, tmp_path: Path) -> Iterator[Callable[[], MetadataProvider]]:
         opened: list[MetadataProvider] = []

@@ -13,6 +13,8 @@ from dovetail.testing import DataStoreConformance, MemoryStore
 
 
 class TestLocalStore(DataStoreConformance):
+    plugin = "dovetail"
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[DataStore]:
         opened = LocalStore(tmp_path / "store")
