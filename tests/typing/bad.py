@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dovetail
 from dovetail import FlowSpec, Parameter, catch, flow, isolation, resources, retry, step, task, timeout
+from dovetail.testing import FlakyStore, MemoryStore
 
 print(dovetail.stepp)  # error
 
@@ -75,3 +76,6 @@ def wrong_flow() -> None: ...
 
 
 flow(3)  # error
+
+
+FlakyStore(MemoryStore(), sed=1)  # error

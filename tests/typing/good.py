@@ -30,6 +30,9 @@ from dovetail import (
     unmapped,
     wait_for_input,
 )
+from dovetail.interfaces.datastore import DataStore
+from dovetail.interfaces.metadata import MetadataProvider
+from dovetail.testing import FlakyStore, MemoryMetadata, MemoryStore, ThrottledBackend
 
 
 @retry
@@ -189,3 +192,9 @@ def asks() -> bool:
     assert_type(wait_for_input(int, name="count"), int)
     anything: Any = wait_for_input({"approve": bool})
     return said.approve and bool(anything)
+
+
+flaky = FlakyStore(MemoryStore(), seed=1)
+as_store: DataStore = flaky
+flaky.put("key", b"value")
+throttled: MetadataProvider = ThrottledBackend(MemoryMetadata(), calls=3)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dovetail.interfaces.datastore import DataStore, GetResult
 from dovetail.interfaces.errors import BackendTimeoutError, ThrottledError
@@ -20,13 +20,21 @@ from dovetail.testing._proxy import Chance, proxied
 __all__ = ["FlakyStore", "SlowStore", "ThrottledBackend"]
 
 
-class _Faulty:
+if TYPE_CHECKING:
+    _Backend = Any  # of the interface of what it is put around, which only the call tells
+else:
+    _Backend = object
+
+
+class _Faulty(_Backend):  # type: ignore[misc]
     """What the three share."""
 
     _inner: Any
 
-    def __new__(cls, inner: Any, *args: Any, **kwargs: Any) -> Any:
-        return proxied(cls, inner)  # of a class below this one, so that __init__ follows by itself
+    if not TYPE_CHECKING:  # arguments are those of __init__
+
+        def __new__(cls, inner, *args, **kwargs):
+            return proxied(cls, inner)  # of a class below this one, so that __init__ follows by itself
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._inner!r})"
