@@ -52,6 +52,8 @@ class CrateStore(LocalStore):
     def open(cls, target, settings, ctx):
         if settings.token is not None:
             ctx.secret(settings.token)
+        if FAULT == "crash":
+            raise FileNotFoundError(2, "No such file or directory", "/crates")
         if FAULT == "open":
             raise PermissionDeniedError("nobody may enter", hint="Ask for a key.")
         return cls(target.removeprefix("crate://"))
@@ -214,6 +216,7 @@ def test_only_what_is_selected_makes_it_fail(project: Project) -> None:
         ("list", "list", "round-trip", "dovetail plugins test NAME"),
         ("clock", "clock", "clock-skew", "timedatectl set-ntp true"),
         ("open", "open", "DOVETAIL-B004", "Ask for a key."),
+        ("crash", "open", "DOVETAIL-B000", "dovetail plugins show datastore:crate tells its settings."),
     ],
 )
 def test_doctor_names_what_is_wrong_and_how_to_mend_it(
@@ -226,6 +229,18 @@ def test_doctor_names_what_is_wrong_and_how_to_mend_it(
     printed = project("doctor", "boxes", "--online", CRATE_FAULT=fault)[1]
     assert problem["fix"] in printed
     assert "unhealthy" in printed
+
+
+def test_a_kind_in_front_of_a_name(project: Project) -> None:
+    assert project.checks("datastore:boxes", "--online")[1]["datastore:boxes open"]["status"] == "healthy"
+    (shown,) = json.loads(project("show", "datastore:crate", "--json")[1])
+    assert [offer["name"] for offer in shown["offers"]] == ["crate"]
+    _, printed = project("test", "datastore:boxes", "-k", "unchanged", "--json")
+    assert [suite["interface"] for suite in json.loads(printed)["suites"]] == ["datastore"]
+    for verb, said in (("doctor", "no compute 'boxes' is"), ("show", "is called 'compute:boxes'"), ("test", "to test")):
+        code, printed = project(verb, "compute:boxes")
+        assert code == 2
+        assert said in printed
 
 
 def test_doctor_finds_credentials_and_prints_none(project: Project) -> None:

@@ -150,5 +150,9 @@ def test_a_run_uses_all_that_a_driver_can(tmp_path: Path) -> None:
     assert "hello 250000" in logs
     assert any(box.iterdir())
     assert (home / ".dovetail" / "acme-disk" / "metadata.db").exists()
+    words_here = ("run", "flow.py", "--datastore", "acme-disk", *words[-2:], "--with", words[5])
+    command(sys.executable, "-m", "dovetail", *words_here, cwd=home, **found)
+    online = ("plugins", "doctor", "acme-disk", "--online")
+    assert "unhealthy" not in command(sys.executable, "-m", "dovetail", *online, cwd=home, **found)
     compute = (*words, "--with", "acme_disk_compute")
     command(sys.executable, "-m", "dovetail", *compute, cwd=home, expect=3, **found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail.cli import output
@@ -12,7 +13,7 @@ from dovetail.interfaces.problems import Problem
 from dovetail.plugins.descriptors import BACKEND_KINDS, BackendSpec
 from dovetail.plugins.extensions import HealthCheckSpec
 from dovetail.plugins.health import CheckResult, result_of, run_check
-from dovetail.settings.kinds import same_key
+from dovetail.settings.kinds import kind_and_name, same_key
 
 if TYPE_CHECKING:
     from dovetail.plugins.records import PluginRecord
@@ -68,8 +69,9 @@ def _rows(settings: Settings, records: Sequence[PluginRecord], name: str | None,
     subjects = selected if name is None else _subjects(settings, records, name)
     for kind, instance in subjects:
         matters = (kind, instance) in selected
+        backend = _backend(settings, kind, instance)
         for result in _of_backend(settings, kind, instance, online):
-            yield _Row(owners.get((kind, _backend(settings, kind, instance)), ""), matters, result)
+            yield _Row(owners.get((kind, backend), ""), matters, _with_fixes(result, f"{kind}:{backend}"))
     in_use = {f"{kind}:{_backend(settings, kind, instance)}" for kind, instance in selected}
     named = {f"{kind}:{_backend(settings, kind, instance)}" for kind, instance in subjects}
     for record in records:
@@ -96,22 +98,25 @@ def _selected(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _subjects(settings: Settings, records: Sequence[PluginRecord], name: str) -> list[tuple[str, str]]:
-    """Instances and backends that a name means: of a distribution all that it provides."""
+    """Instances and backends that a name means, or `KIND:NAME`: of a distribution all that it provides."""
+    asked, name = kind_and_name(name)
+    kinds = [asked] if asked else BACKEND_KINDS
     offered = [
         (o.spec.kind, o.spec.name)
         for r in records
         for o in r.offers
         if isinstance(o.spec, BackendSpec)
-        and o.spec.kind in BACKEND_KINDS
+        and o.spec.kind in kinds
         and o.status in ("ready", "built-in")
         and (r.called(name) or name == o.spec.name)
     ]
-    instances = [(kind, i) for kind in BACKEND_KINDS for i in settings.instances(kind)]
+    instances = [(kind, i) for kind in kinds for i in settings.instances(kind)]
     found = [pair for pair in instances if same_key(pair[1], name) or (pair[0], _backend(settings, *pair)) in offered]
     used = {(kind, _backend(settings, kind, instance)) for kind, instance in found}
     found += [pair for pair in offered if pair not in used and pair not in found]
-    if not found and not any(r.called(name) for r in records):
-        raise UnknownNameError(f"no plugin {name!r} is installed", hint="dovetail plugins list shows what there is.")
+    if not found and (asked or not any(r.called(name) for r in records)):
+        what = f"{asked} {name!r}" if asked else f"plugin {name!r}"
+        raise UnknownNameError(f"no {what} is installed", hint="dovetail plugins list shows what there is.")
     return found
 
 
@@ -195,6 +200,15 @@ def _tried(settings: Settings, selection: Selection, name: str) -> Iterator[Chec
         yield from probes(selection.kind, opened[0], name)
     finally:
         opened[0].close()
+
+
+def _with_fixes(result: CheckResult, backend: str) -> CheckResult:
+    """The same, with something to do about errors that say nothing of it."""
+    if all(problem.fix for problem in result.problems):
+        return result
+    fix = f"dovetail plugins show {backend} tells its settings. Where they are right, tell the authors of the plugin."
+    problems = tuple(problem if problem.fix else replace(problem, fix=fix) for problem in result.problems)
+    return replace(result, problems=problems)
 
 
 def _own_check(settings: Settings, spec: HealthCheckSpec, online: bool) -> CheckResult:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli import output
 from dovetail.interfaces.errors import PluginLoadError, UnknownNameError, UsageError
 from dovetail.plugins.descriptors import BACKEND_KINDS, BackendSpec
-from dovetail.settings.kinds import same_key
+from dovetail.settings.kinds import kind_and_name, same_key
 
 if TYPE_CHECKING:
     from dovetail.plugins.records import PluginRecord
@@ -32,7 +32,7 @@ globals().update(suites())
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", metavar="NAME", help="an instance, a backend, or a distribution for all it provides")
+    parser.add_argument("name", metavar="NAME", help="an instance, a backend, KIND:NAME, or a distribution for all")
     parser.add_argument("--kind", choices=BACKEND_KINDS, help="only its backends of this kind")
     parser.add_argument(
         "--target",
@@ -93,7 +93,9 @@ def _check_extra() -> None:
 
 def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argparse.Namespace) -> list[dict[str, Any]]:
     """What is tested, as data for the process that tests it."""
-    name, kinds = args.name, [args.kind] if args.kind else BACKEND_KINDS
+    asked, name = kind_and_name(args.name)
+    asked = args.kind or asked
+    kinds = [asked] if asked else BACKEND_KINDS
     owners = {
         (offer.spec.kind, offer.spec.name): (record, offer.spec)
         for record in records
@@ -114,7 +116,7 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argpars
             found.append((record, spec, selection))
     subjects = [_subject(spec, record, selection, args) for record, spec, selection in found]
     plugins = {record.dist for record in records if record.called(name) and record.status == "ready"}
-    if not args.kind:
+    if not asked:
         subjects += [{"kind": "plugin", "name": dist, "dist": dist} for dist in sorted(plugins)]
     if not subjects:
         known = {one for kind in kinds for one in settings.instances(kind)} | {n for k, n in owners if k in kinds}

@@ -39,11 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     listing.add_argument("--json", action="store_true", help="print JSON")
     show = verbs.add_parser("show", help="everything about one plugin, or about what has a name")
-    show.add_argument("name", metavar="NAME", help="distribution, entry point, or name of a backend or decorator")
+    show.add_argument("name", metavar="NAME", help="distribution, entry point, NAME or KIND:NAME of a backend")
     show.add_argument("--json", action="store_true", help="print JSON")
     _plugins_test.configure(verbs.add_parser("test", help="run the conformance kit against what is configured"))
     doctor = verbs.add_parser("doctor", help="load, open and try what is selected, and run the plugins' checks")
-    doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin, backend or instance")
+    doctor.add_argument("name", nargs="?", metavar="NAME", help="only this plugin, backend, instance or KIND:NAME")
     doctor.add_argument("--online", action="store_true", help="let checks talk to services")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     _plugins_new.configure(verbs.add_parser("new", help="begin a plugin that works, to be changed into yours"))
@@ -135,7 +135,7 @@ def _known_kind(kind: str) -> None:
 
 def _show(settings: Settings, records: Sequence[PluginRecord], name: str, *, as_json: bool) -> None:
     found = [record for record in records if record.called(name)]
-    found = found or [_only(r, name) for r in records if any(offer.spec.name == name for offer in r.offers)]
+    found = found or [only for only in (_only(record, name) for record in records) if only.offers]
     if not found:
         from dovetail.plugins.known import install_command
         from dovetail.plugins.suggest import did_you_mean
@@ -156,7 +156,9 @@ def _only(record: PluginRecord, name: str) -> PluginRecord:
     """A plugin with no more than what has a name."""
     from dataclasses import replace
 
-    return replace(record, offers=tuple(offer for offer in record.offers if offer.spec.name == name))
+    return replace(
+        record, offers=tuple(o for o in record.offers if name in (o.spec.name, f"{o.spec.kind}:{o.spec.name}"))
+    )
 
 
 def _show_record(record: PluginRecord) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "POLICY_KINDS",
     "RESOURCE_KEYS",
     "STEP_KINDS",
+    "kind_and_name",
     "same_key",
 ]
 
@@ -27,6 +28,12 @@ STEP_KINDS = ("datastore", "compute", "environment", *POLICY_KINDS)
 """What a step can choose or set."""
 RESOURCE_KEYS = ("cpu", "memory", "gpu", "disk", "shared_memory")
 """Options of a compute decorator that are resources rather than settings of the backend."""
+
+
+def kind_and_name(text: str) -> tuple[str, str]:
+    """`datastore:archive` as (kind, name); the kind is empty where the text begins with none."""
+    kind, colon, name = text.partition(":")
+    return (kind, name) if colon and kind in KINDS else ("", text)
 
 
 def same_key(a: str, b: str) -> bool:
