@@ -124,10 +124,7 @@ class FlowProject:
         path = self.folder / name
         text = path.read_text()
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        before = int(path.stat().st_mtime)
         path.write_text(text.replace(old, new))
-        # Python tells byte code of a source by its size and whole seconds: it would run what was there before.
-        os.utime(path, (max(time.time(), before + 1),) * 2)
 
     # -- the command line -----------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ TOOLS = "def double(x):\n    return x * {factor}\n"
 
 def dovetail(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DOVETAIL")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["DOVETAIL_HOME"] = str(folder / "home")
     command = [sys.executable, "-m", "dovetail", *words]
     return subprocess.run(
@@ -89,3 +91,15 @@ def test_an_edit_of_the_same_size_within_the_same_second(failed: Path) -> None:
     done = dovetail(failed, "resume", "flow.py")
     assert done.returncode == 1
     assert "y is 18" in done.stdout + done.stderr
+
+
+def test_an_edit_of_a_module_of_the_same_size_within_the_same_second(tmp_path: Path) -> None:
+    written = (time.time() + 3600,) * 2  # just now, however long this takes
+    write(tmp_path, last="raise ValueError('not yet')")
+    os.utime(tmp_path / "tools.py", written)
+    assert "y is 4" in dovetail(tmp_path, "run", "flow.py").stdout
+    write(tmp_path, factor=3)
+    os.utime(tmp_path / "tools.py", written)
+    done = dovetail(tmp_path, "resume", "flow.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "y is 6" in done.stdout + done.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import time
 from functools import lru_cache
 
 from blake3 import blake3
@@ -148,7 +150,10 @@ class Project:
         return []
 
     def loaded(self) -> dict[str, str]:
-        """First-party files of every module that this process has imported: absolute path → digest."""
+        """First-party files of every module that this process has imported: absolute path → digest.
+
+        Bytecode of files that have just been written is removed, see `_forget_bytecode`.
+        """
         found: dict[str, str] = {}
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] in ("dovetail", "__mp_main__"):
@@ -158,7 +163,19 @@ class Project:
                 file = os.path.abspath(file)
                 if self.holds(file):
                     found[file] = self.digest(file)
+                    _forget_bytecode(file, getattr(module, "__cached__", None))
         return found
+
+
+def _forget_bytecode(file: str, cached: object) -> None:
+    """Remove the bytecode of a source that was written within the last two seconds.
+
+    Python takes bytecode for that of a source by the source's size and its time in whole seconds. A change within the
+    same second that keeps the size would have the new code's key and run the old code.
+    """
+    with contextlib.suppress(OSError):
+        if isinstance(cached, str) and os.stat(file).st_mtime > time.time() - 2:
+            os.unlink(cached)
 
 
 def _listed(text: str) -> list[str]:
