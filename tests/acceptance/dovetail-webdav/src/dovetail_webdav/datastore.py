@@ -1,16 +1,25 @@
-"""A data store in one folder: a file for each object. Replace it method by method."""
+"""A data store over WebDAV, by the two steps of it that servers do at once: MKCOL, and a MOVE to a new name.
+
+PUT and a MOVE that overwrites are seen half done, and `Overwrite: F` is a look before a rename. So an object is a
+collection with a file in it, made aside and moved to its name: a rename replaces no collection that has a member, and
+who has won is seen in the collection. Overwriting moves a file with a higher number in, deleting moves the collection
+away, and a refresh changes its time by a member that comes and goes.
+"""
 
 from __future__ import annotations
 
-import errno
+import io
 import json
 import os
-import time
+from base64 import b32decode, b32encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
-from shutil import copyfileobj
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from dovetail.interfaces.datastore import (
     Body,
@@ -23,11 +32,13 @@ from dovetail.interfaces.datastore import (
 )
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
+    BackendError,
     NotFoundError,
     PermissionDeniedError,
-    StoreFullError,
+    SettingsError,
 )
 
+from dovetail_webdav.client import Client, Member
 from dovetail_webdav.settings import WebdavDataStoreSettings
 
 if TYPE_CHECKING:
@@ -36,37 +47,62 @@ if TYPE_CHECKING:
 
 __all__ = ["WebdavDataStore"]
 
-SCHEME = "webdav://"
+SCHEMES = {"webdav": "http", "webdavs": "https"}
+LONGEST = 150  # bytes of a key that names its collection itself: file names are shorter than 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The newest file of an object. Its name has a number, something random, and the sizes of its header and body."""
+
+    path: str
+    etag: str
+    header: int
+    size: int
+    modified: float
+    now: float
+
+    @property
+    def number(self) -> int:
+        return int(self.etag.partition("-")[0])
 
 
 class WebdavDataStore(DataStore):
-    """Each object is a file: a line of JSON that tells its key, etag and metadata, then its bytes.
-
-    Files are named by a hash of the key, so that every key is one, whatever it is made of.
-    """
+    """Below `objects` a collection for each object; below `parts` what is being written or deleted."""
 
     capabilities: ClassVar[DataStoreCapability] = DataStoreCapability.NONE
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, url: str, client: Client, *, read_only: bool = False) -> None:
+        self._url = url
+        self.client = client
         self.read_only = read_only
 
     @classmethod
     def open(cls, target: str, settings: WebdavDataStoreSettings | None, ctx: PluginContext) -> Self:
-        """Open the folder that a URL names; else the one of the settings; else one beside the runs' other state."""
+        """Open the collection that a URL names, else the one of the settings; it is made if only it is missing."""
         given = settings or WebdavDataStoreSettings()
-        place = target.removeprefix(SCHEME) or given.folder
-        folder = Path(place).absolute() if place else ctx.home / ctx.instance
+        url = (target or given.url).rstrip("/")
+        scheme, _, place = url.partition("://")
+        if scheme not in SCHEMES or not place or "@" in urlsplit(url).netloc:
+            raise SettingsError(f"{ctx.instance} needs a URL webdav[s]://host/path, without a user", hint="Set its url.")
+        options: dict[str, Any] = {"timeout": given.timeout}
+        if given.user:
+            options["auth"] = (given.user, ctx.secret(given.password) if given.password else "")
+        store = cls(url, Client(f"{SCHEMES[scheme]}://{place}", **options), read_only=given.read_only)
         if not given.read_only:
-            folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, read_only=given.read_only)
+            for path in ("", "/parts", "/objects"):
+                store.client.call("MKCOL", path, 405)  # 405: it is there
+        return store
+
+    def close(self) -> None:
+        self.client.close()
 
     def __repr__(self) -> str:
-        return f"WebdavDataStore({str(self.folder)!r})"
+        return f"WebdavDataStore({self.url!r})"
 
     @property
     def url(self) -> str:
-        return f"{SCHEME}{self.folder}"
+        return self._url
 
     def put(
         self,
@@ -76,106 +112,165 @@ class WebdavDataStore(DataStore):
         mode: Literal["create", "overwrite"] = "create",
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        path = self._path(key)
+        place = _place(key)
         self._may_write()
-        part = self.folder / f".{os.urandom(16).hex()}"  # scan looks at no hidden files
-        header = {"key": key, "etag": os.urandom(12).hex(), "metadata": dict(metadata or {})}
+        long = len(key.encode()) > LONGEST
+        header = json.dumps({"key": key, "metadata": dict(metadata or {})}).encode() if long or metadata else b""
+        pieces = [body] if isinstance(body, (bytes, bytearray, memoryview, Path)) else list(body)
+        size = sum(piece.stat().st_size if isinstance(piece, Path) else memoryview(piece).nbytes for piece in pieces)
+        random = os.urandom(12).hex()
+        name, part = f"-{random}-{len(header)}-{size}", f"/parts/{random}"
+        self.client.call("MKCOL", part, 405)
         try:
-            with part.open("xb") as file:
-                file.write(json.dumps(header).encode() + b"\n")
-                _write(body, file)
-            if mode == "overwrite":
-                part.replace(path)
-            else:
-                os.link(part, path)  # fails where the name is taken: one of any number wins
-        except FileExistsError:
-            raise AlreadyExistsError(f"there is a {key} in {self.url} already") from None
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFullError(f"there is no room in {self.url}") from error
-            raise
+            length = {"Content-Length": str(len(header) + size)}
+            self.client.call("PUT", f"{part}/0{name}", content=_content(header, pieces), headers=length)
+            while not self._create(part, place, name):
+                if mode == "create":
+                    raise AlreadyExistsError(f"there is a {key} in {self.url} already")
+                if self._supersede(part, place, name):
+                    break
         finally:
-            part.unlink(missing_ok=True)
-        return self.head(key)
+            self.client.call("DELETE", part, 404)
+        found = self._find(place, key)
+        return self._info(found, key, metadata or {} if name in found.etag else None)
 
     def get(self, key: str, *, byte_range: ByteRange | None = None) -> GetResult:
-        file, info = self._open(self._path(key), key)
-        begin, end = byte_range or (0, info.size)
-        file.seek(begin, os.SEEK_CUR)
-        return GetResult(info, file, max(0, min(end, info.size) - begin))
+        place = _place(key)
+        while True:
+            found = self._find(place, key)
+            begin, end = byte_range or (0, found.size)
+            length = max(0, min(end, found.size) - begin)
+            first = found.header + begin
+            stream = self.client.read(found.path, first, first + length) if length else io.BytesIO()
+            if stream is not None:  # None: it was overwritten or deleted meanwhile
+                with suppress(FileNotFoundError):
+                    return GetResult(self._info(found, key), stream, length)
 
     def head(self, key: str) -> ObjectInfo:
-        file, info = self._open(self._path(key), key)
-        file.close()
-        return info
+        place = _place(key)
+        while True:
+            found = self._find(place, key)
+            with suppress(FileNotFoundError):  # overwritten or deleted meanwhile
+                return self._info(found, key)
 
     def refresh(self, key: str) -> ObjectInfo:
-        path = self._path(key)
+        touch = f"{_place(key)}/touch-{os.urandom(12).hex()}"
         self._may_write()
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            raise NotFoundError(f"there is no {key} in {self.url}") from None
+        if self.client.call("MKCOL", touch, 404, 405, 409).status_code in (404, 409):
+            raise NotFoundError(f"there is no {key} in {self.url}")
+        self.client.call("DELETE", touch, 404)
         return self.head(key)
 
     def scan(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
-        found = []
-        for path in self.folder.iterdir() if self.folder.exists() else ():
-            if not path.name.startswith("."):
-                try:
-                    file, info = self._open(path)
-                except NotFoundError:
-                    continue  # deleted meanwhile
-                file.close()
-                if info.key.startswith(prefix) and (after is None or info.key > after):
-                    found.append(info)
-        yield from sorted(found, key=lambda info: info.key)
+        members, now = self.client.members("/objects", "infinity")
+        infos = []
+        for name, group in groupby(sorted(members, key=lambda one: one.path), lambda one: one.path.split("/")[0]):
+            if name and (found := _newest(f"/objects/{name}", list(group), now, skip=len(name) + 1)):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    key = b32decode(name[1:].upper() + "=" * (-len(name[1:]) % 8)).decode() if name[0] == "k" else ""
+                    key = key or self._header(found)["key"]
+                    if key.startswith(prefix) and (after is None or key > after):
+                        infos.append(self._info(found, key, {}))
+        yield from sorted(infos, key=lambda info: info.key)
 
     def delete(self, keys: Iterable[str], *, not_modified_since: float | None = None) -> None:
         for key in keys:
-            path = self._path(key)
+            place, part = _place(key), f"/parts/{os.urandom(12).hex()}"
             self._may_write()
-            try:
-                if not_modified_since is None or path.stat().st_mtime <= not_modified_since:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
+            with suppress(NotFoundError):
+                if not_modified_since is None or self._find(place, key).modified <= not_modified_since:
+                    self.client.move(place, part, 404)
+                    self.client.call("DELETE", part, 404)
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _path(self, key: str) -> Path:
-        check_key(key)
-        return self.folder / blake2b(key.encode(), digest_size=20).hexdigest()
 
     def _may_write(self) -> None:
         if self.read_only:
             raise PermissionDeniedError(f"{self.url} may only be read", hint="Its setting read_only is on.")
 
-    def _open(self, path: Path, key: str = "") -> tuple[BinaryIO, ObjectInfo]:
-        """An object's file at the first of its bytes, and what it is: both of one moment."""
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            raise NotFoundError(f"there is no {key} in {self.url}") from None
-        header = json.loads(file.readline())
-        facts = os.fstat(file.fileno())
-        info = ObjectInfo(
-            key=header["key"],
-            size=facts.st_size - file.tell(),
-            modified=facts.st_mtime,
-            now=max(time.time(), facts.st_mtime),
-            etag=header["etag"],
-            metadata=header["metadata"],
+    def _create(self, part: str, place: str, name: str) -> bool:
+        """Give a collection aside its name; whether it has it now.
+
+        Who comes second is told so, fails, or finds its collection inside the other one.
+        """
+        moved = self.client.move(part, place, 404, 412, 500) == 201
+        paths = {member.path for member in self.client.members(place, "1")[0]}
+        inside = part.rpartition("/")[2]
+        if inside in paths:
+            self.client.move(f"{place}/{inside}", part, 404)
+            return False
+        return moved or f"0{name}" in paths
+
+    def _supersede(self, part: str, place: str, name: str) -> bool:
+        """Move a file from aside into an object, and what is older away; False: there is no object any more."""
+        found = _newest(place, *self.client.members(place, "1"))
+        if found is None:
+            return False
+        target = f"{place}/{found.number + 1:06}{name}"
+        if self.client.move(f"{part}/0{name}", target, 404, 409) not in (201, 204, 404):
+            return False
+        for member in self.client.members(place, "1")[0]:
+            if member.size >= 0 and int(member.path.partition("-")[0]) <= found.number:
+                self.client.call("DELETE", f"{place}/{member.path}", 404)
+        return True
+
+    def _find(self, place: str, key: str) -> _Version:
+        found = _newest(place, *self.client.members(place, "1"))
+        if found is None:
+            raise NotFoundError(f"there is no {key} in {self.url}")
+        return found
+
+    def _header(self, found: _Version) -> dict[str, Any]:
+        stream = self.client.read(found.path, 0, found.header)
+        if stream is None:
+            raise NotFoundError(f"there is no {found.path} in {self.url} any more")
+        with stream:
+            header: dict[str, Any] = json.loads(stream.read(found.header))
+        return header
+
+    def _info(self, found: _Version, key: str, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
+        if metadata is None:
+            metadata = self._header(found)["metadata"] if found.header else {}
+        now = max(found.now, found.modified)
+        return ObjectInfo(
+            key=key, size=found.size, modified=found.modified, now=now, etag=found.etag, metadata=dict(metadata)
         )
-        return file, info
 
 
-def _write(body: Body, file: BinaryIO) -> None:
-    if isinstance(body, Path):
-        with body.open("rb") as source:
-            copyfileobj(source, file)
-    elif isinstance(body, (bytes, bytearray, memoryview)):
-        file.write(body)
-    else:
-        for piece in body:
-            file.write(piece)
+def _place(key: str) -> str:
+    check_key(key)
+    data = key.encode()
+    if len(data) > LONGEST:
+        return f"/objects/h{blake2b(data, digest_size=20).hexdigest()}"
+    return f"/objects/k{b32encode(data).decode().rstrip('=').lower()}"
+
+
+def _newest(place: str, members: list[Member], now: float, *, skip: int = 0) -> _Version | None:
+    """The file of an object that counts: the highest, unless it is not whole."""
+    best = None
+    for member in members:
+        name = member.path[skip:]
+        if member.size >= 0 and "/" not in name:
+            header, size = map(int, name.split("-")[2:])
+            if member.size == header + size and (best is None or _rank(name) > _rank(best.etag)):
+                best = _Version(f"{place}/{name}", name, header, size, 0.0, now)
+    if best is None:
+        return None
+    times = [member.modified for member in members if "/" not in member.path[skip:]]
+    return _Version(best.path, best.etag, best.header, best.size, max(times), now)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    number, _, rest = name.partition("-")
+    return int(number), rest
+
+
+def _content(header: bytes, pieces: list[Any]) -> Iterator[bytes]:
+    yield header
+    for piece in pieces:
+        if isinstance(piece, Path):
+            with piece.open("rb") as file:
+                while data := file.read(1 << 18):
+                    yield data
+        else:
+            yield bytes(piece)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from dovetail.interfaces.context import SecretRef
+
 __all__ = [
     "WebdavDataStoreSettings",
 ]
@@ -14,5 +16,8 @@ __all__ = [
 class WebdavDataStoreSettings:
     """Of the data store."""
 
-    folder: Annotated[str, "where objects are kept, if no URL says so; by default beside the other state of runs"] = ""
+    url: Annotated[str, "where objects are kept, if the run's target does not say so: webdav[s]://host/path"] = ""
+    user: Annotated[str, "who asks"] = ""
+    password: Annotated[SecretRef | None, "with which password"] = None
+    timeout: Annotated[float, "seconds that the server may be silent"] = 60.0
     read_only: Annotated[bool, "refuse to write"] = False
