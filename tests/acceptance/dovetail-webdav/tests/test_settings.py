@@ -23,29 +23,20 @@ def opened(kind: str, tmp_path: Path, **settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_needs_to_be_set(kind: str, tmp_path: Path) -> None:
-    backend = opened(kind, tmp_path)
-    assert repr(backend).startswith("Webdav")
-    backend.close()
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_setting_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="colour"):
         opened(kind, tmp_path, colour="red")
 
 
-def test_objects_are_kept_in_the_folder(tmp_path: Path) -> None:
-    store = opened("datastore", tmp_path, folder=str(tmp_path / "there"))
-    store.put("a/b", b"bytes")
-    assert store.url == f"webdav://{tmp_path / 'there'}"
-    assert len(list((tmp_path / "there").iterdir())) == 1
+def test_it_needs_a_url_without_a_user(tmp_path: Path) -> None:
+    for url in ("", "webdav://", "http://host/x", "webdav://ada:pw@host/x"):
+        with pytest.raises(SettingsError, match=r"webdav\[s\]://host/path"):
+            opened("datastore", tmp_path, url=url)
 
 
-def test_a_read_only_store_refuses_to_write(tmp_path: Path) -> None:
-    store = opened("datastore", tmp_path, folder=str(tmp_path), read_only=True)
-    with pytest.raises(PermissionDeniedError, match="read_only"):
-        store.put("k", b"x")
+def test_who_is_not_known_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(PermissionDeniedError, match="401"):
+        opened("datastore", tmp_path, url=url, user="eve")
 
 
 def test_the_data_store_decorator_stores_what_is_written() -> None:

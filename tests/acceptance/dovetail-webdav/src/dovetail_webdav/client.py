@@ -61,24 +61,23 @@ class Client:
         names are new ones, or the caller looks at what came of them.
         """
         for tried in range(_TRIES):
+            if tried:
+                time.sleep(random.uniform(0, 0.002 * tried))
+            now = {**given, "content": given["content"]()} if callable(given.get("content")) else given
             with _told(f"{method} {self.base}{path}"):
-                request = self._http.build_request(method, self.base + path, **given)
-                answer = self._http.send(request, stream=stream)
-            if answer.status_code in fine or (answer.is_success and answer.status_code != 207) or method == "PROPFIND":
-                if answer.status_code not in (423, 500) or answer.status_code in fine:
-                    break
+                answer = self._http.send(self._http.build_request(method, self.base + path, **now), stream=stream)
+            status = answer.status_code
+            failed = not answer.is_success or (status == 207 and method != "PROPFIND")
+            if status in fine or not failed:
+                return answer
             answer.close()
-            if answer.status_code not in (207, 423, 500):
+            if status not in (207, 423, 500):
                 break
-            time.sleep(random.uniform(0, 0.002 * (tried + 1)))
-        if not answer.is_success and answer.status_code not in fine:
-            answer.close()
-            error = _ERRORS.get(answer.status_code, BackendError)
-            raise error(f"{self.base} answered {answer.status_code} {answer.reason_phrase} to {method} {path}")
-        return answer
+        error = _ERRORS.get(status, BackendError)
+        raise error(f"{self.base} answered {status} {answer.reason_phrase} to {method} {path}")
 
-    def move(self, source: str, target: str, *fine: int, overwrite: bool = False) -> int:
-        headers = {"Destination": self.base + target, "Overwrite": "FT"[overwrite]}
+    def move(self, source: str, target: str, *fine: int) -> int:
+        headers = {"Destination": self.base + target, "Overwrite": "F"}
         return self.call("MOVE", source, *fine, headers=headers).status_code
 
     def members(self, path: str, depth: str) -> tuple[list[Member], float]:

@@ -123,7 +123,7 @@ class WebdavDataStore(DataStore):
         self.client.call("MKCOL", part, 405)
         try:
             length = {"Content-Length": str(len(header) + size)}
-            self.client.call("PUT", f"{part}/0{name}", content=_content(header, pieces), headers=length)
+            self.client.call("PUT", f"{part}/0{name}", content=lambda: _content(header, pieces), headers=length)
             while not self._create(part, place, name):
                 if mode == "create":
                     raise AlreadyExistsError(f"there is a {key} in {self.url} already")
@@ -193,13 +193,17 @@ class WebdavDataStore(DataStore):
 
         Who comes second is told so, fails, or finds its collection inside the other one.
         """
-        moved = self.client.move(part, place, 404, 412, 500) == 201
-        paths = {member.path for member in self.client.members(place, "1")[0]}
         inside = part.rpartition("/")[2]
-        if inside in paths:
-            self.client.move(f"{place}/{inside}", part, 404)
-            return False
-        return moved or f"0{name}" in paths
+        while True:
+            status = self.client.move(part, place, 207, 412, 423, 500)
+            paths = {member.path for member in self.client.members(place, "1")[0]}
+            if inside in paths:
+                self.client.move(f"{place}/{inside}", part, 404)
+                return False
+            if f"0{name}" in paths or status == 201:
+                return True
+            if paths:
+                return False
 
     def _supersede(self, part: str, place: str, name: str) -> bool:
         """Move a file from aside into an object, and what is older away; False: there is no object any more."""

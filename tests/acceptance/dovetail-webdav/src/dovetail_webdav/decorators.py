@@ -16,16 +16,16 @@ __all__ = [
 
 def webdav_datastore(
     *,
-    folder: str | None = None,
+    url: str | None = None,
     read_only: bool | None = None,
 ) -> StepDecorator:
     """Keep the values of tasks in webdav.
 
     Args:
-        folder: Where objects are kept.
+        url: Where objects are kept.
         read_only: Refuse to write.
     """
-    return StepDecorator("datastore", "webdav", _given(folder=folder, read_only=read_only))
+    return StepDecorator("datastore", "webdav", _given(url=url, read_only=read_only))
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -15,10 +15,10 @@ def dovetail_datastores() -> list[DataStoreSpec]:
     return [
         DataStoreSpec(
             name="webdav",
-            summary="a folder with a file for each object",
+            summary="a collection of a WebDAV server",
             factory="dovetail_webdav.datastore:WebdavDataStore",
             settings="dovetail_webdav.settings:WebdavDataStoreSettings",
-            schemes=("webdav",),
+            schemes=("webdav", "webdavs"),
         )
     ]
 
