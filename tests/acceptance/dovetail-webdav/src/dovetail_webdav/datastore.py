@@ -32,7 +32,6 @@ from dovetail.interfaces.datastore import (
 )
 from dovetail.interfaces.errors import (
     AlreadyExistsError,
-    BackendError,
     NotFoundError,
     PermissionDeniedError,
     SettingsError,
@@ -90,8 +89,12 @@ class WebdavDataStore(DataStore):
             options["auth"] = (given.user, ctx.secret(given.password) if given.password else "")
         store = cls(url, Client(f"{SCHEMES[scheme]}://{place}", **options), read_only=given.read_only)
         if not given.read_only:
-            for path in ("", "/parts", "/objects"):
-                store.client.call("MKCOL", path, 405)  # 405: it is there
+            try:
+                for path in ("", "/parts", "/objects"):
+                    store.client.call("MKCOL", path, 405)  # 405: it is there
+            except BaseException:
+                store.close()
+                raise
         return store
 
     def close(self) -> None:
@@ -121,17 +124,19 @@ class WebdavDataStore(DataStore):
         random = os.urandom(12).hex()
         name, part = f"-{random}-{len(header)}-{size}", f"/parts/{random}"
         self.client.call("MKCOL", part, 405)
+        found = None
         try:
             length = {"Content-Length": str(len(header) + size)}
             self.client.call("PUT", f"{part}/0{name}", content=lambda: _content(header, pieces), headers=length)
-            while not self._create(part, place, name):
+            while not (found := self._create(part, place, name)):
                 if mode == "create":
                     raise AlreadyExistsError(f"there is a {key} in {self.url} already")
                 if self._supersede(part, place, name):
                     break
         finally:
-            self.client.call("DELETE", part, 404)
-        found = self._find(place, key)
+            if not found:
+                self.client.call("DELETE", part, 404)
+        found = found or self._find(place, key)
         return self._info(found, key, metadata or {} if name in found.etag else None)
 
     def get(self, key: str, *, byte_range: ByteRange | None = None) -> GetResult:
@@ -188,22 +193,23 @@ class WebdavDataStore(DataStore):
         if self.read_only:
             raise PermissionDeniedError(f"{self.url} may only be read", hint="Its setting read_only is on.")
 
-    def _create(self, part: str, place: str, name: str) -> bool:
-        """Give a collection aside its name; whether it has it now.
+    def _create(self, part: str, place: str, name: str) -> _Version | None:
+        """Give a collection aside its name; None: another has it.
 
         Who comes second is told so, fails, or finds its collection inside the other one.
         """
         inside = part.rpartition("/")[2]
         while True:
             status = self.client.move(part, place, 207, 412, 423, 500)
-            paths = {member.path for member in self.client.members(place, "1")[0]}
+            members, now = self.client.members(place, "1")
+            paths = {member.path for member in members}
             if inside in paths:
                 self.client.move(f"{place}/{inside}", part, 404)
-                return False
-            if f"0{name}" in paths or status == 201:
-                return True
+                return None
+            if f"0{name}" in paths or status == 201:  # 201 alone: it is overwritten or deleted again
+                return _newest(place, members, now) or self._find(place, "object any more")
             if paths:
-                return False
+                return None
 
     def _supersede(self, part: str, place: str, name: str) -> bool:
         """Move a file from aside into an object, and what is older away; False: there is no object any more."""
