@@ -1,18 +1,15 @@
-"""A plugin that is no part of the product, written over the template's render: its own tests, what it took, and a run."""
+"""A plugin that is no part of the product, written over the template's render: its tests, what it took, and a run."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+from acceptance.webdav_server import running
 from template.rendering import command, installed_beside
 
 HERE = Path(__file__).parent
@@ -45,29 +42,12 @@ class Words(FlowSpec):
     def end(self):
         pass
 """
-READ = """
-import sys
-from dovetail import Run
-
-data = Run(sys.argv[1])["join_words"].task.data
-print(data.joined, len(data.large))
-"""
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables with which this environment finds the plugin; nothing goes through a proxy."""
-    folder = tmp_path_factory.mktemp("site")
-    return {**installed_beside(folder / "site", PLUGIN), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-
-
-def _server() -> Any:
-    spec = importlib.util.spec_from_file_location("webdav_server", PLUGIN / "tests" / "server.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The variables with which this environment finds the plugin."""
+    return dict(installed_beside(tmp_path_factory.mktemp("plugin") / "site", PLUGIN))
 
 
 def _told(line: str) -> str:
@@ -78,15 +58,18 @@ def _told(line: str) -> str:
 
 def test_the_plugins_own_tests_pass(found: dict[str, str], tmp_path: Path) -> None:
     report = tmp_path / "conformance.json"
-    options = ("-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "own", "--dovetail-report", report)
-    command(
-        *(sys.executable, "-m", "pytest", *options),
-        cwd=PLUGIN,
-        DOVETAIL_CONFORMANCE_EFFORT="0",
-        HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "examples"),
-        PYTHONDONTWRITEBYTECODE="1",
-        **found,
-    )
+    options = ("-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "own", f"--dovetail-report={report}")
+    (tmp_path / "served").mkdir()
+    with running(tmp_path / "served") as login:
+        command(
+            *(sys.executable, "-m", "pytest", *options),
+            cwd=PLUGIN,
+            DOVETAIL_CONFORMANCE_EFFORT="0",
+            HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "examples"),
+            PYTHONDONTWRITEBYTECODE="1",
+            **found,
+            **login,
+        )
     facts = json.loads(report.read_text(encoding="utf-8"))
     assert {suite["plugin"]["name"] for suite in facts["suites"]} == {"dovetail-webdav"}
     assert "failed" not in facts["guarantees"].values(), facts["guarantees"]
@@ -94,7 +77,7 @@ def test_the_plugins_own_tests_pass(found: dict[str, str], tmp_path: Path) -> No
     guarantees = Counter(facts["guarantees"].values())
     assert ", ".join(f"{n} {outcome}" for outcome, n in sorted(tests.items())) == _told("Tests of the kit")
     assert ", ".join(f"{n} {outcome}" for outcome, n in sorted(guarantees.items())) == _told("Guarantees")
-    assert facts["guarantees"]["datastore.create-is-exclusive"] == "passed"
+    assert facts["guarantees"]["datastore.create-has-one-winner"] == "passed"
 
 
 def test_few_lines_were_written(tmp_path: Path) -> None:
@@ -112,20 +95,25 @@ def test_few_lines_were_written(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_its_artifacts_there(found: dict[str, str], tmp_path: Path) -> None:
-    module = _server()
     served, project = tmp_path / "served", tmp_path / "project"
     served.mkdir()
     project.mkdir()
-    for name, text in {"dovetail.toml": SETTINGS, "flow.py": FLOW, "read.py": READ}.items():
+    for name, text in {"dovetail.toml": SETTINGS, "flow.py": FLOW}.items():
         (project / name).write_text(text)
-    with module.running(served) as url:
-        variables = {**found, "DAV_PASSWORD": module.PASSWORD}
-        listed = json.loads(command(sys.executable, "-m", "dovetail", "plugins", "list", "--json", cwd=project, **found))
-        assert [one["status"] for one in listed if one["dist"] == "dovetail-webdav"] == ["ready"]
-        run = (sys.executable, "-m", "dovetail", "run", "flow.py", "--quiet", "--datastore", f"{url}/runs")
-        command(*run, cwd=project, **variables)
-        runs = json.loads(
-            command(sys.executable, "-m", "dovetail", "list", "--json", "--datastore", f"{url}/runs", cwd=project, **variables)
-        )
-        print(runs)
+
+    with running(served) as login:
+        store = ("--datastore", f"{login['DAV_URL']}/runs")
+
+        def dovetail(*words: str) -> str:
+            return command(sys.executable, "-m", "dovetail", *words, cwd=project, **found, **login)
+
+        [plugin] = [
+            one for one in json.loads(dovetail("plugins", "list", "--json")) if one["dist"] == "dovetail-webdav"
+        ]
+        assert plugin["status"] == "ready"
+        dovetail("run", "flow.py", "--quiet", *store)
+        [run] = json.loads(dovetail("runs", "--json", *store))
+        assert run["state"] == "succeeded"
+        assert json.loads(dovetail("get", f"{run['run']}/join_words/joined", "--json", *store)) == "dovetail"
+        assert json.loads(dovetail("get", f"{run['run']}/join_words/large", "--json", *store)) == "dovetail" * 100_000
     assert len(list((served / "runs" / "objects").iterdir())) > 3

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
 from dovetail.interfaces.context import PluginContext, SecretRef
 
-from server import PASSWORD, running
-
-_numbers = itertools.count()
-
 
 def _secret(ref: SecretRef) -> str:
-    return PASSWORD
+    return os.environ[ref.id]
 
 
 @pytest.fixture
@@ -24,13 +19,7 @@ def ctx(tmp_path: Path) -> PluginContext:
     return PluginContext(instance="webdav", home=tmp_path / "home", secret=_secret)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("served")) as url:
-        yield url
-
-
 @pytest.fixture
-def url(server: str) -> str:
-    """A place of the test's own."""
-    return f"{server}/place{next(_numbers)}"
+def url() -> str:
+    """A place of the test's own on a server that knows $DAV_USER with $DAV_PASSWORD."""
+    return f"{os.environ['DAV_URL']}/{os.urandom(8).hex()}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx
@@ -19,9 +19,9 @@ from dovetail_webdav.datastore import WebdavDataStore
 from dovetail_webdav.settings import (
     WebdavDataStoreSettings,
 )
-from server import PASSWORD, USER
 
 PLUGIN = "dovetail-webdav"
+LOGIN = (os.environ["DAV_USER"], os.environ["DAV_PASSWORD"])
 
 
 class TestPlugin(PluginConformance):
@@ -30,40 +30,30 @@ class TestPlugin(PluginConformance):
 
 class TestDataStore(DataStoreConformance):
     plugin = PLUGIN
-    secrets = (PASSWORD,)
+    secrets = LOGIN[1:]
 
     @pytest.fixture
-    def opened(self, url: str, ctx: PluginContext) -> Iterator[Callable[..., WebdavDataStore]]:
+    def reopen(self, url: str, ctx: PluginContext) -> Iterator[Callable[..., Any]]:
         with ExitStack() as stack:
 
-            def open_store(**settings: Any) -> WebdavDataStore:
-                given = WebdavDataStoreSettings(user=USER, password=SecretRef(provider="env", id="X"), **settings)
-                store = WebdavDataStore.open(url, given, ctx)
-                stack.callback(store.close)
-                return store
+            def opened(**given: Any) -> WebdavDataStore:
+                password = SecretRef(provider="env", id="DAV_PASSWORD")
+                settings = WebdavDataStoreSettings(user=LOGIN[0], password=password, **given)
+                return stack.enter_context(closing(WebdavDataStore.open(url, settings, ctx)))
 
-            yield open_store
-
-    @pytest.fixture
-    def store(self, opened: Callable[..., WebdavDataStore]) -> WebdavDataStore:
-        return opened()
+            yield opened
 
     @pytest.fixture
-    def reopen(self, store: WebdavDataStore, opened: Callable[..., WebdavDataStore]) -> Callable[[], Any]:
-        return opened
+    def store(self, reopen: Callable[..., Any]) -> Any:
+        return reopen()
 
     @pytest.fixture
-    def read_only_store(self, store: WebdavDataStore, opened: Callable[..., WebdavDataStore]) -> Any:
+    def read_only_store(self, store: WebdavDataStore, reopen: Callable[..., Any]) -> Any:
         store.put("there", b"some bytes")
-        return opened(read_only=True)
+        return reopen(read_only=True)
 
     def raw_get(self, store: WebdavDataStore, key: str) -> bytes:
         """Reads an object without using the store."""
-        members = store.client.members("/objects", "infinity")[0]
-        [path] = [member.path for member in members if member.path.startswith(_name(key)) and member.size >= 0]
-        body = httpx.get(f"{store.client.base}/objects/{path}", auth=(USER, PASSWORD)).content
-        return body[int(path.split("-")[2]) :]
-
-
-def _name(key: str) -> str:
-    return "k" + b32encode(key.encode()).decode().rstrip("=").lower() + "/"
+        members, etag = store.client.members("/objects", "infinity")[0], store.head(key).etag
+        [path] = [member.path for member in members if etag in member.path]
+        return httpx.get(f"{store.client.base}/objects/{path}", auth=LOGIN).content

@@ -1,9 +1,8 @@
-"""A data store over WebDAV, by the two steps of it that servers do at once: MKCOL, and a MOVE to a new name.
+"""A data store over WebDAV, by the step of it that servers do at once: a MOVE to a new name.
 
 PUT and a MOVE that overwrites are seen half done, and `Overwrite: F` is a look before a rename. So an object is a
-collection with a file in it, made aside and moved to its name: a rename replaces no collection that has a member, and
-who has won is seen in the collection. Overwriting moves a file with a higher number in, deleting moves the collection
-away, and a refresh changes its time by a member that comes and goes.
+collection with a file in it, made aside and moved to its name: no rename replaces a collection that has a member, and
+who has won is seen in it. Overwriting moves a file with a higher number in; deleting moves the collection away.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import os
 from base64 import b32decode, b32encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from dovetail.interfaces.datastore import (
@@ -50,20 +48,16 @@ SCHEMES = {"webdav": "http", "webdavs": "https"}
 LONGEST = 150  # bytes of a key that names its collection itself: file names are shorter than 256
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
+class _Version(NamedTuple):
     """The newest file of an object. Its name has a number, something random, and the sizes of its header and body."""
 
+    number: int
+    name: str
     path: str
-    etag: str
     header: int
     size: int
     modified: float
     now: float
-
-    @property
-    def number(self) -> int:
-        return int(self.etag.partition("-")[0])
 
 
 class WebdavDataStore(DataStore):
@@ -83,11 +77,12 @@ class WebdavDataStore(DataStore):
         url = (target or given.url).rstrip("/")
         scheme, _, place = url.partition("://")
         if scheme not in SCHEMES or not place or "@" in urlsplit(url).netloc:
-            raise SettingsError(f"{ctx.instance} needs a URL webdav[s]://host/path, without a user", hint="Set its url.")
-        options: dict[str, Any] = {"timeout": given.timeout}
-        if given.user:
-            options["auth"] = (given.user, ctx.secret(given.password) if given.password else "")
-        store = cls(url, Client(f"{SCHEMES[scheme]}://{place}", **options), read_only=given.read_only)
+            raise SettingsError(
+                f"{ctx.instance} needs a URL webdav[s]://host/path, without a user", hint="Set its url."
+            )
+        auth = (given.user, ctx.secret(given.password)) if given.password else None
+        client = Client(f"{SCHEMES[scheme]}://{place}", auth)
+        store = cls(url, client, read_only=given.read_only)
         if not given.read_only:
             try:
                 for path in ("", "/parts", "/objects"):
@@ -117,17 +112,16 @@ class WebdavDataStore(DataStore):
     ) -> ObjectInfo:
         place = _place(key)
         self._may_write()
-        long = len(key.encode()) > LONGEST
-        header = json.dumps({"key": key, "metadata": dict(metadata or {})}).encode() if long or metadata else b""
-        pieces = [body] if isinstance(body, (bytes, bytearray, memoryview, Path)) else list(body)
-        size = sum(piece.stat().st_size if isinstance(piece, Path) else memoryview(piece).nbytes for piece in pieces)
+        data = body.read_bytes() if isinstance(body, Path) else body
+        data = bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
+        told = json.dumps({"key": key, "metadata": dict(metadata or {})}).encode()
+        header = told if metadata or place.startswith("/objects/h") else b""
         random = os.urandom(12).hex()
-        name, part = f"-{random}-{len(header)}-{size}", f"/parts/{random}"
+        name, part = f"-{random}-{len(header)}-{len(data)}", f"/parts/{random}"
         self.client.call("MKCOL", part, 405)
         found = None
         try:
-            length = {"Content-Length": str(len(header) + size)}
-            self.client.call("PUT", f"{part}/0{name}", content=lambda: _content(header, pieces), headers=length)
+            self.client.call("PUT", f"{part}/0{name}", content=header + data)
             while not (found := self._create(part, place, name)):
                 if mode == "create":
                     raise AlreadyExistsError(f"there is a {key} in {self.url} already")
@@ -136,27 +130,23 @@ class WebdavDataStore(DataStore):
         finally:
             if not found:
                 self.client.call("DELETE", part, 404)
-        found = found or self._find(place, key)
-        return self._info(found, key, metadata or {} if name in found.etag else None)
+        return _told(found or self._find(place, key), key, dict(metadata or {}))
 
     def get(self, key: str, *, byte_range: ByteRange | None = None) -> GetResult:
-        place = _place(key)
         while True:
-            found = self._find(place, key)
+            found = self._find(_place(key), key)
             begin, end = byte_range or (0, found.size)
-            length = max(0, min(end, found.size) - begin)
-            first = found.header + begin
-            stream = self.client.read(found.path, first, first + length) if length else io.BytesIO()
-            if stream is not None:  # None: it was overwritten or deleted meanwhile
-                with suppress(FileNotFoundError):
-                    return GetResult(self._info(found, key), stream, length)
+            end = max(begin, min(end, found.size))
+            data = self.client.read(found.path, found.header + begin, found.header + end)
+            header = self._header(found)
+            if data is not None and header:  # else it was overwritten or deleted meanwhile
+                return GetResult(_told(found, key, header["metadata"]), io.BytesIO(data), len(data))
 
     def head(self, key: str) -> ObjectInfo:
-        place = _place(key)
         while True:
-            found = self._find(place, key)
-            with suppress(FileNotFoundError):  # overwritten or deleted meanwhile
-                return self._info(found, key)
+            found = self._find(_place(key), key)
+            if header := self._header(found):
+                return _told(found, key, header["metadata"])
 
     def refresh(self, key: str) -> ObjectInfo:
         touch = f"{_place(key)}/touch-{os.urandom(12).hex()}"
@@ -169,13 +159,13 @@ class WebdavDataStore(DataStore):
     def scan(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
         members, now = self.client.members("/objects", "infinity")
         infos = []
-        for name, group in groupby(sorted(members, key=lambda one: one.path), lambda one: one.path.split("/")[0]):
-            if name and (found := _newest(f"/objects/{name}", list(group), now, skip=len(name) + 1)):
-                with suppress(FileNotFoundError):  # deleted meanwhile
-                    key = b32decode(name[1:].upper() + "=" * (-len(name[1:]) % 8)).decode() if name[0] == "k" else ""
-                    key = key or self._header(found)["key"]
-                    if key.startswith(prefix) and (after is None or key > after):
-                        infos.append(self._info(found, key, {}))
+        for name, group in groupby(sorted(members), lambda one: one.path.partition("/")[0]):
+            inside = [one._replace(path=one.path[len(name) + 1 :]) for one in group]
+            if name and (found := _newest(f"/objects/{name}", inside, now)):
+                coded = name[1:].upper() + "=" * (-len(name[1:]) % 8)
+                key = b32decode(coded).decode() if name[0] == "k" else (self._header(found) or {}).get("key", "")
+                if key and key.startswith(prefix) and (after is None or key > after):
+                    infos.append(_told(found, key, {}))
         yield from sorted(infos, key=lambda info: info.key)
 
     def delete(self, keys: Iterable[str], *, not_modified_since: float | None = None) -> None:
@@ -216,7 +206,7 @@ class WebdavDataStore(DataStore):
         found = _newest(place, *self.client.members(place, "1"))
         if found is None:
             return False
-        target = f"{place}/{found.number + 1:06}{name}"
+        target = f"{place}/{found.number + 1}{name}"
         if self.client.move(f"{part}/0{name}", target, 404, 409) not in (201, 204, 404):
             return False
         for member in self.client.members(place, "1")[0]:
@@ -230,21 +220,15 @@ class WebdavDataStore(DataStore):
             raise NotFoundError(f"there is no {key} in {self.url}")
         return found
 
-    def _header(self, found: _Version) -> dict[str, Any]:
-        stream = self.client.read(found.path, 0, found.header)
-        if stream is None:
-            raise NotFoundError(f"there is no {found.path} in {self.url} any more")
-        with stream:
-            header: dict[str, Any] = json.loads(stream.read(found.header))
-        return header
+    def _header(self, found: _Version) -> Any:
+        """None: the file is not there any more."""
+        text = self.client.read(found.path, 0, found.header)
+        return None if text is None else {"metadata": {}, **json.loads(text or b"{}")}
 
-    def _info(self, found: _Version, key: str, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
-        if metadata is None:
-            metadata = self._header(found)["metadata"] if found.header else {}
-        now = max(found.now, found.modified)
-        return ObjectInfo(
-            key=key, size=found.size, modified=found.modified, now=now, etag=found.etag, metadata=dict(metadata)
-        )
+
+def _told(found: _Version, key: str, metadata: dict[str, str]) -> ObjectInfo:
+    now = max(found.now, found.modified)
+    return ObjectInfo(key=key, size=found.size, modified=found.modified, now=now, etag=found.name, metadata=metadata)
 
 
 def _place(key: str) -> str:
@@ -255,32 +239,12 @@ def _place(key: str) -> str:
     return f"/objects/k{b32encode(data).decode().rstrip('=').lower()}"
 
 
-def _newest(place: str, members: list[Member], now: float, *, skip: int = 0) -> _Version | None:
-    """The file of an object that counts: the highest, unless it is not whole."""
-    best = None
-    for member in members:
-        name = member.path[skip:]
-        if member.size >= 0 and "/" not in name:
-            header, size = map(int, name.split("-")[2:])
-            if member.size == header + size and (best is None or _rank(name) > _rank(best.etag)):
-                best = _Version(f"{place}/{name}", name, header, size, 0.0, now)
-    if best is None:
-        return None
-    times = [member.modified for member in members if "/" not in member.path[skip:]]
-    return _Version(best.path, best.etag, best.header, best.size, max(times), now)
-
-
-def _rank(name: str) -> tuple[int, str]:
-    number, _, rest = name.partition("-")
-    return int(number), rest
-
-
-def _content(header: bytes, pieces: list[Any]) -> Iterator[bytes]:
-    yield header
-    for piece in pieces:
-        if isinstance(piece, Path):
-            with piece.open("rb") as file:
-                while data := file.read(1 << 18):
-                    yield data
-        else:
-            yield bytes(piece)
+def _newest(place: str, members: list[Member], now: float) -> _Version | None:
+    """The file of an object that counts: the highest that is whole."""
+    modified = max((member.modified for member in members), default=0.0)
+    versions = []
+    for name, _, length in (member for member in members if member.size >= 0 and "/" not in member.path):
+        number, _, header, size = name.split("-")
+        if length == int(header) + int(size):
+            versions.append(_Version(int(number), name, f"{place}/{name}", int(header), int(size), modified, now))
+    return max(versions, default=None)

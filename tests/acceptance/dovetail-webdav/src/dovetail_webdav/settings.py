@@ -19,5 +19,4 @@ class WebdavDataStoreSettings:
     url: Annotated[str, "where objects are kept, if the run's target does not say so: webdav[s]://host/path"] = ""
     user: Annotated[str, "who asks"] = ""
     password: Annotated[SecretRef | None, "with which password"] = None
-    timeout: Annotated[float, "seconds that the server may be silent"] = 60.0
     read_only: Annotated[bool, "refuse to write"] = False

@@ -1,4 +1,4 @@
-"""A WebDAV server of its own process: `python server.py FOLDER` prints its port."""
+"""A WebDAV server in a process of its own: `python webdav_server.py FOLDER` prints its port and serves until killed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ USER, PASSWORD = "ada", "s3cret-of-the-server"
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """The URL of a server of a folder; it ends with the block."""
+def running(folder: Path) -> Iterator[dict[str, str]]:
+    """The variables of a server of a folder; it ends with the block."""
     with subprocess.Popen([sys.executable, __file__, str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"webdav://127.0.0.1:{int(process.stdout.readline())}"
+            port = int(process.stdout.readline())
+            url = f"webdav://127.0.0.1:{port}"
+            direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+            yield {"DAV_URL": url, "DAV_USER": USER, "DAV_PASSWORD": PASSWORD, **direct}
         finally:
             process.terminate()
 
