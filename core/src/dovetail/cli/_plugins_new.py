@@ -173,4 +173,4 @@ def _tell(folder: Path, answers: dict[str, Any], *, as_json: bool) -> None:
     output.say(f"  cd {folder.name if folder.parent == Path.cwd() else folder}")
     output.say("  pip install -e . --group dev")
     output.say("  dovetail plugins list")
-    output.say("  pytest --dovetail-report conformance.json")
+    output.say("  pytest --dovetail-report=conformance.json")
