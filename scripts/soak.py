@@ -74,6 +74,11 @@ PARTS = {
         {"TEMPLATES": "full"},
         ("tests/template", *PARALLEL),
     ),
+    "acceptance": Part(
+        "set of the kit's tests for the plugins of tests/acceptance",
+        {"ACCEPTANCE": "full"},
+        ("tests/acceptance", *PARALLEL),
+    ),
     "objects": Part("small objects in a store", {"OBJECTS": 100_000}, ("core/tests/local/test_many_objects.py",)),
 }
 

@@ -57,10 +57,18 @@ def command(*words: str | Path, cwd: Path, expect: int = 0, **variables: str) ->
     return done.stdout
 
 
-def render(folder: Path, kinds: Sequence[str], *, name: str = "acme-disk", python: Path | str = sys.executable) -> Path:
+def render(
+    folder: Path,
+    kinds: Sequence[str],
+    *,
+    name: str = "acme-disk",
+    author: str = "Ada",
+    licence: str = "",
+    python: Path | str = sys.executable,
+) -> Path:
     """A new plugin, as `dovetail plugins new` makes it."""
-    kind_options = [word for kind in kinds for word in ("--kind", kind)]
-    words = ("plugins", "new", "--name", name, *kind_options, "--author", "Ada", "--into", str(folder), "--json")
+    options = [word for kind in kinds for word in ("--kind", kind)] + (["--licence", licence] if licence else [])
+    words = ("plugins", "new", "--name", name, *options, "--author", author, "--into", str(folder), "--json")
     facts = json.loads(command(python, "-m", "dovetail", *words, cwd=folder.parent))
     assert facts["distribution"] == f"dovetail-{name}"
     assert facts["kinds"] == [kind for kind in ALL if kind in kinds]
