@@ -1,0 +1,230 @@
+"""A compute backend whose indexes are tasks of a dask.distributed cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import dask
+from distributed import Client, fire_and_forget
+from dovetail.interfaces.compute import (
+    ComputeBackend,
+    ComputeCapability,
+    Job,
+    JobEvent,
+    JobHandle,
+    JobState,
+    JobWatch,
+    LogChunk,
+)
+from dovetail.interfaces.errors import BackendTimeoutError, NotFoundError, SettingsError
+from dovetail.interfaces.problems import Problem
+
+from dovetail_dask.jobs import claim, end, found, run, task_states
+from dovetail_dask.settings import DaskComputeSettings
+
+if TYPE_CHECKING:
+    from dovetail.interfaces.context import PluginContext
+    from typing_extensions import Self
+
+__all__ = ["DaskCompute"]
+
+_STREAMS = ("stdout", "stderr")
+
+
+class DaskCompute(ComputeBackend):
+    """Indexes are tasks that start a process on a worker; a folder that all share has their states and output.
+
+    The scheduler keeps tasks when the client goes, so any other client can go on with a job.
+    """
+
+    capabilities: ClassVar[ComputeCapability] = (
+        ComputeCapability.ARRAY | ComputeCapability.LIVE_LOGS | ComputeCapability.REATTACH
+    )
+
+    def __init__(self, client: Any, settings: DaskComputeSettings, ctx: PluginContext) -> None:
+        self._client = client
+        self._instance = ctx.instance
+        self._home = str(ctx.home)
+        self._settings = settings
+        self._root = Path(settings.folder or ctx.home / ctx.instance).absolute()
+
+    @classmethod
+    def open(cls, target: str, settings: DaskComputeSettings | None, ctx: PluginContext) -> Self:
+        """Connect to the scheduler at `target`, or to the one that Dask's own settings name."""
+        address = target or dask.config.get("scheduler-address", None)
+        if not address:
+            hint = "Give a target such as tcp://host:8786, or set DASK_SCHEDULER_ADDRESS."
+            raise SettingsError(f"{ctx.instance} names no Dask scheduler", hint=hint)
+        try:
+            client: Any = Client(address, set_as_default=False)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise BackendTimeoutError(f"the Dask scheduler {address} does not answer: {error}") from error
+        return cls(client, settings or DaskComputeSettings(), ctx)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __repr__(self) -> str:
+        return f"DaskCompute({self._instance!r})"
+
+    def validate(self, job: Job) -> list[Problem]:
+        problems = []
+        if not job.argv:
+            problems.append(Problem(code="no-program", message="there is no program to run"))
+        if job.size < 1:
+            problems.append(Problem(code="job-size", message=f"a job has at least one index, not {job.size}"))
+        if job.image is not None:
+            problems.append(Problem(code="no-images", message=f"there are no containers to run {job.image}"))
+        if job.resources.gpu:
+            problems.append(Problem(code="no-gpus", message=f"no GPUs are assigned; {job.resources.gpu} are asked for"))
+        return problems
+
+    def submit(self, jobs: Sequence[Job]) -> list[JobHandle]:
+        return [self._submit(job) for job in jobs]
+
+    def _submit(self, job: Job) -> JobHandle:
+        handle = JobHandle(backend=self._instance, id=_id(job.key), key=job.key, size=job.size)
+        folder = self._root / "jobs" / handle.id
+        part = folder.with_name(f"{uuid.uuid4().hex}.part")
+        part.mkdir(parents=True)
+        secrets = {name: (ref.provider, ref.id) for name, ref in job.secret_env.items()}
+        text = {"argv": job.argv, "env": dict(job.env), "secrets": secrets, "timeout": job.timeout}
+        (part / "job.json").write_text(json.dumps({"handle": asdict(handle), **text}), encoding="utf-8")
+        marks = self._root / "groups" / _id(job.group)
+        marks.mkdir(parents=True, exist_ok=True)
+        (marks / handle.id).touch()
+        try:
+            part.rename(folder)  # fails where another one is: the first job of a key stays
+        except OSError:
+            shutil.rmtree(part)
+            handle = _handle(folder)
+        # The scheduler starts a key that it has once; what it has forgotten is kept by `N.begun` from running again.
+        numbers = [n for n in range(handle.size) if found(folder, n)["state"] == JobState.PENDING]
+        if numbers:
+            keys = [_task(handle, n) for n in numbers]
+            task = partial(run, str(folder), self._home, self._settings.nice, min(self._settings.poll, 0.1))
+            fire_and_forget(self._client.map(task, numbers, key=keys, pure=False, retries=0))
+        return handle
+
+    def watch(self, group: str, *, resume: Any = None) -> JobWatch:
+        marks = self._root / "groups" / _id(group)
+        return _Watch(self._client, self._root / "jobs", marks, self._settings, dict(resume or {}))
+
+    def cancel(self, handle: JobHandle, indexes: Sequence[int] | None = None) -> None:
+        folder = self._find(handle)
+        for n in range(handle.size) if indexes is None else indexes:
+            if not claim(folder, n, JobState.CANCELLED, "cancelled before it began"):
+                (folder / f"{n}.cancel").touch()  # Dask can't interrupt a task: the task looks for this
+
+    def logs(self, handle: JobHandle, index: int, *, after: str | None = None) -> Iterator[LogChunk]:
+        folder = self._find(handle)
+        places = [int(place) for place in after.split(",")] if after else [0, 0]
+        for n, stream in enumerate(_STREAMS):
+            path = folder / f"{index}.{stream}"
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                file.seek(places[n])
+                while data := file.read(1 << 20):
+                    begin = places[n]
+                    places[n] += len(data)
+                    cursor = f"{places[0]},{places[1]}"
+                    yield LogChunk(stream=stream, offset=begin, time=time.time(), data=data, cursor=cursor)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _find(self, handle: JobHandle) -> Path:
+        folder = self._root / "jobs" / handle.id
+        if handle.id != _id(handle.key) or not folder.exists():
+            raise NotFoundError(f"{self._instance} knows no job {handle.id}")
+        return folder
+
+
+class _Watch(JobWatch):
+    """Looks at the folders of a group's jobs, and asks the scheduler whether it has what is not over."""
+
+    def __init__(
+        self, client: Any, jobs: Path, marks: Path, settings: DaskComputeSettings, told: dict[str, str]
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._marks = marks
+        self._settings = settings
+        self._told = told  # task → state
+        self._missed: dict[str, float] = {}  # task → when the scheduler was first seen without it
+        self._closed = threading.Event()
+
+    def fileno(self) -> int | None:
+        return None  # `read` waits
+
+    def read(self) -> list[JobEvent]:
+        while not self._closed.is_set():
+            events = self._look()
+            if events:
+                return events
+            self._closed.wait(self._settings.poll)
+        return []
+
+    def _look(self) -> list[JobEvent]:
+        events = []
+        going: dict[str, tuple[Path, int, JobState]] = {}
+        for mark in sorted(self._marks.glob("*")):
+            folder = self._jobs / mark.name
+            with suppress(FileNotFoundError):  # marked, and not yet submitted
+                handle = _handle(folder)
+                for n in range(handle.size):
+                    task = _task(handle, n)
+                    if self._told.get(task, "pending") not in ("pending", "running"):
+                        continue
+                    facts = {"execution_id": "", **found(folder, n)}
+                    if facts["state"] in (JobState.PENDING, JobState.RUNNING):
+                        going[task] = (folder, n, facts["state"])
+                    if self._told.get(task) != facts["state"]:
+                        self._told[task] = str(facts["state"])
+                        facts["execution_id"] = facts.pop("execution", "")
+                        events.append(JobEvent(handle=handle, index=n, **facts))
+        if not events and going:
+            self._find_lost(going)
+        return events
+
+    def _find_lost(self, going: dict[str, tuple[Path, int, JobState]]) -> None:
+        """Say of tasks that nobody works on that they are lost, unless their end is about to be seen."""
+        states = self._client.run_on_scheduler(task_states, list(going))
+        for task, (folder, n, state) in going.items():
+            if states.get(task) == "processing" or (task in states and state == JobState.PENDING):
+                self._missed.pop(task, None)
+            elif time.monotonic() - self._missed.setdefault(task, time.monotonic()) > self._settings.grace:
+                reason = "the scheduler does not know it any more"
+                if not claim(folder, n, JobState.LOST, reason, platform_fault=True):
+                    end(folder, n, JobState.LOST, reason, platform_fault=True)
+
+    def state(self) -> Any:
+        return dict(self._told)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def _id(name: str) -> str:
+    """A name as a file name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _task(handle: JobHandle, number: int) -> str:
+    return f"{handle.backend}-{handle.id}-{number}"
+
+
+def _handle(folder: Path) -> JobHandle:
+    """The handle of the job that a folder has."""
+    return JobHandle(**json.loads((folder / "job.json").read_text(encoding="utf-8"))["handle"])
