@@ -15,6 +15,31 @@ from template.rendering import build, command, installed_beside, render
 
 PLUGIN = Path(__file__).parent / "dovetail-dask"
 LINES = 300
+OPENED = """
+import json, sys
+from pathlib import Path
+from dovetail.interfaces.compute import Job, JobHandle, JobState
+from dovetail.plugins import open_backend
+
+def events(backend):
+    watch = backend.watch("g")
+    while True:
+        for event in watch.read():
+            yield event
+
+backend = open_backend("compute", {"backend": "dask", "settings": {"poll": 0.05, "grace": float(sys.argv[1])}},
+                       home=Path("home").absolute())
+"""
+SUBMIT = """
+[handle] = backend.submit([Job(key="k", group="g", argv=(sys.executable, "-c", sys.argv[2]))])
+"""
+FOLLOW = """
+for event in events(backend):
+    if event.state not in (JobState.PENDING, JobState.RUNNING):
+        break
+print(json.dumps([event.state, event.reason, event.platform_fault]))
+backend.close()
+"""
 
 
 def _address(file: Path, process: subprocess.Popen[bytes]) -> str:
@@ -29,41 +54,7 @@ def _address(file: Path, process: subprocess.Popen[bytes]) -> str:
             return str(address)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """A scheduler and a worker that have the plugin; the variables with which a process finds all of it."""
-    folder = tmp_path_factory.mktemp("cluster")
-    found = installed_beside(folder / "site", build(_copy(folder / "plugin")))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("DOVETAIL")}
-    env |= {**found, "TOKEN": "value-of-TOKEN"}
-    file = folder / "scheduler.json"
-    common = ("--host", "127.0.0.1", "--no-dashboard")
-    scheduler = [
-        sys.executable,
-        "-m",
-        "distributed.cli.dask_scheduler",
-        *common,
-        "--port",
-        "0",
-        "--scheduler-file",
-        file,
-    ]
-    started = []
-    try:
-        with (folder / "log").open("wb") as log:
-            started.append(subprocess.Popen(scheduler, env=env, stdout=log, stderr=log))
-            address = _address(file, started[0])
-            options = (*common, "--nthreads", "8", "--no-nanny", "--local-directory", folder)
-            worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, *options]
-            started.append(subprocess.Popen(worker, env=env, stdout=log, stderr=log))
-        yield {**found, "DASK_SCHEDULER_ADDRESS": address}
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
-
-
-def _copy(folder: Path) -> Path:
+def _copied(folder: Path) -> Path:
     """The plugin's files that are kept, away from the checkout."""
     listed = command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PLUGIN)
     for name in filter(None, listed.split("\0")):
@@ -72,9 +63,40 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The variables with which a process finds the plugin."""
+    folder = tmp_path_factory.mktemp("plugin")
+    return installed_beside(folder / "site", build(_copied(folder / "plugin")))
+
+
+@pytest.fixture
+def cluster(site: Mapping[str, str], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
+    """A scheduler and workers that have the plugin; the variables with which a process finds all of it."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DOVETAIL")}
+    env |= {**site, "TOKEN": "value-of-TOKEN"}
+    file = tmp_path / "scheduler.json"
+    common = ("--host", "127.0.0.1", "--no-dashboard")
+    command = (sys.executable, "-m", "distributed.cli.dask_scheduler", *common, "--port", "0", "--scheduler-file", file)
+    started = []
+    try:
+        with (tmp_path / "cluster.log").open("wb") as log:
+            started.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
+            address = _address(file, started[0])
+            options = (*common, "--nthreads", "8", "--no-nanny", "--local-directory", tmp_path)
+            for _ in range(getattr(request, "param", 1)):
+                worker = (sys.executable, "-m", "distributed.cli.dask_worker", address, *options)
+                started.append(subprocess.Popen(worker, env=env, stdout=log, stderr=log))
+        yield {**site, "DASK_SCHEDULER_ADDRESS": address}
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
 def test_it_passes_the_kit(cluster: Mapping[str, str], tmp_path: Path) -> None:
     report = tmp_path / "conformance.json"
-    project = _copy(tmp_path / "plugin")
+    project = _copied(tmp_path / "plugin")
     words = ("-q", "-p", "no:cacheprovider", "--dovetail-report", report)
     command(sys.executable, "-m", "pytest", *words, cwd=project, **cluster)
     told = json.loads(report.read_text(encoding="utf-8"))
@@ -88,9 +110,40 @@ def test_it_passes_the_kit(cluster: Mapping[str, str], tmp_path: Path) -> None:
     assert skipped == {"GPU", "DIRECT", "!REATTACH"}, "expected nothing skipped but what it does not declare"
 
 
+def test_another_process_goes_on_with_a_job(cluster: Mapping[str, str], tmp_path: Path) -> None:
+    tell = "from dataclasses import asdict; print(json.dumps(asdict(handle))); backend.close()"
+    code = "import time; print('here', flush=True); time.sleep(1000)"
+    handle = command(sys.executable, "-c", OPENED + SUBMIT + tell, "10", code, cwd=tmp_path, **cluster)
+    go_on = """
+handle = JobHandle(**json.loads(sys.argv[2]))
+while not (found := b"".join(chunk.data for chunk in backend.logs(handle, 0))):
+    pass
+print(found.decode(), end="")
+backend.cancel(handle)
+"""
+    told = command(sys.executable, "-c", OPENED + go_on + FOLLOW, "10", handle, cwd=tmp_path, **cluster)
+    assert told.splitlines() == ["here", '["cancelled", "cancelled", false]']
+
+
+@pytest.mark.parametrize(
+    ("cluster", "grace", "reason"),
+    [(1, "0.5", "the scheduler does not know it any more"), (2, "1000", "the worker that ran it is gone")],
+    indirect=["cluster"],
+    ids=["no-worker-is-left", "another-worker-is-left"],
+)
+def test_a_job_whose_worker_dies_is_lost_and_runs_once(
+    cluster: Mapping[str, str], grace: str, reason: str, tmp_path: Path
+) -> None:
+    code = "import os, signal; open('ran', 'a').write('x'); os.kill(os.getppid(), signal.SIGKILL)"
+    code = code.replace("'ran'", repr(str(tmp_path / "ran")))
+    told = command(sys.executable, "-c", OPENED + SUBMIT + FOLLOW, grace, code, cwd=tmp_path, **cluster)
+    assert json.loads(told) == ["lost", reason, True]
+    assert (tmp_path / "ran").read_text(encoding="utf-8") == "x"
+
+
 def test_it_is_little_more_than_the_template(tmp_path: Path) -> None:
     fresh = render(tmp_path / "fresh", ["compute"], name="dask")
-    compare = ("git", "diff", "--no-index", "--numstat", "--no-renames", fresh, _copy(tmp_path / "plugin"))
+    compare = ("git", "diff", "--no-index", "--numstat", "--no-renames", fresh, _copied(tmp_path / "plugin"))
     listed = command(*compare, cwd=tmp_path, expect=1)
     added = {line.split("\t")[2]: int(line.split("\t")[0]) for line in listed.splitlines()}
     assert sum(added.values()) <= LINES, f"expected at most {LINES} lines over the render, came {added}"

@@ -114,7 +114,8 @@ class DaskCompute(ComputeBackend):
         if numbers:
             keys = [_task(handle, n) for n in numbers]
             task = partial(run, str(folder), self._home, self._settings.nice, min(self._settings.poll, 0.1))
-            fire_and_forget(self._client.map(task, numbers, key=keys, pure=False, retries=0))
+            futures = self._client.map(task, numbers, key=keys, pure=False, retries=0)
+            fire_and_forget(futures)  # type: ignore[no-untyped-call]
         return handle
 
     def watch(self, group: str, *, resume: Any = None) -> JobWatch:
