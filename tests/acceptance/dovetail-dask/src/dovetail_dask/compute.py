@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from dovetail.interfaces.compute import (
 from dovetail.interfaces.errors import BackendTimeoutError, NotFoundError, SettingsError
 from dovetail.interfaces.problems import Problem
 
-from dovetail_dask.jobs import claim, end, found, run, task_states
+from dovetail_dask.jobs import WAITING, claim, end, found, run, task_states
 from dovetail_dask.settings import DaskComputeSettings
 
 if TYPE_CHECKING:
@@ -99,16 +98,18 @@ class DaskCompute(ComputeBackend):
         part = folder.with_name(f"{uuid.uuid4().hex}.part")
         part.mkdir(parents=True)
         secrets = {name: (ref.provider, ref.id) for name, ref in job.secret_env.items()}
-        text = {"argv": job.argv, "env": dict(job.env), "secrets": secrets, "timeout": job.timeout}
+        text = {"group": job.group, "argv": job.argv, "env": dict(job.env), "secrets": secrets, "timeout": job.timeout}
         (part / "job.json").write_text(json.dumps({"handle": asdict(handle), **text}), encoding="utf-8")
-        marks = self._root / "groups" / _id(job.group)
-        marks.mkdir(parents=True, exist_ok=True)
-        (marks / handle.id).touch()
         try:
             part.rename(folder)  # fails where another one is: the first job of a key stays
         except OSError:
             shutil.rmtree(part)
-            handle = _handle(folder)
+            if not folder.exists():
+                raise
+        handle, group = _kept(folder)
+        marks = self._root / "groups" / _id(group)
+        marks.mkdir(parents=True, exist_ok=True)
+        (marks / handle.id).touch()
         # The scheduler starts a key that it has once; what it has forgotten is kept by `N.begun` from running again.
         numbers = [n for n in range(handle.size) if found(folder, n)["state"] == JobState.PENDING]
         if numbers:
@@ -182,19 +183,18 @@ class _Watch(JobWatch):
         going: dict[str, tuple[Path, int, JobState]] = {}
         for mark in sorted(self._marks.glob("*")):
             folder = self._jobs / mark.name
-            with suppress(FileNotFoundError):  # marked, and not yet submitted
-                handle = _handle(folder)
-                for n in range(handle.size):
-                    task = _task(handle, n)
-                    if self._told.get(task, "pending") not in ("pending", "running"):
-                        continue
-                    facts = {"execution_id": "", **found(folder, n)}
-                    if facts["state"] in (JobState.PENDING, JobState.RUNNING):
-                        going[task] = (folder, n, facts["state"])
-                    if self._told.get(task) != facts["state"]:
-                        self._told[task] = str(facts["state"])
-                        facts["execution_id"] = facts.pop("execution", "")
-                        events.append(JobEvent(handle=handle, index=n, **facts))
+            handle, _ = _kept(folder)
+            for n in range(handle.size):
+                task = _task(handle, n)
+                if self._told.get(task, "pending") not in ("pending", "running"):
+                    continue
+                facts = found(folder, n)
+                if facts["state"] in (JobState.PENDING, JobState.RUNNING):
+                    going[task] = (folder, n, facts["state"])
+                if self._told.get(task) != facts["state"]:
+                    self._told[task] = str(facts["state"])
+                    execution = facts.pop("execution", "")
+                    events.append(JobEvent(handle=handle, index=n, execution_id=execution, **facts))
         if not events and going:
             self._find_lost(going)
         return events
@@ -203,12 +203,13 @@ class _Watch(JobWatch):
         """Say of tasks that nobody works on that they are lost, unless their end is about to be seen."""
         states = self._client.run_on_scheduler(task_states, list(going))
         for task, (folder, n, state) in going.items():
-            if states.get(task) == "processing" or (task in states and state == JobState.PENDING):
+            known = states.get(task, "the scheduler does not know it any more")
+            if known == "processing" or (known in WAITING and state == JobState.PENDING):
                 self._missed.pop(task, None)
-            elif time.monotonic() - self._missed.setdefault(task, time.monotonic()) > self._settings.grace:
-                reason = "the scheduler does not know it any more"
-                if not claim(folder, n, JobState.LOST, reason, platform_fault=True):
-                    end(folder, n, JobState.LOST, reason, platform_fault=True)
+                continue
+            late = time.monotonic() - self._missed.setdefault(task, time.monotonic()) > self._settings.grace
+            if late and not claim(folder, n, JobState.LOST, known, platform_fault=True):
+                end(folder, n, JobState.LOST, known, platform_fault=True)
 
     def state(self) -> Any:
         return dict(self._told)
@@ -226,6 +227,7 @@ def _task(handle: JobHandle, number: int) -> str:
     return f"{handle.backend}-{handle.id}-{number}"
 
 
-def _handle(folder: Path) -> JobHandle:
-    """The handle of the job that a folder has."""
-    return JobHandle(**json.loads((folder / "job.json").read_text(encoding="utf-8"))["handle"])
+def _kept(folder: Path) -> tuple[JobHandle, str]:
+    """The handle of the job that a folder has, and its group."""
+    kept = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    return JobHandle(**kept["handle"]), kept["group"]

@@ -24,7 +24,10 @@ from dovetail.interfaces.context import SecretRef
 from dovetail.plugins.opening import SecretLookup
 from dovetail.plugins.registry import registry
 
-__all__ = ["claim", "end", "found", "run", "task_states"]
+__all__ = ["WAITING", "claim", "end", "found", "run", "task_states"]
+
+WAITING = frozenset({"released", "waiting", "no-worker", "queued"})
+"""States of tasks that Dask has not given to a worker."""
 
 
 def run(place: str, home: str, nice: int, poll: float, number: int) -> None:
@@ -111,5 +114,6 @@ def _made(file: Path, facts: dict[str, Any]) -> bool:
 
 
 def task_states(keys: list[str], dask_scheduler: Any = None) -> dict[str, str]:
-    """What the scheduler says of the tasks that it knows; runs there."""
-    return {key: dask_scheduler.tasks[key].state for key in keys if key in dask_scheduler.tasks}
+    """What the scheduler says of the tasks that it knows, or why they can't run; runs there."""
+    tasks = [(key, dask_scheduler.tasks[key]) for key in keys if key in dask_scheduler.tasks]
+    return {key: task.exception_text or str(task.state) for key, task in tasks}
