@@ -66,7 +66,7 @@ class DaskCompute(ComputeBackend):
             hint = "Give a target such as tcp://host:8786, or set DASK_SCHEDULER_ADDRESS."
             raise SettingsError(f"{ctx.instance} names no Dask scheduler", hint=hint)
         try:
-            client: Any = Client(address, set_as_default=False)  # type: ignore[no-untyped-call]
+            client: Any = Client(address, timeout=5, set_as_default=False)  # type: ignore[no-untyped-call]
         except OSError as error:
             raise BackendTimeoutError(f"the Dask scheduler {address} does not answer: {error}") from error
         return cls(client, settings or DaskComputeSettings(), ctx)
@@ -201,7 +201,10 @@ class _Watch(JobWatch):
 
     def _find_lost(self, going: dict[str, tuple[Path, int, JobState]]) -> None:
         """Say of tasks that nobody works on that they are lost, unless their end is about to be seen."""
-        states = self._client.run_on_scheduler(task_states, list(going))
+        try:
+            states = self._client.run_on_scheduler(task_states, list(going))
+        except OSError as error:
+            raise BackendTimeoutError(f"the Dask scheduler does not answer: {error}") from error
         for task, (folder, n, state) in going.items():
             known = states.get(task, "the scheduler does not know it any more")
             if known == "processing" or (known in WAITING and state == JobState.PENDING):
