@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from template.rendering import build, command, installed_beside, render
+from acceptance.outside import check_lines, check_report, project
+from template.rendering import build, command, installed_beside
 
-PLUGIN = Path(__file__).parent / "dovetail-dask"
-LINES = 300
 OPENED = """
 import json, sys
 from pathlib import Path
@@ -54,20 +53,11 @@ def _address(file: Path, process: subprocess.Popen[bytes]) -> str:
             return str(address)
 
 
-def _copied(folder: Path) -> Path:
-    """The plugin's files that are kept, away from the checkout."""
-    listed = command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PLUGIN)
-    for name in filter(None, listed.split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((PLUGIN / name).read_bytes())
-    return folder
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """The variables with which a process finds the plugin."""
     folder = tmp_path_factory.mktemp("plugin")
-    return installed_beside(folder / "site", build(_copied(folder / "plugin")))
+    return installed_beside(folder / "site", build(project("dovetail-dask", folder / "plugin")))
 
 
 @pytest.fixture
@@ -95,17 +85,7 @@ def cluster(site: Mapping[str, str], tmp_path: Path, request: pytest.FixtureRequ
 
 
 def test_it_passes_the_kit(cluster: Mapping[str, str], tmp_path: Path) -> None:
-    report = tmp_path / "conformance.json"
-    project = _copied(tmp_path / "plugin")
-    words = ("-q", "-p", "no:cacheprovider", "--dovetail-report", report)
-    command(sys.executable, "-m", "pytest", *words, cwd=project, **cluster)
-    told = json.loads(report.read_text(encoding="utf-8"))
-    suites = {suite["interface"]: suite for suite in told["suites"]}
-    assert set(suites) == {"plugin", "compute"}
-    for suite in suites.values():
-        assert suite["plugin"]["name"] == "dovetail-dask"
-        assert {test["outcome"] for test in suite["tests"]} <= {"passed", "skipped"}
-        assert "failed" not in suite["guarantees"].values()
+    suites = {suite["interface"]: suite for suite in check_report("dovetail-dask", tmp_path, cluster)}
     skipped = {test["flag"] for test in suites["compute"]["tests"] if test["outcome"] == "skipped"}
     assert skipped == {"GPU", "DIRECT", "!REATTACH"}, "expected nothing skipped but what it does not declare"
 
@@ -126,24 +106,18 @@ backend.cancel(handle)
 
 
 @pytest.mark.parametrize(
-    ("cluster", "grace", "reason"),
-    [(1, "0.5", "the scheduler does not know it any more"), (2, "1000", "the worker that ran it is gone")],
+    ("cluster", "grace"),
+    [(1, "0.5"), (2, "1000")],
     indirect=["cluster"],
     ids=["no-worker-is-left", "another-worker-is-left"],
 )
-def test_a_job_whose_worker_dies_is_lost_and_runs_once(
-    cluster: Mapping[str, str], grace: str, reason: str, tmp_path: Path
-) -> None:
+def test_a_job_whose_worker_dies_is_lost_and_runs_once(cluster: Mapping[str, str], grace: str, tmp_path: Path) -> None:
     code = "import os, signal; open('ran', 'a').write('x'); os.kill(os.getppid(), signal.SIGKILL)"
     code = code.replace("'ran'", repr(str(tmp_path / "ran")))
     told = command(sys.executable, "-c", OPENED + SUBMIT + FOLLOW, grace, code, cwd=tmp_path, **cluster)
-    assert json.loads(told) == ["lost", reason, True]
+    assert json.loads(told) == ["lost", "the worker that ran it is gone", True]
     assert (tmp_path / "ran").read_text(encoding="utf-8") == "x"
 
 
-def test_it_is_little_more_than_the_template(tmp_path: Path) -> None:
-    fresh = render(tmp_path / "fresh", ["compute"], name="dask")
-    compare = ("git", "diff", "--no-index", "--numstat", "--no-renames", fresh, _copied(tmp_path / "plugin"))
-    listed = command(*compare, cwd=tmp_path, expect=1)
-    added = {line.split("\t")[2]: int(line.split("\t")[0]) for line in listed.splitlines()}
-    assert sum(added.values()) <= LINES, f"expected at most {LINES} lines over the render, came {added}"
+def test_few_lines_were_written(tmp_path: Path) -> None:
+    check_lines("dovetail-dask", ["compute"], tmp_path)

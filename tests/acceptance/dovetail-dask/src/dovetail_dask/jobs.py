@@ -1,6 +1,6 @@
 """A job's folder, which client and workers share, and the task that runs an index of it on a worker.
 
-job.json    the job, without secrets; written before the folder has its name
+job.json    the job, without secrets; made by exactly one process
 N.begun     who has index N, and whether it runs or ended before it could; made by exactly one process
 N.end       how index N ended; made by exactly one process
 N.cancel    index N is to end
@@ -24,10 +24,10 @@ from dovetail.interfaces.context import SecretRef
 from dovetail.plugins.opening import SecretLookup
 from dovetail.plugins.registry import registry
 
-__all__ = ["WAITING", "claim", "end", "found", "run", "task_states"]
+__all__ = ["WAITING", "WORKER_GONE", "claim", "end", "found", "made", "run", "task_states"]
 
-WAITING = frozenset({"released", "waiting", "no-worker", "queued"})
-"""States of tasks that Dask has not given to a worker."""
+WAITING = frozenset({"released", "waiting", "no-worker", "queued"})  # of tasks that no worker has
+WORKER_GONE = "the worker that ran it is gone"
 
 
 def run(place: str, home: str, nice: int, poll: float, number: int) -> None:
@@ -35,7 +35,7 @@ def run(place: str, home: str, nice: int, poll: float, number: int) -> None:
     folder, execution = Path(place), uuid.uuid4().hex
     if not claim(folder, number, JobState.RUNNING, execution=execution):
         # Dask starts a task again when its worker is gone. What has begun is never begun twice.
-        end(folder, number, JobState.LOST, "the worker that ran it is gone", platform_fault=True)
+        end(folder, number, JobState.LOST, WORKER_GONE, platform_fault=True)
         return
     try:
         end(folder, number, execution=execution, **_run(folder, number, home, nice, poll))
@@ -82,13 +82,13 @@ def _secrets(given: dict[str, list[str]], home: str) -> dict[str, str]:
 
 def claim(folder: Path, number: int, state: JobState, reason: str = "", **facts: Any) -> bool:
     """Take an index that nobody has; whether it was taken."""
-    return _made(folder / f"{number}.begun", {"state": state, "reason": reason, **facts})
+    return made(folder / f"{number}.begun", {"state": state, "reason": reason, **facts})
 
 
 def end(folder: Path, number: int, state: JobState, reason: str = "", **facts: Any) -> None:
     """Say how an index ended, unless that is said."""
     if found(folder, number)["state"] == JobState.RUNNING:
-        _made(folder / f"{number}.end", {"state": state, "reason": reason, **facts})
+        made(folder / f"{number}.end", {"state": state, "reason": reason, **facts})
 
 
 def found(folder: Path, number: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def found(folder: Path, number: int) -> dict[str, Any]:
     return {"state": JobState.PENDING}
 
 
-def _made(file: Path, facts: dict[str, Any]) -> bool:
+def made(file: Path, facts: dict[str, Any]) -> bool:
     """Write a file at once and whole, unless it is there."""
     part = file.with_name(f"{uuid.uuid4().hex}.part")
     part.write_text(json.dumps(facts), encoding="utf-8")

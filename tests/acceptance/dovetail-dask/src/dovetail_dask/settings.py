@@ -18,3 +18,4 @@ class DaskComputeSettings:
     folder: Annotated[str, "folder that client and workers share; empty: one below the home of Dovetail"] = ""
     poll: Annotated[float, "seconds between looks at what becomes of jobs"] = 0.5
     grace: Annotated[float, "seconds after which a job that the scheduler does not know is lost"] = 10.0
+    timeout: Annotated[float, "seconds to wait for an answer of the scheduler"] = 5.0
