@@ -268,6 +268,18 @@ def test_doctor_tells_wrong_settings(project: Project) -> None:
     assert "datastore:boxes open" not in checks
 
 
+def test_doctor_names_what_a_backend_needs(project: Project) -> None:
+    manifest = project.folder / "site" / "crate" / "plugin.py"
+    needs = 'requires=("nothing_of_the_sort",), install_hint="pip install sort",'
+    manifest.write_text(MANIFEST.replace('summary="crates",', f'summary="crates", {needs}'))
+    project.configure("")
+    for name in ("crate", "crate-dist"):
+        code, checks = project.checks(name)
+        (problem,) = checks["datastore:crate load"]["problems"]
+        assert "needs nothing_of_the_sort" in problem["message"]
+        assert (code, problem["fix"]) == (0, "pip install sort")
+
+
 def test_doctor_of_a_choice_that_nothing_provides(project: Project) -> None:
     code, checks = project.checks(DOVETAIL__DATASTORE="crat")
     assert code == 1

@@ -168,7 +168,7 @@ def test_a_service_may_ask_for_a_longer_pause():
 
 def test_it_gives_up():
     wrapped, store, _ = guarded([ThrottledError("slow down")] * 9, retries=2)
-    with pytest.raises(ThrottledError):
+    with pytest.raises(ThrottledError, match=r"^slow down \(3 tries in \d+ s\)"):
         wrapped.head("k")
     assert len(store.calls) == 3
     stats = stats_of(wrapped)["head"]

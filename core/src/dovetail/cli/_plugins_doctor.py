@@ -107,7 +107,7 @@ def _subjects(settings: Settings, records: Sequence[PluginRecord], name: str) ->
         for o in r.offers
         if isinstance(o.spec, BackendSpec)
         and o.spec.kind in kinds
-        and o.status in ("ready", "built-in")
+        and o.status in ("ready", "built-in", "missing-dependency")  # of the last, `load` says what it needs
         and (r.called(name) or name == o.spec.name)
     ]
     instances = [(kind, i) for kind in kinds for i in settings.instances(kind)]

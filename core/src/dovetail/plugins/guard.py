@@ -118,7 +118,7 @@ class _Guard:
     def call(self, operation: str, subject: str, mode: str, function: Callable[[], Any]) -> Any:
         """One call with its retries."""
         self.count(operation, calls=1)
-        retry = 0
+        retry, first = 0, self.policy.clock()
         while True:
             self.admit()
             begin = self.policy.clock()
@@ -130,6 +130,9 @@ class _Guard:
                 retry += 1
                 if retry > self.policy.retries or not _retryable(mapped, mode):
                     self.count(operation, errors=1)
+                    if retry > 1:  # else a wait of half a minute is told as that of one try
+                        mapped.message += f" ({retry} tries in {self.policy.clock() - first:.0f} s)"
+                        mapped.args = (mapped.message,)
                     if mapped is error:
                         raise
                     raise mapped from self.harmless(error)
