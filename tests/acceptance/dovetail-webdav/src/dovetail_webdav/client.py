@@ -43,7 +43,7 @@ class Client:
             except httpx.TimeoutException as error:
                 raise errors.BackendTimeoutError(f"{method} {self.base}{path}: {type(error).__name__}") from error
             except httpx.TransportError as error:
-                raise errors.BackendError(f"{method} {self.base}{path}: {error}") from error
+                raise errors.BackendError(f"no answer from {self.base}: {error}", hint="Is its URL right?") from error
             status = answer.status_code
             if status in fine or (answer.is_success and status not in _IN_THE_WAY):
                 return answer
