@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -117,6 +118,17 @@ def test_a_job_whose_worker_dies_is_lost_and_runs_once(cluster: Mapping[str, str
     told = command(sys.executable, "-c", OPENED + SUBMIT + FOLLOW, grace, code, cwd=tmp_path, **cluster)
     assert json.loads(told) == ["lost", "the worker that ran it is gone", True]
     assert (tmp_path / "ran").read_text(encoding="utf-8") == "x"
+
+
+def test_a_scheduler_that_is_silent_is_told(site: Mapping[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        settings = {"DOVETAIL__COMPUTE__DASK__TIMEOUT": "0.2", "DOVETAIL__COMPUTE__DASK__RETRIES": "1"}
+        check = (sys.executable, "-m", "dovetail", "plugins", "doctor", "dask", "--online", "--json")
+        told = command(*check, cwd=tmp_path, **site, **settings, DASK_SCHEDULER_ADDRESS=address)
+    [problem] = [problem for row in json.loads(told) for problem in row["problems"]]
+    assert f"{address} gave no answer in 0.2 s (2 tries in" in problem["message"]
+    assert "DASK_SCHEDULER_ADDRESS" in problem["fix"]
 
 
 def test_few_lines_were_written(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _answers(args: argparse.Namespace) -> dict[str, Any]:
         kinds = [_one_of(kind, BACKEND_KINDS, "kind of backend") for kind in args.kind]
         answers["kinds"] = [kind for kind in BACKEND_KINDS if kind in kinds]
     if args.licence is not None:
-        answers["licence"] = _one_of(args.licence, LICENCES, "licence in the template")
+        answers["licence"] = _one_of(args.licence, LICENCES, "licence")
     answers.update((name, getattr(args, name)) for name in ("author", "org") if getattr(args, name) is not None)
     return answers
 

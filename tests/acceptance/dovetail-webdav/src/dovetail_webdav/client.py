@@ -17,6 +17,7 @@ __all__ = ["Client", "Member"]
 _ASKED = b'<propfind xmlns="DAV:"><prop><getlastmodified/><getcontentlength/></prop></propfind>'
 _DENIED, _THROTTLED = errors.PermissionDeniedError, errors.ThrottledError
 _ERRORS = {401: _DENIED, 403: _DENIED, 429: _THROTTLED, 503: _THROTTLED, 507: errors.StoreFullError}
+_HINTS = {401: "Set its user and password.", 409: "Make the collection above it."}
 _IN_THE_WAY = (207, 423, 500)  # what servers say when another request was faster; 207: in a part of a collection
 
 
@@ -50,7 +51,8 @@ class Client:
             if status not in _IN_THE_WAY:
                 break
         error_class = _ERRORS.get(status, errors.BackendError)
-        raise error_class(f"{self.base} answered {status} {answer.reason_phrase} to {method} {path}")
+        said = f"{self.base}{path} answered {status} {answer.reason_phrase} to {method}"
+        raise error_class(said, hint=_HINTS.get(status))
 
     def move(self, source: str, target: str, *fine: int) -> int:
         headers = {"Destination": self.base + target, "Overwrite": "F"}
