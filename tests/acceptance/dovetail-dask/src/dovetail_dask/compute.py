@@ -108,7 +108,7 @@ class DaskCompute(ComputeBackend):
         # The scheduler starts a key that it has once; what it has forgotten is kept by `N.begun` from running again.
         numbers = [n for n in range(handle.size) if found(folder, n)["state"] == JobState.PENDING]
         if numbers:
-            keys = [f"{handle.backend}-{handle.id}-{n}" for n in numbers]
+            keys = [f"{folder}/{n}" for n in numbers]
             task = partial(run, str(folder), self._home, self.settings.nice, min(self.settings.poll, 0.1))
             futures = self._alive().map(task, numbers, key=keys, pure=False, retries=0)
             fire_and_forget(futures)  # type: ignore[no-untyped-call]
@@ -188,7 +188,7 @@ class _Watch(JobWatch):
             folder = self._backend.root / "jobs" / mark.name
             handle, _ = _kept(folder)
             for n in range(handle.size):
-                task = f"{handle.backend}-{handle.id}-{n}"
+                task = f"{folder}/{n}"
                 if self._told.get(task, "pending") not in ("pending", "running"):
                     continue
                 facts = found(folder, n)
