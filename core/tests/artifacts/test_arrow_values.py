@@ -101,6 +101,15 @@ def test_what_lies_under_nulls_does_not_count() -> None:
     assert digest(words) == digest(pa.array([None, "a"]))
 
 
+def test_nulls_among_the_values_of_a_dictionary_are_no_nulls_of_its_rows() -> None:
+    array = pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), pa.array(["a", None]))
+    loaded = round_trip(array, "arrow")
+    assert loaded.indices.to_pylist() == [0, 1, None]
+    assert loaded.to_pylist() == ["a", None, None]
+    nothing = pa.DictionaryArray.from_arrays(pa.array([0, None], pa.int8()), pa.nulls(1))
+    assert round_trip(nothing, "arrow").to_pylist() == [None, None]
+
+
 def test_schemas_are_kept_without_the_versions_of_pandas() -> None:
     pd = import_module("pandas")
     field = pa.field("a", pa.int64(), nullable=False, metadata={b"k": b"\xff"})
@@ -120,6 +129,10 @@ def test_batches_and_tables_without_columns() -> None:
     assert isinstance(loaded, pa.RecordBatch)
     assert loaded.equals(batch)
     assert round_trip(pa.table({}), "arrow").equals(pa.table({}))
+    for metadata in (None, {"who": "me"}):
+        rows = pa.table({"a": [1, 2]}).replace_schema_metadata(metadata).select([])
+        assert round_trip(rows, "arrow").num_rows == rows.num_rows == 2
+        assert round_trip(rows, "arrow").schema.equals(rows.schema, check_metadata=True)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,13 @@ def test_scalars(scalar: Any) -> None:
     assert same(round_trip(scalar, "ndarray"), scalar)
 
 
+@pytest.mark.parametrize("kind", ["q", "Q", "l", "L", "i", "I"])
+def test_every_integer_of_c_has_the_layout_of_its_size(kind: str) -> None:
+    loaded = round_trip(np.array([1, 2], kind), "ndarray")
+    assert loaded.dtype == np.dtype(kind)
+    assert digest(np.array([1, 2], kind)) == digest(loaded)
+
+
 def test_a_structured_scalar() -> None:
     scalar = np.array([(1, 2.5)], [("a", "i4"), ("b", "f8")])[0]
     assert round_trip(scalar, "ndarray") == scalar

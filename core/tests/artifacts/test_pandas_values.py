@@ -118,6 +118,17 @@ def test_every_index(values: Any) -> None:
     check(pd.DataFrame({"x": range(5)}, index=index))
 
 
+@pytest.mark.parametrize("dtype", ["Int8", "UInt64", "Float64", "boolean"])
+@pytest.mark.parametrize("name", [None, "n"])
+def test_an_index_of_a_masked_dtype_keeps_its_name_or_none(dtype: str, name: str | None) -> None:
+    index = pd.Index(pd.array([1, None, 0], dtype=dtype), name=name)
+    assert_index_equal(round_trip(index, "pandas"), index, exact=True)
+    check(pd.DataFrame({"x": range(3)}, index=index))
+    check(pd.DataFrame([[1, 2, 3]], columns=index))
+    series = pd.Series(pd.Categorical.from_codes([0, 1], pd.Index(pd.array([1, 0], dtype=dtype), name=name)))
+    assert round_trip(series, "pandas").cat.categories.name == name
+
+
 MULTI = pd.MultiIndex.from_product([["a", "b"], pd.date_range("2020", periods=2)], names=["x", None])
 
 

@@ -64,6 +64,25 @@ def test_empty_frames(frame: Any) -> None:
     assert loaded.shape == frame.shape
 
 
+@pytest.mark.parametrize("series", [FRAME[name].alias("") for name in FRAME.columns], ids=FRAME.columns)
+def test_a_series_without_a_name(series: Any) -> None:
+    loaded = round_trip(series, "polars")
+    assert loaded.name == ""
+    assert loaded.dtype == series.dtype
+    part, _ = rows(series, 1, 3)
+    assert part.to_frame().equals(series[1:3].to_frame(), null_equal=True) or series.dtype == pl.Float64
+
+
+def test_a_column_without_a_name() -> None:
+    frame = pl.DataFrame({"a": [1], "": ["x"]})
+    assert_frame_equal(round_trip(frame, "polars"), frame)
+
+
+@pytest.mark.skipif("height" not in pl.DataFrame.__init__.__code__.co_varnames, reason="an earlier polars")
+def test_rows_without_columns() -> None:
+    assert round_trip(pl.DataFrame(height=5), "polars").shape == (5, 0)
+
+
 def test_rows_and_description() -> None:
     assert_frame_equal(rows(FRAME, 1, 3)[0], FRAME[1:3])
     told = describe(FRAME.select("int", "text", "enum", "zoned"))

@@ -75,7 +75,8 @@ def write_array(array: Any, frames: Frames) -> dict[str, Any]:
     nulls = array.null_count
     if nulls:
         node["nulls"] = nulls
-        frames.append(_bitmap(array.is_valid()))
+        # Of a dictionary's rows those that have no index: a null among its values is one of them.
+        frames.append(_bitmap((array.indices if pa.types.is_dictionary(kind) else array).is_valid()))
     if pa.types.is_dictionary(kind):
         write_values(array.indices, frames)
         node["children"] = [write_array(array.dictionary, frames)]

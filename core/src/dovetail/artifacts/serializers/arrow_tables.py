@@ -67,7 +67,8 @@ def read_table(content: dict[str, Any], frames: Sequence[LazyFrame], start: int,
     arrays = [array for array, _ in columns]
     schema = pa.schema([field for _, field in columns], metadata_from_plain(content.get("metadata")))
     if not arrays:
-        return pa.table({"_": pa.nulls(stop - start)}).select([]).replace_schema_metadata(schema.metadata)
+        # Not by `replace_schema_metadata`, which forgets how many rows there are.
+        return pa.table({"_": pa.nulls(stop - start)}, metadata=schema.metadata).select([])
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

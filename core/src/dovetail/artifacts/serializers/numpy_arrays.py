@@ -48,7 +48,9 @@ def dtype_to_plain(dtype: np.dtype[Any]) -> Any:
         same = dtype_from_plain(plain)
     except Exception as error:
         raise DeclinedError(f"dtype {dtype} has no description: {error}") from error
-    if same != dtype or same.type is not dtype.type or same.isalignedstruct != dtype.isalignedstruct:
+    # `longlong` is another type than the `int64` that it equals; pickle, too, makes that one of it.
+    exact = same == dtype and (same.type is dtype.type or dtype.kind in "iu")
+    if not exact or same.isalignedstruct != dtype.isalignedstruct:
         raise DeclinedError(f"dtype {dtype} has no exact description")
     return plain
 

@@ -80,7 +80,7 @@ def write_index(index: Any, frames: list[memoryview | bytes], *, readable: bool 
         freq = getattr(index, "freq", None)
         if freq is not None and node["kind"] != "period":
             node["freq"] = _freq(freq)
-    if index.name is not None:
+    if index.name is not None or "name" in node:  # a masked column has one of its own
         node["name"] = label_to_plain(index.name)
     return node
 

@@ -81,7 +81,14 @@ def _from_arrow(table: Any, specials: Mapping[str, Any]) -> Any:
         series = pl.Series(name, table.column(number))
         special = specials.get(str(number))
         columns.append(series if special is None else series.cast(_restored(series.dtype, special)))
-    return pl.DataFrame(columns)
+    return _frame(columns, table.column_names, table.num_rows)
+
+
+def _frame(columns: list[Any], names: list[str], height: int) -> Any:
+    """A frame of columns under exactly these names: by itself, a frame gives one to a column whose name is empty."""
+    if not columns:
+        return pl.DataFrame(height=height) if height else pl.DataFrame()
+    return pl.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 class PolarsSerializer(Serializer):
@@ -109,8 +116,8 @@ class PolarsSerializer(Serializer):
         specials: dict[str, Any] = {}
         frames: list[memoryview | bytes] = []
         try:
-            plain = pl.DataFrame([series.cast(_plain(series.dtype)) for series in frame.get_columns()])
-            table = plain.to_arrow()
+            columns = [series.cast(_plain(series.dtype)) for series in frame.get_columns()]
+            table = _frame(columns, frame.columns, frame.height).to_arrow()
             for number, dtype in enumerate(frame.dtypes):
                 special = _special(dtype)
                 if special is not None:
