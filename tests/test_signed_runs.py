@@ -12,6 +12,7 @@ import pytest
 from attacks import Attacker
 from flowproject import FlowProject
 
+from dovetail.artifacts.packing import ref_to_plain
 from dovetail.artifacts.signing import SigningKey
 from dovetail.interfaces.artifacts import InlinePlace
 
@@ -306,6 +307,44 @@ def test_a_copy_is_signed_by_who_copies(project: FlowProject) -> None:
     project.ok("store", "copy", copies[1], copies[2])
     assert all(b"signature" not in path.read_bytes() for path in (project.folder / "bare" / "runs").rglob("*.json"))
     assert "all sound" in project.ok("store", "verify", "--datastore", copies[2]).out
+
+
+def test_a_pin_that_nobody_signed_names_no_value(signed: FlowProject) -> None:
+    """When its run is gone, a pin alone says what is loaded."""
+    pinned = []
+    for _ in range(2):
+        run = signed.ok("run", "flow.py", env=KEYS).run
+        signed.ok("store", "pin", f"{run}/start/odd", env=KEYS)
+        pinned.append(f"{run}/start/odd")
+    for name in pinned:
+        signed.ok("runs", "delete", name[:26], "--yes", env=KEYS)
+        assert signed.ok("get", name, env=KEYS).out.strip() == "{1, 2}"
+    found = json.loads(signed.ok("store", "verify", "--json", env=KEYS).out)
+    assert found["signatures"] == 2
+    by = Attacker(signed.home, signed.folder / "canary")
+    first, second = (f"pins/{name.replace('/', '--')}" for name in pinned)
+    kept = by.store.get(second).read()
+    by.put(second, by.store.get(first).read())  # a signature holds for its own place alone
+    assert second in signed.fails("store", "verify", code=4, env=KEYS).out
+    by.put(second, kept)
+    pin = by.document(first)
+    original = by.store.get(first).read()
+    for keep_signature in (True, False):
+        by.put(first, original)
+        by.write(first, {**pin, "ref": ref_to_plain(by.large)}, keep_signature=keep_signature)
+        said = signed.fails("get", pinned[0], code=4, env=KEYS)
+        assert f"artifact {pinned[0]} is not loaded: {first}" in said.err
+        assert ("is not what was signed" if keep_signature else "is not signed") in said.err
+        assert first in signed.fails("store", "verify", code=4, env=KEYS).out
+        assert not by.canary.exists()
+    # They are listed, kept from a collector, and taken away as before.
+    assert pinned[0] in signed.ok("store", "pins", env=KEYS).out
+    signed.ok("store", "gc", "--dry-run", env=KEYS)
+    signed.ok("store", "unpin", pinned[0], env=KEYS)
+    unsigned(signed)  # where nobody asks for signatures it is an attack that works
+    by.write(first, {**pin, "ref": ref_to_plain(by.large)})
+    signed.ok("get", pinned[0])
+    assert by.canary.exists()
 
 
 def test_the_users_own_file_is_not_overruled_by_a_project(project: FlowProject, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Whoever reads or writes a document goes through `get` and `put`, so there is no way around. Records are checked frame by
 frame in `dovetail.artifacts.segments`; of what is no document, values are checked against the digests that records and
-documents name, and logs, hints, edges, pins and guests say nothing of what is loaded.
+documents name, and logs, hints, edges and guests say nothing of what is loaded. A pin does: when the run is gone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_DOCUMENTS = frozenset({"segments", "commits", "logs"})
 def is_document(key: str) -> bool:
     """Whether a signed document lies at a key."""
     parts = key.split("/", 3)
-    return parts[0] == "runs" and len(parts) > 2 and parts[2] not in _NO_DOCUMENTS
+    return parts[0] == "pins" or (parts[0] == "runs" and len(parts) > 2 and parts[2] not in _NO_DOCUMENTS)
 
 
 class SignedStore(DataStore):

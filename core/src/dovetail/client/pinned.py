@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.client.artifact import DataArtifact
 from dovetail.client.pathspec import parse_pathspec
-from dovetail.interfaces.errors import ArtifactGoneError, DovetailError, UsageError
+from dovetail.interfaces.errors import (
+    ArtifactGoneError,
+    DovetailError,
+    NotFoundError,
+    SignatureError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,9 +124,10 @@ def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
 
     Raises:
         UsageError: It fits several.
+        SignatureError: No trusted key has signed the pin, where signatures are asked for.
     """
     from dovetail.artifacts.store import ArtifactStore
-    from dovetail.artifacts.upkeep.pins import read_pins
+    from dovetail.artifacts.upkeep.pins import read_pin, read_pins
 
     try:
         uuid, store = connection.default_store()
@@ -137,5 +144,18 @@ def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
         raise UsageError(f"{text!r} fits more than one pin: {names}", hint="Give more of the id.")
     if not found:
         return None
+    try:
+        pin = read_pin(store, found[0].name)
+    except NotFoundError:  # taken away meanwhile
+        return None
+    except SignatureError as error:
+        raise SignatureError(
+            f"artifact {found[0].run}/{found[0].artifact} is not loaded: {error.message}",
+            key=error.key,
+            hint="Its run is gone, so only the pin could say which value it is. If you trust whoever wrote the store, "
+            "load it with artifacts.signed off.",
+        ) from error
+    if pin.ref is None:
+        return None
     artifacts = ArtifactStore({uuid: store}, connection.serializers(), default=uuid, **connection.load_policy())
-    return PinnedArtifact._of_pin(found[0], artifacts)
+    return PinnedArtifact._of_pin(pin, artifacts)

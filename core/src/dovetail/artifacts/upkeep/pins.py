@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.artifacts.documents import encode_json, read_json
 from dovetail.artifacts.layout import object_key
 from dovetail.artifacts.packing import ref_from_plain, ref_to_plain
+from dovetail.artifacts.signed_store import unchecked
 from dovetail.artifacts.store import ArtifactStore
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import CorruptDataError, NotFoundError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dovetail.interfaces.artifacts import ArtifactRef
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["Pin", "pinned_runs", "put_pin", "read_pins", "remove_pin"]
+__all__ = ["Pin", "pinned_runs", "put_pin", "read_pin", "read_pins", "remove_pin"]
 
 _PREFIX = "pins/"
 _PLAIN = re.compile(r"[^\w.\[\],~#-]+")
@@ -91,8 +92,20 @@ def remove_pin(store: DataStore, pin: Pin) -> None:
     store.delete([_PREFIX + pin.name])
 
 
+def read_pin(store: DataStore, name: str) -> Pin:
+    """A pin whose value is to be loaded.
+
+    Raises:
+        NotFoundError: There is none of this name.
+        CorruptDataError: It is damaged.
+        SignatureError: The store is a signed one, and no trusted key has signed it.
+    """
+    key = _PREFIX + name
+    return Pin.from_plain(read_json(store.get(key).read(), key), key)
+
+
 def read_pins(store: DataStore, damage: dict[str, str] | None = None) -> list[Pin]:
-    """All pins, by name.
+    """All pins, by name, for whoever lists, deletes or keeps things: of a signed store also those that nobody signed.
 
     Args:
         store: Where they are.
@@ -102,6 +115,7 @@ def read_pins(store: DataStore, damage: dict[str, str] | None = None) -> list[Pi
         CorruptDataError: One is damaged.
     """
     pins = []
+    store = unchecked(store)
     for key in [info.key for info in store.scan(_PREFIX)]:
         try:
             pins.append(Pin.from_plain(read_json(store.get(key).read(), key), key))

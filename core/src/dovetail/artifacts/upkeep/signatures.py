@@ -14,7 +14,7 @@ from dovetail.interfaces.errors import CorruptDataError, NotFoundError, Signatur
 if TYPE_CHECKING:
     from dovetail.artifacts.signed_store import SignedStore
 
-__all__ = ["check_signatures"]
+__all__ = ["check_pins", "check_signatures"]
 
 
 def check_signatures(store: SignedStore, run: str) -> Iterator[SignatureError | None]:
@@ -42,6 +42,18 @@ def check_signatures(store: SignedStore, run: str) -> Iterator[SignatureError | 
                         for _ in checked_frames(store, key, found.stream, found.length):
                             yield None
         except NotFoundError:  # the run is being deleted
+            continue
+        except SignatureError as error:
+            yield error
+
+
+def check_pins(store: SignedStore) -> Iterator[SignatureError | None]:
+    """As `check_signatures`, for each pin: what it names is loaded when its run is gone."""
+    for key in [info.key for info in store.scan("pins/")]:
+        try:
+            store.get(key).close()
+            yield None
+        except NotFoundError:  # taken away meanwhile
             continue
         except SignatureError as error:
             yield error

@@ -25,7 +25,7 @@ from dovetail.artifacts.upkeep.edges import close_over, digest_in, scan_edges
 from dovetail.artifacts.upkeep.pins import read_pins
 from dovetail.artifacts.upkeep.references import References, runs_in
 from dovetail.artifacts.upkeep.segment_reading import Span, read_whole
-from dovetail.artifacts.upkeep.signatures import check_signatures
+from dovetail.artifacts.upkeep.signatures import check_pins, check_signatures
 from dovetail.artifacts.upkeep.transfer import copy_object
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError, NotFoundError, StoreVersionError
@@ -137,6 +137,11 @@ def verify(
         for kept in read_pins(store, apart):
             if kept.ref is not None:
                 wanted.add(kept.ref.digest)
+        for error in check_pins(given) if isinstance(given, SignedStore) else ():
+            if error is None:
+                signatures = (signatures or 0) + 1
+            else:
+                apart.setdefault(error.key, error.message)
         read_guests(store, apart)
         close_over(store, wanted)
         if repair_from is not None and faults:
