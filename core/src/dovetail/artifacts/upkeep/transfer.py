@@ -12,7 +12,7 @@ from dovetail.artifacts.store import ArtifactStore
 from dovetail.artifacts.upkeep.checking import check_object
 from dovetail.artifacts.upkeep.edges import edges_of, owners_of
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsLocalPath
-from dovetail.interfaces.errors import AlreadyExistsError, NotFoundError
+from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, NotFoundError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
@@ -26,7 +26,7 @@ def copy_object(source: DataStore, target: DataStore, digest: bytes, *, replace:
     """Copy an object and those that hold parts of it; bytes that were written.
 
     Idempotent: what the target has with the same size stays, made young enough to be left alone by a collector. What
-    is written is read back and checked.
+    is written is read back and checked, and what is not sound does not stay: the next copy would take it for whole.
 
     Args:
         source: Where it is.
@@ -47,6 +47,8 @@ def copy_object(source: DataStore, target: DataStore, digest: bytes, *, replace:
     for owner in owners_of(source, digest):
         written += copy_object(source, target, owner)
         _put_edge(target, edges_of(digest) + owner.hex())
+    if source.capabilities & DataStoreCapability.LOCAL_PATH:  # of others it would have to be fetched twice
+        check_object(source, key)
     with TemporaryDirectory(prefix="dovetail-copy-") as folder:
         try:
             target.put(key, _body(source, key, size, folder), mode="overwrite" if replace else "create")
@@ -54,7 +56,11 @@ def copy_object(source: DataStore, target: DataStore, digest: bytes, *, replace:
             # Written meanwhile by someone else, or there with another size: cut short.
             if not _is_there(target, key, size):
                 target.put(key, _body(source, key, size, folder), mode="overwrite")
-    check_object(target, key)
+    try:
+        check_object(target, key)
+    except CorruptDataError:
+        target.delete([key])
+        raise
     return written + size
 
 
