@@ -304,9 +304,26 @@ def test_a_copy_is_signed_by_who_copies(project: FlowProject) -> None:
     project.ok("store", "verify", "--datastore", copies[1], env=KEYS)
     # A copy that nobody signs has no signature that holds for another.
     unsigned(project)
-    project.ok("store", "copy", copies[1], copies[2])
+    for more in ((), ("--run", run), ("--json",)):
+        said = project.fails("store", "copy", copies[1], copies[2], *more, code=2)
+        assert f"run {run} in {copies[1]} is signed, and its copy in {copies[2]} would not be" in said.err
+        assert "artifacts.signed on" in said.err
+        assert "--drop-signatures" in said.err
+    assert not (project.folder / "bare" / "runs").exists()
+    project.ok("store", "copy", copies[1], copies[2], "--drop-signatures")
     assert all(b"signature" not in path.read_bytes() for path in (project.folder / "bare" / "runs").rglob("*.json"))
     assert "all sound" in project.ok("store", "verify", "--datastore", copies[2]).out
+    # Nor does a repair take any away.
+    before = document.read_bytes()
+    document.write_bytes(before.replace(b"Shop", b"Shed"))
+    said = project.fails("store", "verify", "--datastore", copies[1], "--repair-from", copies[2], code=4)
+    assert "not repaired: the run is signed, and the setting artifacts.signed is off" in said.out
+    assert b"signature" in document.read_bytes()
+    sign(project, "NEW_KEY")
+    assert (
+        "--drop-signatures"
+        in project.fails("store", "copy", home, copies[2], "--drop-signatures", code=2, env=KEYS).err
+    )
 
 
 def test_a_pin_that_nobody_signed_names_no_value(signed: FlowProject) -> None:

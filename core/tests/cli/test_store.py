@@ -12,7 +12,7 @@ from seed import Seed, SeedRun
 from shell import Shell
 from storemaking import age, big, objects, values_of
 
-from dovetail.artifacts.layout import object_key
+from dovetail.artifacts.layout import manifest_key, object_key
 from dovetail.artifacts.upkeep.pins import read_pins
 from dovetail.local.store import LocalStore
 
@@ -262,6 +262,27 @@ def test_copy_then_repair(seed: Seed, shell: Shell, tmp_path: Path) -> None:
     assert shell.json("store", "verify", "--sample", "2")["objects"] == 2
     assert values_of(seed.store, second.id) == before
     shell("store", "verify", "--repair-from", "local", code=2)
+
+
+def test_a_damaged_run_is_left_out_of_a_copy_and_told(seed: Seed, shell: Shell, tmp_path: Path) -> None:
+    broken, cut, sound = made(seed), made(seed), made(seed)
+    _damage(seed, big(broken.id))
+    manifest = seed.store.local_path(manifest_key(cut.id))
+    os.chmod(manifest, 0o644)
+    manifest.write_bytes(manifest.read_bytes()[:40])
+    target = (tmp_path / "backup").as_uri()
+    said = shell("store", "copy", "local", target, code=4)
+    for run in (broken, cut):
+        assert any("not copied: " in line and run.id in line for line in said.splitlines()), said
+    assert "2 runs not copied; dovetail store verify --datastore local tells more" in said
+    found = shell.json("store", "copy", "local", target, code=4)
+    assert [run["run"] for run in found["runs"]] == [sound.id]
+    assert [run["run"] for run in found["failed"]] == [broken.id, cut.id]
+    backup = LocalStore(tmp_path / "backup")
+    assert {info.key for info in backup.scan("runs/") if info.key.endswith("run.json")} == {manifest_key(sound.id)}
+    assert values_of(backup, sound.id) == values_of(seed.store, sound.id)
+    shell("store", "copy", "local", target, "--run", broken.id, code=4)
+    assert "error: " in shell.err
 
 
 def test_a_copy_is_a_store_of_its_own(

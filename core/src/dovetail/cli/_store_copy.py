@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dovetail.cli import output
-from dovetail.interfaces.errors import UnknownNameError, UsageError
+from dovetail.interfaces.errors import StoreError, StoreFullError, StoreReadOnlyError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +34,11 @@ def run(args: argparse.Namespace) -> int:
             "--trust-source has copies signed that nobody had signed, and nothing is signed here",
             hint="Turn the setting artifacts.signed on.",
         )
+    if args.drop_signatures and connection.signed:
+        raise UsageError(
+            "--drop-signatures is for where nothing is signed, and here each copy is",
+            hint="Leave it out, or turn the setting artifacts.signed off.",
+        )
     source = named_store(connection, args.source)
     if args.trust_source:
         source = replace(source, store=unchecked(source.store))
@@ -45,26 +50,34 @@ def run(args: argparse.Namespace) -> int:
             runs = _chosen(source.store, args.run, args.flow)
             _refuse_live(connection, runs)
             done: list[CopiedRun] = []
+            failed: dict[str, StoreError] = {}
             with output.Progress("copying", unit="objects", quiet=args.json) as progress:
                 for one in runs:
-                    stores = _stores(connection, source, one)
-                    done.append(
-                        copy_run(
-                            source.store,
-                            target.store,
-                            one,
-                            stores=stores,
-                            pin=target.pin,
-                            progress=progress.advance,
+                    try:
+                        done.append(
+                            copy_run(
+                                source.store,
+                                target.store,
+                                one,
+                                stores=_stores(connection, source, one),
+                                pin=target.pin,
+                                drop_signatures=args.drop_signatures,
+                                progress=progress.advance,
+                            )
                         )
-                    )
-            _tell(args, done, target)
+                    except (StoreFullError, StoreReadOnlyError):  # as it would be with every other run
+                        raise
+                    except StoreError as error:
+                        if len(runs) == 1:
+                            raise
+                        failed[one] = error  # what can be saved of a damaged store is the other runs
+            _tell(args, done, failed, target)
         finally:
             target.store.close()
     finally:
         source.store.close()
         connection.close()
-    return 0
+    return StoreError.exit_code if failed else 0
 
 
 def _chosen(store: DataStore, names: list[str], flow: str | None) -> list[str]:
@@ -111,18 +124,31 @@ def _stores(connection: Connection, source: NamedStore, run: str) -> Mapping[str
     return found
 
 
-def _tell(args: argparse.Namespace, done: list[CopiedRun], target: NamedStore) -> None:
+def _tell(
+    args: argparse.Namespace, done: list[CopiedRun], failed: Mapping[str, StoreError], target: NamedStore
+) -> None:
     size, objects = sum(one.size for one in done), sum(one.objects for one in done)
     if args.json:
         plain = [
             {"run": one.run, "objects": one.objects, "bytes": one.size, "complete_before": one.complete} for one in done
         ]
-        output.emit_json({"target": target.store.url, "runs": plain, "objects": objects, "bytes": size})
+        errors = [{"run": run, "reason": error.message} for run, error in failed.items()]
+        output.emit_json(
+            {"target": target.store.url, "runs": plain, "objects": objects, "bytes": size, "failed": errors}
+        )
         return
+    for run, error in failed.items():
+        reason = error.message if run in error.message else f"run {run}: {error.message}"
+        output.say(f"{output.paint('not copied', 'bold')}: {output.clean(reason)}")
     before = sum(one.complete for one in done)
     output.say(
         f"{output.counted(len(done), 'run')} in {target.store.url}: {output.counted(objects, 'object')} and "
         f"{output.human_size(size)} written" + (f"; {before:,} were there already" if before else "")
     )
+    if failed:
+        output.say(
+            f"{output.counted(len(failed), 'run')} not copied; "
+            f"dovetail store verify --datastore {args.source} tells more"
+        )
     if size:
         output.say(f"To list them there: dovetail metadata-rebuild --datastore {args.target}")

@@ -44,6 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     copy.add_argument(
         "--trust-source", action="store_true", help="sign also the copy of what no trusted key has signed"
     )
+    copy.add_argument(
+        "--drop-signatures",
+        action="store_true",
+        help="copy signed runs also where nothing is signed: without signatures",
+    )
     pin = _add(verbs, "pin", "keep a run or an artifact, whatever retention says")
     pin.add_argument("what", metavar="RUN|RUN/PATH/NAME", help="run or artifact")
     pin.add_argument("--note", default="", metavar="TEXT", help="why")

@@ -2,7 +2,8 @@
 
 In the target all values lie in the target: wherever a record or document names a store that the run used, the copy
 names the target. Frames are therefore written anew, and the ends that fences list with them. What a signed store gives
-out has been checked, and what is put into one is signed by whoever copies; a copy to any other store has no signatures.
+out has been checked, and what is put into one is signed by whoever copies. A copy to any other store has no signatures:
+they hold for what was written at its place alone. So a signed run goes there only where that is asked for.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from dovetail.artifacts.segments import checked_frames
 from dovetail.artifacts.signed_store import SignedStore
 from dovetail.artifacts.store_pins import read_store_pins
 from dovetail.artifacts.upkeep.references import References
+from dovetail.artifacts.upkeep.signatures import is_signed
 from dovetail.artifacts.upkeep.transfer import copy_object
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.datastore import DataStoreCapability, SupportsAppend
-from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SignatureError, StoreError
+from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SignatureError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
@@ -57,6 +59,7 @@ def copy_run(
     *,
     stores: Mapping[str, DataStore],
     pin: Mapping[str, Any],
+    drop_signatures: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> CopiedRun:
     """Copy a run, `run.json` last: killed at any point, the target has no half run, and the same call goes on.
@@ -69,16 +72,23 @@ def copy_run(
         run: Run id. It must not be driven meanwhile.
         stores: The stores that its values lie in, by uuid; the source too.
         pin: How the target is opened, as a run's manifest has it.
+        drop_signatures: Copy also a run that somebody signed where nobody signs the copy.
         progress: Called with the number of objects that were looked at since the last call.
 
     Raises:
         NotFoundError: The source has no such run.
         CorruptDataError: Something of it is damaged.
         StoreError: It went on in the target, or a store that holds values of it is not at hand.
+        UsageError: The copy would be without the signatures that the run has.
         StoreFullError: No room.
     """
     uuid, home = open_store(source), open_store(target)
     manifest = read_manifest(source, run)
+    if not (drop_signatures or isinstance(target, SignedStore)) and is_signed(source, run):
+        raise UsageError(
+            f"run {run} in {source.url} is signed, and its copy in {target.url} would not be: nothing is signed here",
+            hint="Turn the setting artifacts.signed on, with a key that signs the copy; or say --drop-signatures.",
+        )
     used = {uuid, *manifest.stores, *read_store_pins(source, run)}
     rewriter = _Rewriter(dict.fromkeys(used, home), pin)
     if newest_fence(target, run) > newest_fence(source, run):

@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING
 from dovetail.artifacts.fences import read_fences, valid_end
 from dovetail.artifacts.layout import run_prefix
 from dovetail.artifacts.segments import checked_frames
-from dovetail.artifacts.signed_store import is_document
+from dovetail.artifacts.signed_store import is_document, unchecked
+from dovetail.artifacts.signing import split_document
 from dovetail.interfaces.errors import CorruptDataError, NotFoundError, SignatureError
 
 if TYPE_CHECKING:
     from dovetail.artifacts.signed_store import SignedStore
+    from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["check_pins", "check_signatures"]
+__all__ = ["check_pins", "check_signatures", "is_signed"]
+
+
+def is_signed(store: DataStore, run: str) -> bool:
+    """Whether somebody has signed a run, trusted or not: one of the documents that all runs have."""
+    store, prefix = unchecked(store), run_prefix(run)
+    for key in (f"{prefix}run.json", *(info.key for info in store.scan(f"{prefix}fences/"))):
+        try:
+            if split_document(store.get(key).read())[1]:
+                return True
+        except NotFoundError:
+            continue
+    return False
 
 
 def check_signatures(store: SignedStore, run: str) -> Iterator[SignatureError | None]:

@@ -25,7 +25,7 @@ from dovetail.artifacts.upkeep.edges import close_over, digest_in, scan_edges
 from dovetail.artifacts.upkeep.pins import read_pins
 from dovetail.artifacts.upkeep.references import References, runs_in
 from dovetail.artifacts.upkeep.segment_reading import Span, read_whole
-from dovetail.artifacts.upkeep.signatures import check_pins, check_signatures
+from dovetail.artifacts.upkeep.signatures import check_pins, check_signatures, is_signed
 from dovetail.artifacts.upkeep.transfer import copy_object
 from dovetail.interfaces.dataclass import dataclass
 from dovetail.interfaces.errors import DovetailError, NotFoundError, StoreVersionError
@@ -301,19 +301,28 @@ def _touched(places: Mapping[str, DataStore], uuid: str, store: DataStore, bad: 
 def _repair_runs(store: DataStore, source: DataStore, faults: list[Fault], pin: Mapping[str, Any]) -> list[Fault]:
     """Replace what is damaged of runs that have ended in the other store."""
     uuid = open_store(source)
-    repaired: dict[str, bool] = {}
+    repaired: set[str] = set()
+    refused: dict[str, str] = {}
     for run in {fault.key.split("/")[1] for fault in faults if fault.key}:
         try:
             end = read_end(source, run)
             if end is None or end[0] < newest_fence(source, run):
                 continue  # a copy of a run that went on has less than there is here
+            if not isinstance(store, SignedStore) and (is_signed(store, run) or is_signed(source, run)):
+                refused[run] = "; not repaired: the run is signed, and the setting artifacts.signed is off"
+                continue
             copy_run(source, store, run, stores={uuid: source}, pin=pin)
             if isinstance(store, SignedStore) and any(check_signatures(store, run)):
                 continue  # there is more than the copy has
         except DovetailError:
             continue
-        repaired[run] = True
-    return [replace(fault, repaired=bool(fault.key) and fault.key.split("/")[1] in repaired) for fault in faults]
+        repaired.add(run)
+
+    def told(fault: Fault) -> Fault:
+        run = fault.key.split("/")[1] if fault.key else ""
+        return replace(fault, reason=fault.reason + refused.get(run, ""), repaired=run in repaired)
+
+    return [told(fault) for fault in faults]
 
 
 def _repair_all(store: DataStore, source: DataStore, bad: set[bytes]) -> set[bytes]:
