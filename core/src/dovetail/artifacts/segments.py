@@ -241,7 +241,13 @@ def read_frames_from(
 
 
 def find_record(
-    store: DataStore, run: str, path: str, call_digest: bytes, *, uuid: str | None = None
+    store: DataStore,
+    run: str,
+    path: str,
+    call_digest: bytes,
+    *,
+    uuid: str | None = None,
+    problems: list[str] | None = None,
 ) -> CommitRecord | None:
     """The record of one call, by the same precedence; None when it has none.
 
@@ -251,6 +257,7 @@ def find_record(
         path: Path of the task.
         call_digest: Digest of its call; empty for the first record of any call at the path.
         uuid: The store's uuid; read from its marker by default.
+        problems: Gets a line for each tail of those looked through that is torn or corrupt: it may be in there.
     """
     home = read_marker(store).uuid if uuid is None else uuid
     if call_digest:
@@ -260,7 +267,7 @@ def find_record(
     needle = path.encode()
 
     def search(key: str, end: int | None) -> CommitRecord | None:
-        for frame in _frames(store, key, end, None):
+        for frame in _frames(store, key, end, problems):
             if needle not in frame.meta:
                 continue
             for record in _records_of(frame, store=home, run=run, key=key):

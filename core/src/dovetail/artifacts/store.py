@@ -368,10 +368,13 @@ class ArtifactStore:
                 packed = store.get(key, byte_range=(offset, offset + length)).read()
             if matches(ref, packed):
                 return packed
-        record = find_record(store, place.run, place.path, place.call_digest, uuid=place.store)
+        problems: list[str] = []
+        record = find_record(store, place.run, place.path, place.call_digest, uuid=place.store, problems=problems)
         if record is None and place.at is not None and packed:
             key, offset, length = place.at
             raise corrupt(ref, name, f"bytes {offset} to {offset + length} of {key} in {store.url} do not match it")
+        if record is None and problems:
+            raise corrupt(ref, name, f"its record is not found, and {'; '.join(problems)} in {store.url}")
         if record is None:
             raise gone(ref, name, f"the task has no commit record in {store.url}")
         found = record.sequence if ref.serializer == SEQUENCE_ID else record.outputs.get(place.name)

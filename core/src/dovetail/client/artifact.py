@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.client.pathspec import parse_pathspec
 from dovetail.client.plain_copies import copied
+from dovetail.client.wording import naming_artifact
 from dovetail.interfaces.artifacts import ArtifactRef, InlinePlace, PackPlace, RecordPlace
-from dovetail.interfaces.errors import CorruptDataError, SignatureError, UsageError
+from dovetail.interfaces.errors import CorruptDataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -239,7 +240,8 @@ class DataArtifact:
         if entry is not None and len(entry) == 1:
             value = entry[0]
             return copied(value) if type(value) in (list, dict) else value
-        return self._artifacts.load(self._located(at_hand=True), name=self.pathspec)
+        with naming_artifact(self.pathspec):
+            return self._artifacts.load(self._located(at_hand=True), name=self.pathspec)
 
     def __getitem__(self, index: Any) -> Any:
         """`artifact[a:b]`: these rows of an array, series, frame or table, or these bytes, in the type that the whole
@@ -263,12 +265,14 @@ class DataArtifact:
         if found is None:
             while len(opened) >= _OPENED:
                 del opened[next(iter(opened))]
-            found = opened[self] = self._artifacts.open(self._located(), name=self.pathspec)
+            with naming_artifact(self.pathspec):
+                found = opened[self] = self._artifacts.open(self._located(), name=self.pathspec)
         return found
 
     def raw(self) -> tuple[bytes, list[memoryview]]:
         """Header and frames as the serializer wrote them, verified; nothing is unpickled."""
-        header, frames = self._artifacts.fetch(self._located(), name=self.pathspec)
+        with naming_artifact(self.pathspec):
+            header, frames = self._artifacts.fetch(self._located(), name=self.pathspec)
         return header, [memoryview(frame) for frame in frames]
 
     def _located(self, *, at_hand: bool = False) -> ArtifactRef:
@@ -288,12 +292,7 @@ class DataArtifact:
             return with_bytes(self.task, ref) if at_hand and isinstance(ref.place, PackPlace) else ref
         from dovetail.client.stores import record_of
 
-        try:
-            found = record_of(self.task).output(self.name)
-        except SignatureError as error:
-            raise SignatureError(
-                f"artifact {self.pathspec} is not loaded: {error.message}", key=error.key, hint=error.hint
-            ) from error
+        found = record_of(self.task).output(self.name)
         if signed and (found is None or found.digest != ref.digest):
             raise CorruptDataError(
                 f"artifact {self.pathspec} is not loaded: the index has another value than the task's signed record",

@@ -69,6 +69,7 @@ class RunCode:
         self._module = self._file = ""
         self._lost: dict[str, str] = {}
         self._key = ""
+        self._unread = ""
 
     def take_place(self) -> None:
         """Have `sys.modules` hold this code's modules in place of those of another run's."""
@@ -111,6 +112,8 @@ class RunCode:
         """What to do where a value could not be loaded though its run's code was at hand, or empty."""
         for name, file in self._lost.items():
             return f"{name} was {file}, which has changed since, and the run has no copy of it. Put it back as it was."
+        if isinstance(error, ModuleNotFoundError) and self._unread:
+            return f"If it is a module of the run, the run can't say where that was: {self._unread}"
         if isinstance(error, ModuleNotFoundError):
             return "Install it here, in the version that the run used."
         sources = self._read()
@@ -131,7 +134,8 @@ class RunCode:
             self._sources = {}
             try:
                 manifest = self._run.manifest
-            except DovetailError:  # imports are not to fail of it
+            except DovetailError as error:  # imports are not to fail of it
+                self._unread = error.message
                 return self._sources
             flow = manifest.description
             sources: dict[str, str] = dict(flow.get("sources", {}))

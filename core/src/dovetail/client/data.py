@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.client.artifact import DataArtifact
 from dovetail.client.unknown import unknown
+from dovetail.client.wording import naming_artifact
 
 if TYPE_CHECKING:
     from dovetail.client.task import Task
@@ -74,7 +75,8 @@ class Artifacts(Mapping[str, DataArtifact]):
         if entry is not None:
             return DataArtifact._of_entry(task, name, entry)
         if not self._own:
-            found = task.run.lineage.inherited(task, name)
+            with naming_artifact(f"{task.pathspec}/{name}"):
+                found = task.run.lineage.inherited(task, name)
             if found is not None:
                 return found
         raise unknown_artifact(task, name, self)

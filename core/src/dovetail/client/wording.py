@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dovetail.interfaces.errors import BackendError, StoreError
@@ -10,7 +12,7 @@ from dovetail.interfaces.states import RunState
 if TYPE_CHECKING:
     from dovetail.client.run import Run
 
-__all__ = ["node_of", "standing_of", "way_to_see"]
+__all__ = ["naming_artifact", "node_of", "standing_of", "way_to_see"]
 
 _STANDING = {
     RunState.FAILED: "failed",
@@ -42,3 +44,15 @@ def way_to_see(run: Run) -> str:
     failed = run.failed_task
     where = f"{run.id}/{failed.path}" if failed is not None else run.id
     return f"Look deeper with: dovetail show {where}"
+
+
+@contextmanager
+def naming_artifact(pathspec: str) -> Iterator[None]:
+    """Errors of what an artifact is read from, such as its task's record or its run's manifest, name it as well."""
+    try:
+        yield
+    except StoreError as error:
+        if pathspec not in error.message:
+            error.message = f"artifact {pathspec} is not loaded: {error.message}"
+            error.args = (error.message,)
+        raise
