@@ -208,6 +208,8 @@ def test_retention_rules(seed: Seed, shell: Shell, tmp_path: Path) -> None:
         ('older_than = "soon"', "older_than must be a time such as 30d"),
         ("keep_last = -1", "keep_last must be 0 or more"),
         ('flows = "x"', "flow"),
+        ('state = "suceeded"', "state must be one of running, paused, interrupted, succeeded, failed, cancelled, lost"),
+        ('tag = "a"\n[[retention]]\nkeep_last = -1', "keep_last must be 0 or more (number 2 of 2)"),
     ],
 )
 def test_wrong_rules_are_told(seed: Seed, shell: Shell, tmp_path: Path, rule: str, said: str) -> None:

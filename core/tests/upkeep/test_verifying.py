@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -17,6 +18,7 @@ from dovetail.artifacts.upkeep.edges import edges_of
 from dovetail.artifacts.upkeep.verifying import verify
 from dovetail.interfaces.datastore import DataStore
 from dovetail.interfaces.errors import CorruptDataError, StoreVersionError
+from dovetail.local.store import LocalStore
 from dovetail.testing.memory_store import MemoryStore
 
 
@@ -130,6 +132,22 @@ def test_damage_of_records_logs_and_manifests_is_found_and_repaired(store: DataS
     assert verify(store, repair_from=target, pin={"url": "here"}).sound
     store.delete([manifest])
     assert [fault.key for fault in verify(store).faults] == [manifest]
+
+
+def test_an_object_that_can_not_be_read_is_a_fault(local: LocalStore) -> None:
+    run = Making(local).run().everything()
+    key = max(objects(local), key=lambda key: local.head(key).size)
+    path = local.local_path(key)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads everything")
+    try:
+        faults = {fault.key: fault for fault in verify(local).faults}
+    finally:
+        path.chmod(0o444)
+    fault = faults[key]
+    assert "permission denied" in fault.reason
+    assert any(run.id in name for name in fault.touches)
 
 
 def test_a_segment_that_is_cut_short_or_missing_is_found(store: DataStore) -> None:

@@ -42,6 +42,8 @@ def open_object(store: DataStore, key: str) -> memoryview:
                     return memoryview(mapping)
         except FileNotFoundError as error:
             raise NotFoundError(f"{key} is not in {store.url}") from error
+        except OSError:  # no descriptors or mappings are left; or it can't be read, which the store tells below
+            pass
     result = store.get(key)
     buffer = bytearray(result.length)
     count = result.readinto(buffer)

@@ -51,7 +51,7 @@ def naming_artifact(pathspec: str) -> Iterator[None]:
     """Errors of what an artifact is read from, such as its task's record or its run's manifest, name it as well."""
     try:
         yield
-    except StoreError as error:
+    except (BackendError, StoreError) as error:
         if pathspec not in error.message:
             error.message = f"artifact {pathspec} is not loaded: {error.message}"
             error.args = (error.message,)

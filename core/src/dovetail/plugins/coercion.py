@@ -181,7 +181,14 @@ def _sequence(value: Any, kind: type, args: tuple[Any, ...], text: bool, base: P
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, (list, tuple, set, frozenset)):
         raise Mismatch(f"must be a list, not {value!r}")
     item = args[0] if args else Any
-    items = [coerce(part, item, text=text, base=base) for part in value]
+    items = []
+    for number, part in enumerate(value, 1):
+        try:
+            items.append(coerce(part, item, text=text, base=base))
+        except Mismatch as mismatch:
+            if len(value) < 2:
+                raise
+            raise Mismatch(f"{mismatch} (number {number} of {len(value)})") from None
     if issubclass(kind, frozenset):
         return frozenset(items)
     if issubclass(kind, (set, Set)):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from dovetail.interfaces.caching import seconds_of
 from dovetail.interfaces.dataclass import dataclass
+from dovetail.interfaces.states import RunState
 
 __all__ = ["RetentionRule"]
 
@@ -28,6 +29,8 @@ class RetentionRule:
             raise ValueError(f"older_than must be a time such as 30d, not {self.older_than!r}")
         if self.keep_last is not None and self.keep_last < 0:
             raise ValueError("keep_last must be 0 or more")
+        if self.state and self.state not in list(RunState):  # else the rule would never fit, and keep nothing
+            raise ValueError(f"state must be one of {', '.join(map(str, RunState))}, not {self.state!r}")
 
     @property
     def age(self) -> float | None:
