@@ -13,7 +13,13 @@ from dovetail.interfaces.errors import AlreadyExistsError, CorruptDataError, Not
 if TYPE_CHECKING:
     from dovetail.interfaces.datastore import DataStore
 
-__all__ = ["put_store_pin", "read_store_pin", "read_store_pins"]
+__all__ = ["is_harmless", "put_store_pin", "read_store_pin", "read_store_pins"]
+
+
+def is_harmless(pin: Mapping[str, Any]) -> bool:
+    """Whether a store may be opened as a pin says whoever wrote that: a folder of this machine. Any other backend may
+    connect to where the pin says, with the reader's credentials or with secrets that the pin names."""
+    return pin.get("backend") == "local"
 
 
 def put_store_pin(store: DataStore, run: str, uuid: str, pin: Mapping[str, Any]) -> str:

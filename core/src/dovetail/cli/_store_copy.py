@@ -114,13 +114,14 @@ def _refuse_live(connection: Connection, runs: list[str]) -> None:
 def _stores(connection: Connection, source: NamedStore, run: str) -> Mapping[str, DataStore]:
     """The stores that a run's values lie in."""
     from dovetail.artifacts.manifest import read_manifest
+    from dovetail.artifacts.signed_store import SignedStore
     from dovetail.artifacts.store_pins import read_store_pins
 
     pins = {**read_manifest(source.store, run).stores, **read_store_pins(source.store, run)}
     found = {source.uuid: source.store}
     for uuid, pin in pins.items():
         if uuid != source.uuid:
-            found[uuid] = connection.store(uuid, pin)
+            found[uuid] = connection.store(uuid, pin, hearsay=not isinstance(source.store, SignedStore))
     return found
 
 

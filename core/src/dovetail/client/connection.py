@@ -168,15 +168,17 @@ class Connection:
             return False
         return all(source == "default" for source in self.settings.select("metadata").sources.values())
 
-    def store(self, uuid: str, pinned: Mapping[str, Any]) -> DataStore:
+    def store(self, uuid: str, pinned: Mapping[str, Any], *, hearsay: bool = False) -> DataStore:
         """The data store of this uuid.
 
         Args:
             uuid: Which.
             pinned: How it is opened, as a run pins it; empty: it can only be the configured one.
+            hearsay: Whether only another data store says so, and nobody has signed it. Where stores are not trusted,
+                in safe or signed mode, it is then opened as settings say, unless it is a folder.
 
         Raises:
-            StoreError: What is there is another store, or none.
+            StoreError: What is there is another store, or none; or nobody who is trusted says where it is.
         """
         self._mine()
         with self._lock:
@@ -185,7 +187,19 @@ class Connection:
                 return found
             if not pinned.get("backend"):
                 return self._configured(uuid)
+            from dovetail.artifacts.store_pins import is_harmless
             from dovetail.plugins.opening import open_backend
+
+            if hearsay and (self.signed or self.load_policy()["safe"]) and not is_harmless(pinned):
+                try:
+                    return self._configured(uuid)
+                except StoreError as error:
+                    mode = "signed" if self.signed else "safe"
+                    raise StoreError(
+                        f"the data store {uuid} is not opened: only another store says that it is {pinned.get('url')}, "
+                        f"and in {mode} mode it is not taken at its word",
+                        hint="If you trust that place, configure an instance for it: [tool.dovetail.datastore.NAME].",
+                    ) from error
 
             opened: DataStore = open_backend("datastore", pinned, home=self.settings.home)
             actual = _uuid_of(opened)

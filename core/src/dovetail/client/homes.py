@@ -79,10 +79,10 @@ def homes_of(
         if home == uuid or home in without:
             continue
         try:
-            found[home] = connection.store(home, pin)
+            found[home] = connection.store(home, pin, hearsay=True)
         except (BackendError, PluginError, StoreError) as error:
             raise StoreError(
                 f"runs of the data store {home} keep values in {store.url}, and it can't be opened: {error.message}",
-                hint=f"Bring it back; if it is gone for good, say --without {home}.",
+                hint=f"Bring it back, or configure an instance for it; if it is gone for good, say --without {home}.",
             ) from error
     return found

@@ -38,7 +38,8 @@ class RunStores(Mapping[str, DataStore]):
             pinned = read_store_pin(store, self._run.id, uuid)
         if pinned is None:
             raise KeyError(uuid)
-        return self._run._connection.store(uuid, pinned)
+        connection = self._run._connection
+        return connection.store(uuid, pinned, hearsay=not connection.signed)
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys((run_store(self._run)[0], *self._run.manifest.stores))

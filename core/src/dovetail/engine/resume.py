@@ -16,7 +16,7 @@ from dovetail.artifacts.records import CommitRecord
 from dovetail.artifacts.reports import reported_paths
 from dovetail.artifacts.segments import read_records
 from dovetail.artifacts.store import ArtifactStore
-from dovetail.artifacts.store_pins import read_store_pins
+from dovetail.artifacts.store_pins import is_harmless, read_store_pins
 from dovetail.engine.describe import check, check_parameters
 from dovetail.engine.execute import execute
 from dovetail.engine.launch import describe_source, new_manifest
@@ -135,7 +135,10 @@ def resume_run(
         check_parameters(group, flow, given, str(file), listener.output)
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
-        plan.plans.stores = {**manifest.stores, **_pinned_now(late, settings), **plan.plans.stores}
+        stores = {**manifest.stores, **_pinned_now(late, settings)}
+        if settings.core.artifacts.distrusts_store:  # others are opened where settings name them
+            stores = {uuid: pin for uuid, pin in stores.items() if is_harmless(pin)}
+        plan.plans.stores = {**stores, **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **settings.core.artifacts.policy)
         pinned, opaque = _pinned(manifest, artifacts)
