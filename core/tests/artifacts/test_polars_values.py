@@ -105,5 +105,21 @@ def test_a_query_is_refused() -> None:
     assert "collect()" in str(refused.value.hint)
 
 
-def test_columns_of_objects_are_pickled() -> None:
-    assert REGISTRY.serialize(pl.Series("x", [2**100], dtype=pl.Int128)).serializer == "pickle"
+def test_integers_of_128_bits() -> None:
+    values = [None, 0, 1, -1, 2**64, -(2**64) - 1, 2**127 - 1, -(2**127)]
+    series = pl.Series("x", values, dtype=pl.Int128)
+    loaded = round_trip(series, "polars")
+    assert (loaded.dtype, loaded.to_list(), loaded.name) == (pl.Int128, values, "x")
+    assert rows(series, 3, 5)[0].to_list() == values[3:5]
+    assert digest(pl.concat([series[:3], series[3:]], rechunk=False)) == digest(series)
+    frame = pl.DataFrame({"": series, "b": series.is_null()})
+    assert_frame_equal(round_trip(frame, "polars"), frame)
+    assert describe(frame)["columns"] == [["", "int128"], ["b", "bool"]]
+    assert round_trip(series[:0], "polars").dtype == pl.Int128
+    if hasattr(pl, "UInt128"):
+        unsigned = pl.Series([2**128 - 1, None, 5], dtype=pl.UInt128)
+        assert round_trip(unsigned, "polars").to_list() == unsigned.to_list()
+
+
+def test_columns_that_have_no_exact_layout_are_pickled() -> None:
+    assert REGISTRY.serialize(pl.Series("x", [[2**100]], dtype=pl.List(pl.Int128))).serializer == "pickle"

@@ -47,7 +47,8 @@ def explain(error: sqlite3.Error, path: str) -> DovetailError:
     if "is full" in text or (text.startswith("disk I/O error") and not _has_room(path)):
         return StoreFullError(
             f"can't write {path}: no space is left. Nothing that was stored before is lost.",
-            hint=f"Free some space on the file system of {os.path.dirname(path)}, and resume.",
+            hint=f"Free some space on the file system of {os.path.dirname(path)}, and do it again. What no run needs "
+            "dovetail store gc deletes without any room; to delete runs takes a little.",
         )
     if "readonly database" in text or ("unable to open" in text and not _writable(path)):
         return StoreReadOnlyError(

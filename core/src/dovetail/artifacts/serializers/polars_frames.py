@@ -2,7 +2,7 @@
 
 The header is `{"kind", "rows", "fields"}` with nodes as of Arrow tables (see `arrow_layout`), and `"dtypes"` for the
 columns whose dtype Arrow does not keep: categories are stored as text, so that their codes, which follow the history
-of the process, do not count.
+of the process, do not count. A column of integers of 128 bits, which Arrow has none of, is stored as two of 64.
 """
 
 from __future__ import annotations
@@ -22,6 +22,40 @@ from dovetail.interfaces.artifacts import DeclinedError, LazyFrame, SerializedVa
 from dovetail.interfaces.errors import CorruptDataError, UnpicklableError
 
 __all__ = ["PolarsSerializer"]
+
+
+_WIDE: dict[str, Any] = {  # name → (dtype, dtype of the higher half), as far as this version has them
+    name.lower(): (getattr(pl, name), high)
+    for name, high in (("Int128", pl.Int64), ("UInt128", pl.UInt64))
+    if hasattr(pl, name)
+}
+
+
+def _wide(dtype: Any) -> str:
+    """The name of an integer type of 128 bits; empty for any other."""
+    return next((name for name, (kind, _) in _WIDE.items() if dtype == kind), "")
+
+
+def _halves(series: Any) -> Any:
+    """Integers of 128 bits as structs of two of 64.
+
+    Raises:
+        DeclinedError: This version of polars can't divide them.
+    """
+    shift = pl.Series([1 << 64], dtype=series.dtype)
+    name = _wide(series.dtype)
+    high, low = (series // shift).cast(_WIDE[name][1]), (series % shift).cast(pl.UInt64)
+    halves = pl.DataFrame({"high": high, "low": low}).to_struct(series.name)
+    if not _whole(halves, name).equals(series):
+        raise DeclinedError(f"this version of polars can't take {series.dtype} apart")
+    return halves
+
+
+def _whole(halves: Any, name: str) -> Any:
+    """The inverse of `_halves`."""
+    kind = _WIDE[name][0]
+    high, low = (halves.struct.field(half).cast(kind) for half in ("high", "low"))
+    return (high * pl.Series([1 << 64], dtype=kind) + low).alias(halves.name)
 
 
 def _special(dtype: Any) -> Any:
@@ -80,7 +114,13 @@ def _from_arrow(table: Any, specials: Mapping[str, Any]) -> Any:
     for number, name in enumerate(table.column_names):
         series = pl.Series(name, table.column(number))
         special = specials.get(str(number))
-        columns.append(series if special is None else series.cast(_restored(series.dtype, special)))
+        if special is not None and special[0] in ("int128", "uint128"):
+            if special[0] not in _WIDE:
+                raise CorruptDataError(f"a polars column is {special[0]}, which this version of polars does not have")
+            series = _whole(series, special[0])
+        elif special is not None:
+            series = series.cast(_restored(series.dtype, special))
+        columns.append(series)
     return _frame(columns, table.column_names, table.num_rows)
 
 
@@ -116,10 +156,13 @@ class PolarsSerializer(Serializer):
         specials: dict[str, Any] = {}
         frames: list[memoryview | bytes] = []
         try:
-            columns = [series.cast(_plain(series.dtype)) for series in frame.get_columns()]
+            columns = [
+                _halves(series) if _wide(series.dtype) else series.cast(_plain(series.dtype))
+                for series in frame.get_columns()
+            ]
             table = _frame(columns, frame.columns, frame.height).to_arrow()
             for number, dtype in enumerate(frame.dtypes):
-                special = _special(dtype)
+                special = [_wide(dtype)] if _wide(dtype) else _special(dtype)
                 if special is not None:
                     specials[str(number)] = special
             back = _from_arrow(table.slice(0, 0), specials)
