@@ -216,6 +216,25 @@ def test_columns_between_each_other_are_written_as_those_apart() -> None:
     assert digest(mixed[::-2]) == digest(apart[::-2].copy())
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [[1, 2], [3, 4]],
+        [[0.5] * 3, [], None],
+        [{"a": {"b": [1, None]}, "c": -0.0}, {}, float("nan"), "text", [True]],
+        [[[1]], [["é\0"]]],
+    ],
+    ids=range(4),
+)
+def test_columns_of_plain_lists_and_dictionaries(cells: list[Any]) -> None:
+    series = pd.Series(cells, dtype=object)
+    loaded = round_trip(series, "pandas")
+    assert repr(loaded.tolist()) == repr(cells)
+    assert repr(rows(series, 1, len(cells))[0].tolist()) == repr(cells[1:])
+    for cell in ([1, (2,)], {1: 2}, [float("nan")], [2**70]):  # more than plain data
+        assert REGISTRY.serialize(pd.Series([*cells, cell], dtype=object)).serializer == "pickle"
+
+
 CUSTOM = pd.offsets.CustomBusinessDay(holidays=["2020-01-01"])
 
 

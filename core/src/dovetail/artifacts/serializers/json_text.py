@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from dovetail.interfaces.artifacts import SerializedValue, Serializer
 
-__all__ = ["NODE_LIMIT", "JsonSerializer", "json_frame"]
+__all__ = ["NODE_LIMIT", "JsonSerializer", "json_frame", "json_value"]
 
 NODE_LIMIT = 10_000
 """Items that one value may have in all its containers: beyond, pickle is both smaller and faster."""
@@ -46,6 +46,11 @@ def json_frame(value: object) -> bytes | None:
         return _encode(value).encode()
     except ValueError:  # not finite, or text with lone surrogates
         return None
+
+
+def json_value(frame: bytes | memoryview) -> Any:
+    """The inverse of `json_frame`."""
+    return _decode(str(frame, "utf-8"))
 
 
 def _text(value: Any) -> bytes | None:
@@ -125,4 +130,4 @@ class JsonSerializer(Serializer):
         return SerializedValue(self.id, b"", [frame], type(value).__name__)
 
     def load(self, header: bytes, frames: Sequence[memoryview]) -> Any:
-        return _decode(str(frames[0], "utf-8"))
+        return json_value(frames[0])

@@ -1,9 +1,11 @@
-"""Columns of Python objects, where these are text, bytes, numbers, booleans or missing values.
+"""Columns of Python objects, where these are text, bytes, numbers, booleans, missing values, or plain lists and
+dictionaries.
 
 Frames: offsets (int64, one more than there are cells) and the joined text of the cells; before them, unless all are
 text, one byte a cell for its kind: 0 text, 1 None, 2 NaN, 3 False, 4 True, 5 integer in decimal digits, 6 float as in
-Python's `repr`, 7 bytes, 8 `pandas.NA`, 9 `pandas.NaT`, 10 a date as in ISO 8601, 11 a decimal number in digits.
-Text, with None and NaN between, is written and read by Arrow where that is installed.
+Python's `repr`, 7 bytes, 8 `pandas.NA`, 9 `pandas.NaT`, 10 a date as in ISO 8601, 11 a decimal number in digits, 12 a
+list or dictionary as the serializer `json` writes it. Text, with None and NaN between, is written and read by Arrow
+where that is installed.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dovetail.artifacts.serializers.json_text import json_frame, json_value
 from dovetail.interfaces.artifacts import DeclinedError, LazyFrame
 from dovetail.interfaces.errors import CorruptDataError
 
 __all__ = ["read_cells", "write_cells"]
 
-_TEXT, _NONE, _NAN, _FALSE, _TRUE, _INT, _FLOAT, _BYTES, _NA, _NAT, _DATE, _DECIMAL = range(12)
+_TEXT, _NONE, _NAN, _FALSE, _TRUE, _INT, _FLOAT, _BYTES, _NA, _NAT, _DATE, _DECIMAL, _JSON = range(13)
 _CONSTANTS = {_NONE: None, _NAN: float("nan"), _FALSE: False, _TRUE: True, _NA: pd.NA, _NAT: pd.NaT}
 
 
@@ -62,6 +65,13 @@ def _float(cell: float) -> tuple[int, bytes]:
     return (_NAN, b"") if cell != cell else (_FLOAT, repr(cell).encode())
 
 
+def _plain(cell: Any) -> tuple[int, bytes]:
+    text = json_frame(cell)
+    if text is None:
+        raise ValueError(f"a {type(cell).__name__} with more than plain data")
+    return _JSON, text
+
+
 _WRITERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     str: lambda cell: (_TEXT, cell.encode()),
     type(None): lambda cell: (_NONE, b""),
@@ -73,6 +83,8 @@ _WRITERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     type(pd.NaT): lambda cell: (_NAT, b""),
     date: lambda cell: (_DATE, cell.isoformat().encode()),
     Decimal: lambda cell: (_DECIMAL, str(cell).encode()),
+    list: _plain,
+    dict: _plain,
 }
 
 
@@ -113,7 +125,8 @@ def read_cells(node: dict[str, Any], frames: Iterator[LazyFrame], start: int, st
         return quickly
     whole, places = bytes(data), ends.tolist()
     cells = np.empty(stop - start, object)
-    cells[:] = [_cell(tag, whole[places[i] : places[i + 1]]) for i, tag in enumerate(tags)]
+    for i, tag in enumerate(tags):  # one by one: lists of one length would pass for rows of an array
+        cells[i] = _cell(tag, whole[places[i] : places[i + 1]])
     return cells
 
 
@@ -150,4 +163,6 @@ def _cell(tag: int, part: bytes) -> Any:
         return date.fromisoformat(part.decode())
     if tag == _DECIMAL:
         return Decimal(part.decode())
+    if tag == _JSON:
+        return json_value(part)
     raise CorruptDataError(f"a column of objects has a cell of the unknown kind {tag}")
