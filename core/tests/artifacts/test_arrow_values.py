@@ -6,9 +6,11 @@ import datetime as dt
 import subprocess
 import sys
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from serialized import REGISTRY, describe, digest, round_trip, rows
@@ -111,7 +113,7 @@ def test_nulls_among_the_values_of_a_dictionary_are_no_nulls_of_its_rows() -> No
 
 
 def test_schemas_are_kept_without_the_versions_of_pandas() -> None:
-    pd = import_module("pandas")
+
     field = pa.field("a", pa.int64(), nullable=False, metadata={b"k": b"\xff"})
     table = pa.table([[1, 2]], schema=pa.schema([field], metadata={b"who": b"me"}))
     assert round_trip(table, "arrow").schema.equals(table.schema, check_metadata=True)
@@ -177,6 +179,9 @@ def test_batches_of_other_types_are_read_alone() -> None:
 def test_the_name_of_an_unknown_extension_is_kept() -> None:
     program = """
 import sys
+import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 from dovetail.artifacts.serializers.arrow_tables import ArrowSerializer
 
@@ -222,6 +227,30 @@ def test_description() -> None:
         "shape": [1, 3],
         "columns": [["n", "int64"], ["t", "timestamp[us, UTC]"], ["l", "list<struct<a: utf8>>"]],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "frame", "offsets"),
+    [
+        (pa.array(["aa", "b", "c"]), 0, np.array([0, 1_000_000, 2, 4], "i4")),
+        (pa.array(["aa", "b", "c"], pa.large_string()), 0, np.array([0, -8, 2, 4], "i8")),
+        (pa.array([[1, 2], [], [3]]), 0, np.array([0, 1 << 30, 2, 3], "i4")),
+        (pa.array([[("a", 1)], [], [("b", 2)]], pa.map_(pa.string(), pa.int64())), 0, np.array([0, 2, 1, 2], "i4")),
+        (pd.Series(["aa", "b", "c"], dtype="string"), 0, np.array([0, 1 << 40, 2, 4], "i8")),
+        (pl.Series(["aa", "b", "c"]), 0, np.array([0, 1 << 40, 2, 4], "i8")),
+        (pa.array(["a", "b", "a"]).dictionary_encode(), 0, np.array([0, 99_999, 1], "i4")),
+        (pl.Series(["aa", "b", "c"]), 1, np.frombuffer(b"a\xffbc", "u1")),
+    ],
+    ids=range(8),
+)
+def test_bytes_that_lead_to_other_memory_are_refused(value: Any, frame: int, offsets: Any) -> None:
+    """An attacker's value has a digest as any other, and safe mode loads it."""
+    written = REGISTRY.serialize(value)
+    frames = [memoryview(bytearray(memoryview(one).cast("B"))) for one in written.frames]
+    assert frames[frame].nbytes == offsets.nbytes
+    frames[frame] = memoryview(bytearray(offsets.tobytes()))
+    with pytest.raises(CorruptDataError):
+        REGISTRY.by_id(written.serializer).load(written.header, frames)
 
 
 def test_offsets_that_lead_elsewhere_are_refused() -> None:

@@ -75,13 +75,22 @@ class LazyValue:
         Raises:
             PluginError: Its serializer is not installed, or what that needs is not.
         """
-        return self._artifacts.serializers.by_id(self._ref.serializer).describe(self.header)
+        serializer = self._artifacts.serializers.by_id(self._ref.serializer)
+        told: Mapping[str, Any] = self._artifacts.decode(
+            self._ref, serializer, lambda: serializer.describe(self.header), self._name
+        )
+        return told
 
     @property
     def rows(self) -> int | None:
         """How many rows can be read alone; None where the value can only be loaded whole."""
         serializer = self._artifacts.serializers.by_id(self._ref.serializer)
-        return serializer.count_rows(self.header, self.frames) if serializer.partial else None
+        if not serializer.partial:
+            return None
+        count: int | None = self._artifacts.decode(
+            self._ref, serializer, lambda: serializer.count_rows(self.header, self.frames), self._name
+        )
+        return count
 
     def load_rows(self, start: int, stop: int, frames: Sequence[LazyFrame] | None = None) -> Any:
         """Rows `start` to `stop`; little more than these is read.

@@ -33,6 +33,7 @@ from dovetail.interfaces.errors import (
     AlreadyExistsError,
     ArtifactGoneError,
     CorruptDataError,
+    DovetailError,
     NotFoundError,
     StoreError,
     UnknownNameError,
@@ -276,6 +277,22 @@ class ArtifactStore:
             return read()
         except UnpicklableError as error:
             raise UnpicklableError(f"{describe(ref, name)}: {error.message}", hint=error.hint) from error.__cause__
+        except CorruptDataError as error:
+            if ref.digest.hex()[:12] not in error.message:
+                error.message = f"{describe(ref, name)} is corrupt: {error.message}"
+                error.args = (error.message,)
+            raise
+        except (DovetailError, MemoryError):
+            raise
+        except Exception as error:
+            if not serializer.safe:
+                raise
+            raise StoreError(
+                f"{describe(ref, name)} can't be loaded by the serializer {ref.serializer}: "
+                f"{type(error).__name__}: {error}",
+                hint="The libraries here may be others than those that it was written with; or it was never written by "
+                "Dovetail.",
+            ) from error
 
     def reader_of(self, ref: ArtifactRef, name: str) -> Serializer:
         """The serializer that reads an artifact.

@@ -27,7 +27,7 @@ _HEAD = 2048
 """Bytes of a long text, or of bytes, that are read."""
 
 
-class _TooMuchError(Exception):
+class _TooMuchError(DovetailError):
     """A preview would read more than it is worth."""
 
 
@@ -45,7 +45,7 @@ class _BoundedFrame:
     def read(self, begin: int, end: int) -> memoryview:
         self._left[0] -= min(self.length, -(-end // _LEAF) * _LEAF) - begin // _LEAF * _LEAF
         if self._left[0] < 0:
-            raise _TooMuchError
+            raise _TooMuchError("a preview would read more than it is worth")
         return self._frame.read(begin, end)
 
 

@@ -195,5 +195,10 @@ class PolarsSerializer(Serializer):
 
     def load_rows(self, header: bytes, frames: Sequence[LazyFrame], start: int, stop: int) -> Any:
         content = decode_header(header)
-        frame = _from_arrow(read_table(content, frames, start, stop), content.get("dtypes", {}))
+        table = read_table(content, frames, start, stop)
+        try:
+            table.validate(full=True)  # polars believes that text is UTF-8, and would read on behind its end
+        except pa.ArrowInvalid as error:
+            raise CorruptDataError(f"a polars value is malformed: {error}") from error
+        frame = _from_arrow(table, content.get("dtypes", {}))
         return frame.to_series() if content["kind"] == "series" else frame
