@@ -31,6 +31,10 @@ class TestSqliteMetadata(MetadataProviderConformance):
     def provider(self, reopen: Callable[[], MetadataProvider]) -> MetadataProvider:
         return reopen()
 
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> tuple[str, ...]:
+        return "dovetail.local.metadata:SqliteMetadata", str(tmp_path / "metadata.db")
+
 
 class TestMemoryMetadata(MetadataProviderConformance):
     @pytest.fixture

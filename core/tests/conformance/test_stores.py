@@ -21,6 +21,10 @@ class TestLocalStore(DataStoreConformance):
         yield opened
         opened.close()
 
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> tuple[str, ...]:
+        return "dovetail.local.store:LocalStore", str(tmp_path / "store")
+
     def raw_put(self, store: LocalStore, key: str, data: bytes) -> None:
         (store.root / key).parent.mkdir(parents=True)
         (store.root / key).write_bytes(data)

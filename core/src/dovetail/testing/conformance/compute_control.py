@@ -15,7 +15,14 @@ from dovetail.interfaces.compute import ComputeBackend, ComputeCapability, JobHa
 from dovetail.interfaces.errors import NotFoundError, UnsupportedOperationError
 from dovetail.interfaces.workers import Described, Failed, Launch
 from dovetail.testing.conformance.abilities import facts_of, missing_methods, need, need_absence, refusal
-from dovetail.testing.conformance.compute_suite import ComputeSuite, Follower, as_json, output, readable
+from dovetail.testing.conformance.compute_suite import (
+    FINAL,
+    ComputeSuite,
+    Follower,
+    as_json,
+    output,
+    readable,
+)
 from dovetail.testing.conformance.datastore_suite import error_of
 from dovetail.testing.conformance.secrecy import shown_secrets
 from dovetail.testing.conformance.suite import guards
@@ -26,6 +33,7 @@ _Submit = Callable[..., JobHandle]
 _Follow = Callable[..., Follower]
 _Reopen = Callable[[], ComputeBackend]
 _WAIT = "import time; time.sleep(1000)"
+_UNTIL = "import os, time\nwhile not os.path.exists({file!r}): time.sleep(0.01)"
 _HEARTS = """
 import subprocess, sys, time
 beat = "import sys, time\\nwhile True:\\n open(sys.argv[1], 'a').write('x'); time.sleep(0.01)"
@@ -101,18 +109,24 @@ class ComputeControl(ComputeSuite):
         assert states == (JobState.CANCELLED, JobState.SUCCEEDED), f"expected ends to stay as they are, came {states}"
 
     @guards("compute.cancel-some")
-    def test_some_indexes_are_cancelled(self, backend: ComputeBackend, submit: _Submit, follow: _Follow) -> None:
-        handle = submit(_WAIT, size=2)
+    def test_some_indexes_are_cancelled(
+        self, backend: ComputeBackend, submit: _Submit, follow: _Follow, shared_folder: Path
+    ) -> None:
+        handle = submit(_UNTIL.format(file=str(shared_folder / "go")), size=2)
         follower = follow()
         follower.running(0, 1)
         backend.cancel(handle, [])
         backend.cancel(handle, [1])
-        latest = follower.until(
-            "index 1 to end", lambda latest: ("k", 1) in latest and latest["k", 1].state != JobState.RUNNING
-        )
-        states = (latest["k", 0].state, latest["k", 1].state)
+        follower.until("index 1 to end", lambda latest: ("k", 1) in latest and latest["k", 1].state in FINAL)
+        follower.finish(submit(key="later"))  # by then the end of index 0 would have been told, too
+        states = (follower.states()[-1], follower.states(index=1)[-1])
         expected = (JobState.RUNNING, JobState.CANCELLED)
         assert states == expected, f"expected index 0 to run on and 1 to be cancelled, came {states}"
+        (shared_folder / "go").touch()
+        latest = follower.finish(handle)
+        assert latest["k", 0].state == JobState.SUCCEEDED, (
+            f"expected index 0 to end by itself, came {latest['k', 0].state}: {latest['k', 0].reason}"
+        )
 
     @guards("compute.unknown-job")
     def test_an_unknown_job_is_told(self, backend: ComputeBackend, submit: _Submit, follow: _Follow) -> None:
@@ -248,3 +262,10 @@ class ComputeControl(ComputeSuite):
         places = {"repr": repr(backend), "errors": repr(errors), "log": caplog.text}
         shown = shown_secrets(secrets, places)
         assert not shown, f"expected no secret to be shown, came one in the {', '.join(shown)}"
+
+    @guards("compute.model")
+    def test_any_sequence_of_calls(self, backend: ComputeBackend) -> None:
+        from dovetail.testing.conformance.compute_model import compute_machine
+        from dovetail.testing.conformance.effort import run_machine
+
+        run_machine(compute_machine(backend, self), examples=4, steps=8)

@@ -6,6 +6,7 @@ from dovetail.testing.conformance.datastore_abilities import DataStoreAbilities
 from dovetail.testing.conformance.datastore_deletes import DataStoreDeletes
 from dovetail.testing.conformance.datastore_growing import DataStoreGrowing
 from dovetail.testing.conformance.datastore_handles import DataStoreHandles
+from dovetail.testing.conformance.datastore_kills import DataStoreKills
 from dovetail.testing.conformance.datastore_reads import DataStoreReads
 from dovetail.testing.conformance.datastore_scans import DataStoreScans
 from dovetail.testing.conformance.datastore_suite import DataStoreSuite
@@ -21,6 +22,7 @@ class DataStoreConformance(
     DataStoreDeletes,
     DataStoreAbilities,
     DataStoreGrowing,
+    DataStoreKills,
     DataStoreHandles,
 ):
     __doc__ = DataStoreSuite.__doc__

@@ -88,9 +88,7 @@ class DataStoreHandles(DataStoreSuite):
 
     @guards("datastore.model")
     def test_any_sequence_of_calls(self, store: DataStore) -> None:
-        from hypothesis.stateful import run_state_machine_as_test
-
         from dovetail.testing.conformance.datastore_model import store_machine
-        from dovetail.testing.conformance.effort import machine_settings
+        from dovetail.testing.conformance.effort import run_machine
 
-        run_state_machine_as_test(store_machine(store), settings=machine_settings())
+        run_machine(store_machine(store))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dovetail.interfaces.datastore import DataStore, DataStoreCapability, ObjectInfo
 from dovetail.testing.conformance.model import outcome_of
@@ -19,6 +19,8 @@ _PARTS = ["a", "b", "c", "cc", "c-", "%", "%2F", "A", "é", "\U0001f600", "\x01"
 _KEYS = st.lists(st.sampled_from(_PARTS), min_size=1, max_size=3).map("/".join).filter(lambda key: len(key) < 900)
 _BODIES = st.one_of(st.binary(max_size=40), st.lists(st.binary(max_size=9), max_size=4))
 _METADATA = st.one_of(st.none(), st.dictionaries(st.text("abé", min_size=1, max_size=3), st.text("xyzü", max_size=5)))
+_AT = st.integers(0, 4)
+"""One of the keys of an example: few of them, so that calls meet what others have left."""
 _numbers = itertools.count()
 
 
@@ -42,67 +44,83 @@ class _StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = MemoryStore()
         self.top = f"model{next(_numbers)}/"
+        self.keys: list[str] = []
+
+    @initialize(keys=st.lists(_KEYS, min_size=2, max_size=5, unique=True))
+    def begin(self, keys: list[str]) -> None:
+        self.keys = [self.top + key for key in keys]
+
+    def key(self, at: int) -> str:
+        """One of the example's keys."""
+        return self.keys[at % len(self.keys)]
 
     def both(self, what: str, action: Callable[[Any], Any]) -> None:
         """Do the same with both."""
         came, expected = outcome_of(lambda: action(self.real)), outcome_of(lambda: action(self.model))
         assert came == expected, f"expected {expected!r} of {what}, came {came!r}"
 
-    @rule(key=_KEYS, body=_BODIES, mode=st.sampled_from(["create", "overwrite"]), metadata=_METADATA)
-    def put(self, key: str, body: Any, mode: Any, metadata: dict[str, str] | None) -> None:
-        key = self.top + key
+    @rule(at=_AT, body=_BODIES, mode=st.sampled_from(["create", "overwrite"]), metadata=_METADATA)
+    def put(self, at: int, body: Any, mode: Any, metadata: dict[str, str] | None) -> None:
+        key = self.key(at)
         self.both(f"put({key!r}, {mode})", lambda store: _told(store.put(key, body, mode=mode, metadata=metadata)))
 
-    @rule(key=_KEYS, begin=st.integers(0, 20), length=st.integers(0, 30))
-    def read(self, key: str, begin: int, length: int) -> None:
-        key = self.top + key
+    @rule(at=_AT, begin=st.integers(0, 20), length=st.integers(0, 30))
+    def read(self, at: int, begin: int, length: int) -> None:
+        key = self.key(at)
         self.both(f"get({key!r})", lambda store: store.get(key).read())
         span = (begin, begin + length)
         self.both(f"get({key!r}, {span})", lambda store: store.get(key, byte_range=span).read())
         self.both(f"head({key!r})", lambda store: _told(store.head(key)))
 
-    @rule(requests=st.lists(st.tuples(_KEYS, st.one_of(st.none(), st.just((2, 5)))), max_size=5))
+    @rule(requests=st.lists(st.tuples(_AT, st.one_of(st.none(), st.just((2, 5)))), max_size=5))
     def read_many(self, requests: list[Any]) -> None:
-        asked = [(self.top + key, span) for key, span in requests]
+        asked = [(self.key(at), span) for at, span in requests]
         self.both("get_many", lambda store: [(key, found and found.read()) for key, found in store.get_many(asked)])
 
-    @rule(key=_KEYS)
-    def refresh(self, key: str) -> None:
-        self.both(f"refresh({key!r})", lambda store: _told(store.refresh(self.top + key)))
+    @rule(at=_AT)
+    def refresh(self, at: int) -> None:
+        key = self.key(at)
+        self.both(f"refresh({key!r})", lambda store: _told(store.refresh(key)))
 
-    @rule(found=st.lists(_KEYS, max_size=4), since=st.sampled_from([None, 0.0, 1e12]))
-    def delete(self, found: list[str], since: float | None) -> None:
-        keys = [self.top + key for key in found]
+    @rule(found=st.lists(_AT, max_size=4), since=st.sampled_from([None, 0.0, 1e12]))
+    def delete(self, found: list[int], since: float | None) -> None:
+        keys = [self.key(at) for at in found]
         self.both(f"delete({keys})", lambda store: store.delete(keys, not_modified_since=since))
 
-    @rule(prefix=_KEYS, cut=st.integers(0, 9), after=st.one_of(st.none(), _KEYS))
-    def scan(self, prefix: str, cut: int, after: str | None) -> None:
-        begin = self.top + prefix[: max(0, len(prefix) - cut)]
-        if "//" in begin:
-            return
-        behind = None if after is None else self.top + after
+    @rule(prefix=_AT, cut=st.integers(0, 9), after=st.one_of(st.none(), _AT, _KEYS))
+    def scan(self, prefix: int, cut: int, after: int | str | None) -> None:
+        whole = self.key(prefix)
+        begin = whole[: max(len(self.top), len(whole) - cut)]
+        if isinstance(after, int):
+            behind: str | None = self.key(after)
+        else:
+            behind = None if after is None else self.top + after
         what = f"scan({begin!r}, after={behind!r})"
         self.both(what, lambda store: [(info.key, info.size) for info in store.scan(begin, after=behind)])
 
     @precondition(_declares(DataStoreCapability.COPY))
-    @rule(src=_KEYS, dst=_KEYS)
-    def copy(self, src: str, dst: str) -> None:
-        self.both(f"copy({src!r}, {dst!r})", lambda store: _told(store.copy(self.top + src, self.top + dst)))
+    @rule(src=_AT, dst=_AT)
+    def copy(self, src: int, dst: int) -> None:
+        begin, end = self.key(src), self.key(dst)
+        self.both(f"copy({begin!r}, {end!r})", lambda store: _told(store.copy(begin, end)))
 
     @precondition(_declares(DataStoreCapability.APPEND))
-    @rule(key=_KEYS, body=_BODIES)
-    def append(self, key: str, body: Any) -> None:
-        self.both(f"append({key!r})", lambda store: store.append(self.top + key, body))
+    @rule(at=_AT, body=_BODIES)
+    def append(self, at: int, body: Any) -> None:
+        key = self.key(at)
+        self.both(f"append({key!r})", lambda store: store.append(key, body))
 
     @precondition(_declares(DataStoreCapability.STAGE))
-    @rule(key=_KEYS, pieces=st.lists(st.binary(max_size=9), max_size=3), at=st.integers(0, 30))
-    def stage(self, key: str, pieces: list[bytes], at: int) -> None:
+    @rule(at=_AT, pieces=st.lists(st.binary(max_size=9), max_size=3), offset=st.integers(0, 30))
+    def stage(self, at: int, pieces: list[bytes], offset: int) -> None:
+        key = self.key(at)
+
         def staged(store: Any) -> Any:
             with store.stage() as target:
                 for piece in pieces:
                     target.write(piece)
-                target.write_at(at, b"at")
-                return _told(target.commit(self.top + key))
+                target.write_at(offset, b"at")
+                return _told(target.commit(key))
 
         self.both(f"stage and commit({key!r})", staged)
 

@@ -21,7 +21,7 @@ class DataStoreSuite(Conformance):
 
     Give `reopen` too where `open(store.url, None, ctx)` is not enough to open it again: a function that returns
     another handle of the same store. `read_only_store` is a handle that may not write, of a store that holds the
-    object `there`.
+    object `there`. `opener` tells a process of its own how to open the same store, so that writers can be killed.
     """
 
     interface: ClassVar[str] = "datastore"
@@ -49,6 +49,12 @@ class DataStoreSuite(Conformance):
         yield again
         for handle in opened:
             handle.close()
+
+    @pytest.fixture
+    def opener(self) -> tuple[Any, ...]:
+        """How a process of its own opens the same store: a function as `module:name`, and its arguments, which JSON
+        can write; to be overridden."""
+        pytest.skip("there is no fixture opener")
 
     @pytest.fixture
     def read_only_store(self) -> DataStore:

@@ -77,6 +77,7 @@ _DATASTORE = {
     "datastore.stage-is-exclusive": "`commit` is create-only and atomic; the loser's bytes are dropped.",
     "datastore.stage-drops": "Leaving `stage` without `commit` leaves nothing.",
     "datastore.presign": "A presigned URL allows its one method on its one key.",
+    "datastore.survives-kills": "What has returned outlives a kill of the writer; of what has not, nobody sees a part.",
     "datastore.model": "Any sequence of calls has the results that it has on `MemoryStore`.",
 }
 _METADATA = {
@@ -118,6 +119,7 @@ _METADATA = {
     "metadata.limit-turns": "Who waits goes in the order of coming.",
     "metadata.limit-rate": "A slot of a rate is free again one period after it was taken.",
     "metadata.limit-mark": "`limit_mark` changes with limits, slots and turns.",
+    "metadata.survives-kills": "What has returned outlives a kill of the writer; other batches are there whole or not.",
     "metadata.model": "Any sequence of calls has the results that it has on `MemoryMetadata`.",
 }
 _COMPUTE = {
@@ -152,6 +154,7 @@ _COMPUTE = {
     "compute.direct": "With DIRECT, a group of workers describes a flow; without, it is refused.",
     "compute.thread-safe": "Any number of threads may use one handle.",
     "compute.hides-secrets": "No secret is in the `repr`, an error or the log of a backend.",
+    "compute.model": "After any sequence of calls each index is what the calls say, and what it wrote is there.",
 }
 _ENVIRONMENT = {
     "environment.lock-is-deterministic": "The same spec gives the same lock, id included, from any builder.",

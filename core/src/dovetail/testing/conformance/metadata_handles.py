@@ -44,9 +44,7 @@ class MetadataHandles(MetadataSuite):
 
     @guards("metadata.model")
     def test_any_sequence_of_calls(self, provider: MetadataProvider) -> None:
-        from hypothesis.stateful import run_state_machine_as_test
-
-        from dovetail.testing.conformance.effort import machine_settings
+        from dovetail.testing.conformance.effort import run_machine
         from dovetail.testing.conformance.metadata_model import provider_machine
 
-        run_state_machine_as_test(provider_machine(provider), settings=machine_settings())
+        run_machine(provider_machine(provider))

@@ -148,7 +148,7 @@ class _ProviderMachine(RuleBasedStateMachine):
         self.both(f"{query}", lambda one: one.query(query).rows)
         self.both(f"pages of {query}", paged)
 
-    @rule(run=st.sampled_from(_RUNS), chance=st.integers(0, 5))
+    @rule(run=st.sampled_from(_RUNS), chance=st.integers(0, 2))
     def delete(self, run: str, chance: int) -> None:
         if not chance:
             self.both("delete_run", lambda one: one.delete_run(self.top + run))

@@ -21,7 +21,8 @@ OTHER = Holder(host="elsewhere", boot="b", pid=2, started="1")
 class MetadataSuite(Conformance):
     """Give a fixture `provider`: an open provider without runs, another one for each test.
 
-    Give `reopen` too, a function that returns another handle of the same provider, where there is such a thing.
+    Give `reopen` too, a function that returns another handle of the same provider, where there is such a thing; and
+    `opener`, which tells a process of its own how to open it, so that writers can be killed.
     """
 
     interface: ClassVar[str] = "metadata"
@@ -37,6 +38,12 @@ class MetadataSuite(Conformance):
     def reopen(self, provider: MetadataProvider) -> Callable[[], MetadataProvider]:
         """Opens further handles of `provider`; to be overridden."""
         pytest.skip("there is no fixture reopen")
+
+    @pytest.fixture
+    def opener(self) -> tuple[Any, ...]:
+        """How a process of its own opens the same provider: a function as `module:name`, and its arguments, which JSON
+        can write; to be overridden."""
+        pytest.skip("there is no fixture opener")
 
 
 def note(n: int, writer: str = "w") -> Event:
