@@ -40,19 +40,8 @@ def _run(module: str, report: Path) -> None:
     environment["PYTHONPATH"] = str(HERE.parent)
     environment["DOVETAIL_CONFORMANCE_EFFORT"] = "0"
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            "--tb=line",
-            "-rN",
-            "--durations=25",
-        ),
+        *(sys.executable, "-m", "pytest", "-q", "--tb=line", "-rN"),
+        *("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "kit.declared_machines"),
         *("-W", "ignore", "-o", "addopts=--import-mode=importlib", "-o", "timeout=60"),
         *("--dovetail-report", str(report), str(HERE / "wrong" / f"{module}.py")),
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -18,6 +20,8 @@ from dovetail.testing.conformance.suite import guards
 __all__ = ["DataStoreAbilities"]
 
 COPY, LOCAL_PATH, PRESIGN = DataStoreCapability.COPY, DataStoreCapability.LOCAL_PATH, DataStoreCapability.PRESIGN
+_SHORT = 1.0
+"""Seconds that a URL is good for: no service takes less."""
 _CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "presign": (("k",), {"method": "GET", "expires": 1.0}),
     "copy": (("k", "copied"), {}),
@@ -102,7 +106,32 @@ class DataStoreAbilities(DataStoreSuite):
         with urllib.request.urlopen(put, timeout=30):
             pass
         assert self.look(store, "new") == b"put", "expected the URL of a PUT to write the object"
-        wrong = urllib.request.Request(url, data=b"evil", method="PUT")
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(wrong, timeout=30)
-        assert self.look(store, "a/b c") == b"some bytes", "expected the URL of a GET to write nothing"
+        for method, name in (("PUT", "a GET"), ("GET", "a PUT")):
+            other = store.presign("other", method="GET" if method == "PUT" else "PUT", expires=60.0)
+            status = _status(other, method)
+            assert status >= 400, f"expected the URL of {name} to refuse a {method}, came {status}"
+        assert self.look(store, "other") == b"other", "expected the URL of a GET to write nothing"
+        moved = url.replace(urllib.parse.quote("a/b c", safe=""), "other").replace(urllib.parse.quote("a/b c"), "other")
+        status = _status(moved) if moved != url else 403
+        assert status >= 400, f"expected a URL to be for one key, came {status} for another one in its place"
+
+    @guards("datastore.presign-expires", flag="PRESIGN")
+    def test_a_presigned_url_expires(self, store: Any) -> None:
+        need(store, PRESIGN)
+        store.put("k", b"some bytes")
+        url = store.presign("k", method="GET", expires=_SHORT)
+        deadline = time.monotonic() + _SHORT + self.patience
+        while (status := _status(url)) < 400 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert status >= 400, f"expected a URL for {_SHORT:g} s to be refused {self.patience:g} s later, came {status}"
+
+
+def _status(url: str, method: str = "GET") -> int:
+    """What a service says to a request."""
+    request = urllib.request.Request(url, data=b"evil" if method == "PUT" else None, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

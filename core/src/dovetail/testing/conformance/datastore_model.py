@@ -18,7 +18,9 @@ __all__ = ["store_machine"]
 _PARTS = ["a", "b", "c", "cc", "c-", "%", "%2F", "A", "é", "\U0001f600", "\x01", ".h", "x.", " ", "k" * 300]
 _KEYS = st.lists(st.sampled_from(_PARTS), min_size=1, max_size=3).map("/".join).filter(lambda key: len(key) < 900)
 _BODIES = st.one_of(st.binary(max_size=40), st.lists(st.binary(max_size=9), max_size=4))
-_METADATA = st.one_of(st.none(), st.dictionaries(st.text("abé", min_size=1, max_size=3), st.text("xyzü", max_size=5)))
+_METADATA = st.one_of(
+    st.none(), st.dictionaries(st.text("abé", min_size=1, max_size=3), st.text("xyzü", max_size=5), min_size=1)
+)
 _AT = st.integers(0, 4)
 """One of the keys of an example: few of them, so that calls meet what others have left."""
 _numbers = itertools.count()
@@ -86,6 +88,16 @@ class _StoreMachine(RuleBasedStateMachine):
     def delete(self, found: list[int], since: float | None) -> None:
         keys = [self.key(at) for at in found]
         self.both(f"delete({keys})", lambda store: store.delete(keys, not_modified_since=since))
+
+    @rule(at=_AT, body=_BODIES, metadata=_METADATA, grows=st.booleans())
+    def begin_anew(self, at: int, body: Any, metadata: dict[str, str] | None, grows: bool) -> None:
+        """What is deleted leaves nothing to what comes after it."""
+        self.delete([at], None)
+        if grows and _declares(DataStoreCapability.APPEND)(self):
+            self.append(at, body)
+        else:
+            self.put(at, body, "create", metadata)
+        self.read(at, 0, 0)
 
     @rule(prefix=_AT, cut=st.integers(0, 9), after=st.one_of(st.none(), _AT, _KEYS))
     def scan(self, prefix: int, cut: int, after: int | str | None) -> None:

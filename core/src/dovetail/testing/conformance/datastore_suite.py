@@ -25,6 +25,8 @@ class DataStoreSuite(Conformance):
     """
 
     interface: ClassVar[str] = "datastore"
+    patience: ClassVar[float] = 5.0
+    """Seconds after which what should have happened is given up."""
     raw_put: ClassVar[Callable[..., None] | None] = None
     """`def raw_put(self, store, key, data)`: writes an object without using the store (a file, the service's own
     client). Without it, what writes and reads the same wrong way is not noticed."""

@@ -77,6 +77,7 @@ _DATASTORE = {
     "datastore.stage-is-exclusive": "`commit` is create-only and atomic; the loser's bytes are dropped.",
     "datastore.stage-drops": "Leaving `stage` without `commit` leaves nothing.",
     "datastore.presign": "A presigned URL allows its one method on its one key.",
+    "datastore.presign-expires": "A presigned URL is refused when its time is over.",
     "datastore.survives-kills": "What has returned outlives a kill of the writer; of what has not, nobody sees a part.",
     "datastore.model": "Any sequence of calls has the results that it has on `MemoryStore`.",
 }

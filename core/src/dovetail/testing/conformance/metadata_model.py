@@ -18,7 +18,7 @@ from dovetail.testing.conformance.metadata_suite import HOLDER, NOW, OTHER
 from dovetail.testing.conformance.model import outcome_of
 from dovetail.testing.memory_metadata import MemoryMetadata
 
-__all__ = ["provider_machine"]
+__all__ = ["provider_machines"]
 
 _RUNS = ["a", "b", "c"]
 _PATHS = ["start", "body", "body[0]", "body[10]", "body[0]#2", "body[1]/fit~0123456789abcdef", "fit/fit"]
@@ -76,13 +76,18 @@ def _batch(random: Random, kinds: list[str]) -> list[Event]:
     return found
 
 
-def _has_limits(machine: Any) -> bool:
-    return MetadataCapability.LIMITS in machine.real.capabilities
+def _has_leases(machine: Any) -> bool:
+    return bool(machine.given)
 
 
-def provider_machine(provider: MetadataProvider) -> type[RuleBasedStateMachine]:
-    """A machine whose examples each have runs, leases and limits of their own in the provider."""
-    return type("ProviderMachine", (_ProviderMachine,), {"real": provider})
+def provider_machines(provider: MetadataProvider) -> list[type[RuleBasedStateMachine]]:
+    """Machines whose examples each have runs, leases and limits of their own in the provider."""
+    bases = [
+        _JournalMachine,
+        _LeaseMachine,
+        *([_LimitMachine] if MetadataCapability.LIMITS in provider.capabilities else []),
+    ]
+    return [type(base.__name__.strip("_"), (base,), {"real": provider}) for base in bases]
 
 
 class _ProviderMachine(RuleBasedStateMachine):
@@ -92,14 +97,14 @@ class _ProviderMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = MemoryMetadata()
         self.top = f"m{next(_numbers)}"
-        self.given: list[tuple[Lease, Lease]] = []
-        """Leases of the provider, each with the model's."""
 
     def both(self, what: str, action: Callable[[Any], Any]) -> None:
         """Do the same with both."""
         came, expected = outcome_of(lambda: action(self.real)), outcome_of(lambda: action(self.model))
         assert came == expected, f"expected {expected!r} of {what}, came {came!r}"
 
+
+class _JournalMachine(_ProviderMachine):
     @initialize(runs=st.permutations(_RUNS))
     def begin(self, runs: list[str]) -> None:
         for n, run in enumerate(runs):
@@ -148,12 +153,35 @@ class _ProviderMachine(RuleBasedStateMachine):
         self.both(f"{query}", lambda one: one.query(query).rows)
         self.both(f"pages of {query}", paged)
 
-    @rule(run=st.sampled_from(_RUNS), chance=st.integers(0, 2))
-    def delete(self, run: str, chance: int) -> None:
-        if not chance:
-            self.both("delete_run", lambda one: one.delete_run(self.top + run))
+    @rule(run=st.sampled_from(_RUNS), again=st.sampled_from([True, True, False]))
+    def delete(self, run: str, again: bool) -> None:
+        self.both("delete_run", lambda one: one.delete_run(self.top + run))
+        if again:
+            self.create(run, "Train", 4)
+        self.read(run, 0)
 
-    @rule(name=st.sampled_from(["x", "é"]), holder=st.sampled_from([HOLDER, OTHER]), slots=st.integers(1, 3))
+    @invariant()
+    def same_rows(self) -> None:
+        for kind in ("runs", "tasks", "steps"):
+            self._same(Query(kind=kind, run=self.top))
+        for run in _RUNS:
+            self.both("counts", lambda one, run=run: one.counts(self.top + run))  # type: ignore[misc]
+
+    def _same(self, query: Query) -> None:
+        self.both(f"{query}", lambda one: one.query(query).rows)
+
+    def teardown(self) -> None:
+        for run in _RUNS:
+            self.real.delete_run(self.top + run)
+
+
+class _LeaseMachine(_ProviderMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[Lease, Lease]] = []
+        """Leases of the provider, each with the model's."""
+
+    @rule(name=st.sampled_from(["x", "x", "xé"]), holder=st.sampled_from([HOLDER, OTHER]), slots=st.integers(1, 3))
     def lease(self, name: str, holder: Any, slots: int) -> None:
         came, expected = (
             one.lease(self.top + name, holder=holder, slots=slots, ttl=1e6) for one in (self.real, self.model)
@@ -163,26 +191,35 @@ class _ProviderMachine(RuleBasedStateMachine):
         if came is not None and expected is not None:
             self.given.append((came, expected))
 
-    @rule(at=st.integers(0, 4), renew=st.booleans())
-    def renew_or_release(self, at: int, renew: bool) -> None:
-        if at >= len(self.given):
-            return
-        leases = dict(zip((self.real, self.model), self.given[-1 - at], strict=True))
-        if renew:
-            self.both("renew", lambda one: one.renew(leases[one]).slot)
-        else:
-            self.both("release", lambda one: one.release(leases[one]))
+    @precondition(_has_leases)
+    @rule(at=st.integers(0, 2))
+    def renew(self, at: int) -> None:
+        leases = self._given(at)
+        self.both("renew", lambda one: one.renew(leases[one]).ttl)  # a turn's slot is any number
 
-    @rule()
-    def leases(self) -> None:
+    @precondition(_has_leases)
+    @rule(at=st.integers(0, 2))
+    def release(self, at: int) -> None:
+        leases = self._given(at)
+        self.both("release", lambda one: one.release(leases[one]))
+
+    def _given(self, at: int) -> dict[Any, Lease]:
+        return dict(zip((self.real, self.model), self.given[-1 - at % len(self.given)], strict=True))
+
+    @invariant()
+    def same_leases(self) -> None:
         self.both("leases", lambda one: sorted((found.name, found.slot) for found in one.leases(self.top)))
 
-    @precondition(_has_limits)
+    def teardown(self) -> None:
+        for lease, _ in self.given:
+            self.real.release(lease)
+
+
+class _LimitMachine(_LeaseMachine):
     @rule(slots=st.integers(0, 3))
     def set_limit(self, slots: int) -> None:
         self.both("set_limit", lambda one: one.set_limit(Limit(name=f"{self.top}gpu", slots=slots)))
 
-    @precondition(_has_limits)
     @rule(occupy=st.integers(1, 3), holder=st.sampled_from([HOLDER, OTHER]))
     def take_slots(self, occupy: int, holder: Any) -> None:
         name = f"{self.top}gpu"
@@ -206,15 +243,3 @@ class _ProviderMachine(RuleBasedStateMachine):
             return [(use.waits, use.occupy) for use in found]
 
         self.both("limit_uses", uses)
-
-    @invariant()
-    def same_rows(self) -> None:
-        for kind in ("runs", "tasks", "steps"):
-            self._same(Query(kind=kind, run=self.top))
-
-    def _same(self, query: Query) -> None:
-        self.both(f"{query}", lambda one: one.query(query).rows)
-
-    def teardown(self) -> None:
-        for run in _RUNS:
-            self.real.delete_run(self.top + run)
