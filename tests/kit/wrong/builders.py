@@ -18,16 +18,11 @@ from kit.wrong.declared import Wrong, suites_of, wrong
 from dovetail.interfaces.environment import Bundle, EnvironmentSpec
 from dovetail.interfaces.errors import NotFoundError
 from dovetail.interfaces.platforms import host_platform
+from dovetail.local.environment import HostEnvironment
 from dovetail.testing import EnvironmentBuilderConformance, FolderEnvironment
 
 
-@wrong(
-    "a_bundle_is_built_without_a_network",
-    "another_builder_gives_the_same_lock",
-    "the_same_spec_gives_the_same_lock",
-    "threads_share_a_builder",
-    "what_a_bundle_names_is_in_the_store",
-)
+@wrong("another_builder_gives_the_same_lock", "the_same_spec_gives_the_same_lock", "threads_share_a_builder")
 class AnotherIdEachTime(FolderEnvironment):
     """Makes up ids."""
 
@@ -44,7 +39,7 @@ class OneIdForAll(FolderEnvironment):
 
 
 @wrong("a_lock_survives_json")
-class LocksOfObjects(FolderEnvironment):
+class LocksOfObjects(HostEnvironment):
     """Has in a lock what is no JSON."""
 
     def lock(self, spec, *, platform):
@@ -52,16 +47,15 @@ class LocksOfObjects(FolderEnvironment):
 
 
 @wrong("an_unknown_option_is_refused")
-class TakesAnyOption(FolderEnvironment):
+class TakesAnyOption(HostEnvironment):
     """Says nothing of options that it does not know."""
 
     def lock(self, spec, *, platform):
-        options = {name: value for name, value in spec.options.items() if name == "files"}
-        return super().lock(replace(spec, options=options), platform=platform)
+        return super().lock(replace(spec, options={}), platform=platform)
 
 
 @wrong("no_secret_is_shown", secrets=("s3cr3t-token",))
-class TokenInTheLock(FolderEnvironment):
+class TokenInTheLock(HostEnvironment):
     """Keeps the password of its index in locks."""
 
     def lock(self, spec, *, platform):
@@ -120,12 +114,7 @@ class OnePlaceForAll(FolderEnvironment):
         return super().build(source, into=into, cache=cache)
 
 
-@wrong(
-    "a_bundle_is_built_without_a_network",
-    "a_killed_build_is_made_good",
-    "building_again_gives_the_same",
-    "builds_side_by_side_are_whole",
-)
+@wrong("building_again_gives_the_same", "builds_side_by_side_are_whole")
 class LeavesItsRubbish(FolderEnvironment):
     """Leaves what it has built for nothing."""
 
@@ -151,11 +140,11 @@ class StampsEachBuild(FolderEnvironment):
 
 
 @wrong("another_platform_is_not_built")
-class BuildsForeignLocks(FolderEnvironment):
+class BuildsForeignLocks(HostEnvironment):
     """Builds what is of another platform."""
 
     def build(self, source, *, into, cache=None):
-        return super().build(replace(source, platform=host_platform()), into=into, cache=cache)
+        return super().build(replace(source, id=self._built().id), into=into, cache=cache)
 
 
 @wrong("what_was_built_is_listed")
@@ -167,10 +156,7 @@ class RemovesNothing(FolderEnvironment):
 
 
 @wrong(
-    "a_bundle_is_built_without_a_network",
-    "a_killed_build_is_made_good",
     "removing_what_is_not_there_is_no_error",
-    "what_was_built_is_listed",
 )
 class RemoveOfMissingRaises(FolderEnvironment):
     """Complains of what is not there."""
@@ -189,6 +175,79 @@ class ShipsAPart(FolderEnvironment):
         bundle = super().ship(locked, store, platform=platform)
         store.delete([list(bundle.blobs.values())[-1]])
         return bundle
+
+
+@wrong("removing_what_is_not_there_is_no_error")
+class RemovesItselfAlone(HostEnvironment):
+    """Refuses to remove what it has not, as it does its own."""
+
+    def remove(self, id):
+        super().remove(self._built().id)
+
+
+@wrong("the_same_spec_gives_the_same_lock", "threads_share_a_builder")
+class StampsEachLock(HostEnvironment):
+    """Writes into a lock when it was made."""
+
+    def lock(self, spec, *, platform):
+        return replace(super().lock(spec, platform=platform), report={"made": os.urandom(8).hex()})
+
+
+@wrong("a_foreign_platform_is_solved_for_or_refused")
+class LocksForHere(HostEnvironment):
+    """Gives this machine's environment for another platform."""
+
+    def lock(self, spec, *, platform):
+        return super().lock(spec, platform="")
+
+
+@wrong("a_lock_tells_what_it_is")
+class NamesNoVersion(HostEnvironment):
+    """Leaves the minor version of Python open."""
+
+    def lock(self, spec, *, platform):
+        return replace(super().lock(spec, platform=platform), python="3")
+
+
+@wrong("what_was_built_is_listed")
+class ListsNothing(HostEnvironment):
+    """Does not count what was there before."""
+
+    def list_built(self):
+        return []
+
+
+@wrong("a_built_environment_runs")
+class AnotherIdWhenBuilt(HostEnvironment):
+    """Calls what it has built by another name than the lock."""
+
+    def build(self, source, *, into, cache=None):
+        return replace(super().build(source, into=into, cache=cache), id="host")
+
+    def list_built(self):
+        return [replace(self._built(), id="host")]
+
+
+@wrong("building_again_gives_the_same", "builds_side_by_side_are_whole")
+class AnotherVariableEachTime(HostEnvironment):
+    """Sets a variable that differs from build to build."""
+
+    def build(self, source, *, into, cache=None):
+        self.last = replace(super().build(source, into=into, cache=cache), env={"BUILT": os.urandom(8).hex()})
+        return self.last
+
+    def list_built(self):
+        return [self.last]
+
+
+@wrong("close_may_be_called_again")
+class ClosesOnce(HostEnvironment):
+    """Can't be closed again."""
+
+    def close(self):
+        if self.__dict__.setdefault("closed", False):
+            raise RuntimeError("closed already")
+        self.__dict__["closed"] = True
 
 
 @wrong("a_bundle_is_built_without_a_network")
@@ -217,10 +276,15 @@ class Suite(EnvironmentBuilderConformance):
 
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EnvironmentSpec:
-        return EnvironmentSpec(root=tmp_path, options={"files": {"b.py": "B = 2\n", "a.py": "A = 1\n"}})
+        options = {"files": {"b.py": "B = 2\n", "a.py": "A = 1\n"}}
+        return EnvironmentSpec(
+            root=tmp_path, options={} if issubclass(self.wrong.backend, HostEnvironment) else options
+        )
 
     @pytest.fixture
     def other_spec(self, tmp_path: Path) -> EnvironmentSpec:
+        if issubclass(self.wrong.backend, HostEnvironment):
+            pytest.skip("there is one host")
         return EnvironmentSpec(root=tmp_path, options={"files": {"b.py": "B = 3\n"}})
 
 

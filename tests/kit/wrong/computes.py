@@ -6,16 +6,20 @@ import datetime
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from kit.wrong.declared import Wrong, suites_of, wrong
 
 from dovetail.interfaces.compute import JobState
-from dovetail.interfaces.context import SecretRef
+from dovetail.interfaces.context import PluginContext, SecretRef
 from dovetail.interfaces.errors import NotFoundError, PreconditionError
+from dovetail.local._job_watch import LocalJobWatch
+from dovetail.local.compute import LocalCompute
 from dovetail.testing import ComputeBackendConformance, MemoryCompute
 from dovetail.testing.memory_compute import _MemoryWatch
 
@@ -46,7 +50,7 @@ class StartsAgain(MemoryCompute):
 
 
 @wrong("validate_tells_all_at_once")
-class OneProblemAtATime(MemoryCompute):
+class OneProblemAtATime(LocalCompute):
     """Tells the first problem."""
 
     def validate(self, job):
@@ -54,50 +58,57 @@ class OneProblemAtATime(MemoryCompute):
 
 
 @wrong("a_job_runs_as_it_is_given")
-class RunsAShell(MemoryCompute):
+class RunsAShell(LocalCompute):
     """Makes a shell string of the arguments."""
 
-    def _submit(self, job):
+    def _plain(self, job):
         *front, code = job.argv[: job.argv.index("-c") + 2] if "-c" in job.argv else job.argv
         rest = job.argv[len(front) + 1 :]
-        return super()._submit(replace(job, argv=("sh", "-c", " ".join([*map(shlex.quote, (*front, code)), *rest]))))
+        return super()._plain(replace(job, argv=("sh", "-c", " ".join([*map(shlex.quote, (*front, code)), *rest]))))
 
 
 @wrong("secrets_reach_the_job_alone")
-class SecretsInHandles(MemoryCompute):
+class SecretsInHandles(LocalCompute):
     """Keeps the values of secrets in handles."""
 
     def submit(self, jobs):
         return [
-            replace(handle, data={name: self._secret(ref) for name, ref in job.secret_env.items()})
+            replace(handle, data={name: self._ctx.secret(ref) for name, ref in job.secret_env.items()})
             for job, handle in zip(jobs, super().submit(jobs), strict=True)
         ]
 
 
-@wrong(
-    "a_failed_job_runs_once",
-    "a_handle_survives_json",
-    "another_handle_is_refused",
-    "the_first_read_tells_the_present",
-)
-class HandlesOfObjects(MemoryCompute):
+@wrong("a_handle_survives_json", "another_handle_goes_on_with_a_job")
+class HandlesOfObjects(LocalCompute):
     """Has in a handle what is no JSON."""
 
     def submit(self, jobs):
-        when = datetime.datetime(2026, 1, 1)
-        return [replace(handle, data={"when": when}) for handle in super().submit(jobs)]
+        return [_dated(handle) for handle in super().submit(jobs)]
+
+    def watch(self, group, *, resume=None):
+        return _DatedWatch(self._home / group, self._ctx.instance, resume)
+
+
+class _DatedWatch(LocalJobWatch):
+    def _event(self, followed, row):
+        return replace(super()._event(followed, row), handle=_dated(followed.handle))
+
+
+def _dated(handle):
+    return replace(handle, data={"when": datetime.datetime(2026, 1, 1)})
 
 
 @wrong("a_fault_of_the_program_is_its_own", "a_job_is_ended_after_its_timeout")
-class BlamesThePlatform(MemoryCompute):
+class BlamesThePlatform(LocalCompute):
     """Takes the user's faults for its own."""
 
-    def _tell(self, made, index, state, *, reason="", code=None):
-        super()._tell(made, index, state, reason=reason, code=code)
-        if state == JobState.FAILED:
-            with self._contents.changed:
-                events = self._contents.events[made.job.group]
-                events[-1] = replace(events[-1], platform_fault=True)
+    def watch(self, group, *, resume=None):
+        return _BlamingWatch(self._home / group, self._ctx.instance, resume)
+
+
+class _BlamingWatch(LocalJobWatch):
+    def _event(self, followed, row):
+        return replace(super()._event(followed, row), platform_fault=row.state == JobState.FAILED)
 
 
 @wrong("a_failed_job_runs_once")
@@ -146,7 +157,7 @@ class BlocksAllTheSame(Watching):
                 del self.file
 
 
-@wrong("a_final_state_is_told_once", "a_handle_survives_json", "cancel_may_be_called_again")
+@wrong("cancel_may_be_called_again")
 class CancelsOnce(MemoryCompute):
     """Complains when there is nothing left to cancel."""
 
@@ -155,6 +166,52 @@ class CancelsOnce(MemoryCompute):
         if all(index.state in FINAL for index in made.indexes):
             raise PreconditionError("it has ended")
         super().cancel(handle, indexes)
+
+
+@wrong("some_indexes_are_cancelled")
+class CancelsAllIndexes(LocalCompute):
+    """Cancels the others as well."""
+
+    def cancel(self, handle, indexes=None):
+        super().cancel(handle, None if indexes else indexes)
+
+
+@wrong("any_sequence_of_calls")
+class DropsLogsOfTheEnded(LocalCompute):
+    """Removes what a job has written when it is cancelled after its end."""
+
+    def cancel(self, handle, indexes=None):
+        folder = self._find(handle)
+        latest = folder.latest()
+        if len(latest) == handle.size and all(row.state in FINAL for row in latest.values()):
+            for index in range(handle.size):
+                folder.log(index, "stdout").unlink(missing_ok=True)
+        super().cancel(handle, indexes)
+
+
+@wrong("any_sequence_of_calls")
+class CancelsWhatHasEnded(MemoryCompute):
+    """Tells of an index that has ended that it was cancelled, when the rest of its job is."""
+
+    def cancel(self, handle, indexes=None):
+        made = self._find(handle)
+        ended = [index for index in made.indexes if index.state in FINAL]
+        super().cancel(handle, indexes)
+        if 0 < len(ended) < len(made.indexes):
+            for index in ended:
+                self._tell(made, index, JobState.CANCELLED, reason="cancelled")
+
+
+@wrong("any_sequence_of_calls")
+class StartsWhatWasCancelled(MemoryCompute):
+    """Starts a key again that was cancelled when it is submitted again."""
+
+    def _submit(self, job):
+        known = self._contents.jobs.get(job.key)
+        if known is not None and all(index.state == JobState.CANCELLED for index in known.indexes):
+            del self._contents.jobs[job.key]
+            return replace(super()._submit(job), id=known.handle.id)
+        return super()._submit(job)
 
 
 @wrong("cancel_ends_all_that_was_started")
@@ -167,7 +224,7 @@ class KillsTheChildAlone(MemoryCompute):
 
 
 @wrong("an_unknown_job_is_told")
-class KnowsEveryJob(MemoryCompute):
+class KnowsEveryJob(LocalCompute):
     """Says nothing of a handle that it does not know."""
 
     def cancel(self, handle, indexes=None):
@@ -178,7 +235,7 @@ class KnowsEveryJob(MemoryCompute):
 
 
 @wrong("logs_are_what_was_written")
-class LogsOfText(MemoryCompute):
+class LogsOfText(LocalCompute):
     """Takes output for text."""
 
     def logs(self, handle, index, *, after=None):
@@ -187,7 +244,7 @@ class LogsOfText(MemoryCompute):
 
 
 @wrong("logs_go_on_behind_any_chunk")
-class LogsFromTheBeginning(MemoryCompute):
+class LogsFromTheBeginning(LocalCompute):
     """Ignores the cursor."""
 
     def logs(self, handle, index, *, after=None):
@@ -195,16 +252,16 @@ class LogsFromTheBeginning(MemoryCompute):
 
 
 @wrong("lines_are_there_while_a_job_runs")
-class LogsInTheEnd(MemoryCompute):
+class LogsInTheEnd(LocalCompute):
     """Declares live logs and has them in the end."""
 
     def logs(self, handle, index, *, after=None):
-        made = self._find(handle)
-        return super().logs(handle, index, after=after) if made.indexes[index].state in FINAL else iter(())
+        latest = self._find(handle).latest().get(index)
+        return super().logs(handle, index, after=after) if latest and latest.state in FINAL else iter(())
 
 
 @wrong("no_secret_is_shown")
-class ShowsItsToken(MemoryCompute):
+class ShowsItsToken(LocalCompute):
     """Has its password in its `repr`."""
 
     def __repr__(self):
@@ -217,13 +274,23 @@ class Suite(ComputeBackendConformance):
     secret = (SecretRef(provider="env", id="X"), "hidden-value-77")
 
     @pytest.fixture
-    def backend(self) -> Any:
+    def opened(self, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+        """Opens handles of a folder of jobs."""
+        with ExitStack() as handles:
+            ctx = PluginContext(instance="local", home=tmp_path / "home", secret=dict([self.secret]).__getitem__)
+            yield lambda: handles.enter_context(closing(self.wrong.backend.open("", None, ctx)))
+
+    @pytest.fixture
+    def backend(self, opened: Callable[[], Any]) -> Any:
+        if issubclass(self.wrong.backend, LocalCompute):
+            return opened()
         return self.wrong.backend(secret=dict([self.secret]).__getitem__)
 
     @pytest.fixture
-    def reopen(self, backend: Any) -> Callable[[], Any]:
-        same = getattr(self.wrong.backend, "shared", False)
-        return lambda: self.wrong.backend(backend.name if same else f"{backend.name}-in-another-process")
+    def reopen(self, backend: Any, opened: Callable[[], Any]) -> Callable[[], Any]:
+        if issubclass(self.wrong.backend, LocalCompute):
+            return opened
+        return lambda: self.wrong.backend(f"{backend.name}-in-another-process")
 
 
 globals().update(suites_of("computes", Suite))

@@ -224,17 +224,15 @@ class LooksAtFewSlots(SqliteMetadata):
 
 
 @wrong("any_sequence_of_calls")
-class ReleasesTheLatestAlone(SqliteMetadata):
-    """Does not free the slot of who renewed and releases what was given first."""
+class KeepsWhenItWasMade(SqliteMetadata):
+    """Makes a run that was deleted at the time at which it was made before."""
 
-    def renew(self, lease):
-        renewed = super().renew(lease)
-        self.__dict__.setdefault("renewed", {})[lease.token] = renewed.expires
-        return renewed
-
-    def release(self, lease):
-        if self.__dict__.get("renewed", {}).get(lease.token, lease.expires) == lease.expires:
-            super().release(lease)
+    def create_run(self, flow, *, run_id=None, created=None):
+        made = super().create_run(
+            flow, run_id=run_id, created=self.__dict__.setdefault("made", {}).get(run_id, created)
+        )
+        self.made[made.run] = made.created
+        return made
 
 
 class Suite(MetadataProviderConformance):

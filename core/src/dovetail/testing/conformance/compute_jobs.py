@@ -162,7 +162,9 @@ class ComputeJobs(ComputeSuite):
         follower.finish(submit(key="later"))
         ran = len(mark.read_bytes())
         assert ran == 1, f"expected a job that fails to run once, came {ran} runs"
-        executions = {event.execution_id for event in follower.events if event.handle == handle and event.execution_id}
+        executions = {
+            event.execution_id for event in follower.events if event.handle.key == handle.key and event.execution_id
+        }
         assert len(executions) == 1, f"expected one execution, came {executions}"
 
     @guards("compute.timeout")
@@ -182,7 +184,10 @@ class ComputeJobs(ComputeSuite):
         assert event.handle == handle, f"expected events to name the handle {handle}, came {event.handle}"
         found = output(backend, again)
         assert found.strip() == b"here", f"expected the job's output by a handle from JSON, came {found!r}"
-        backend.cancel(again)
+        runs = as_json(submit("import time; time.sleep(1000)", key="runs"))
+        backend.cancel(runs)
+        event = follow().finish(runs)["runs", 0]
+        assert event.state == JobState.CANCELLED, f"expected a handle from JSON to cancel its job, came {event.state}"
 
     @guards("compute.gpu", flag="GPU")
     def test_a_gpu_may_be_asked_for(self, backend: ComputeBackend) -> None:

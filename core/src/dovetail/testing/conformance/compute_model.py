@@ -15,7 +15,9 @@ from dovetail.testing.conformance.compute_suite import FINAL, ComputeSuite, Foll
 
 __all__ = ["compute_machine"]
 
-_KEYS = ["a", "b", "c"]
+_JOBS = 3
+"""Of an example at most: each may be a machine that is started."""
+_AT = st.integers(0, _JOBS - 1)
 _SAY = "import os, sys, time; os.write(1, b'index ' + os.environ['DOVETAIL_JOB_INDEX'].encode());"
 _CODES: dict[str, tuple[str, tuple[JobState, ...]]] = {
     "ends": (_SAY, (JobState.SUCCEEDED,)),
@@ -34,6 +36,7 @@ class _Submitted(NamedTuple):
     """A job of an example."""
 
     handle: JobHandle
+    code: str
     states: list[JobState]
     """What each index must have come to."""
 
@@ -45,6 +48,10 @@ def compute_machine(backend: ComputeBackend, suite: ComputeSuite) -> type[RuleBa
 
 def _has_jobs(machine: Any) -> bool:
     return bool(machine.jobs)
+
+
+def _has_room(machine: Any) -> bool:
+    return len(machine.jobs) < _JOBS
 
 
 class _ComputeMachine(RuleBasedStateMachine):
@@ -62,20 +69,28 @@ class _ComputeMachine(RuleBasedStateMachine):
     def _watch(self, resume: Any) -> Follower:
         return Follower(self.real.watch(self.group, resume=resume), self.suite.patience)
 
-    @rule(name=st.sampled_from(_KEYS), does=st.sampled_from(list(_CODES)))
-    def submit(self, name: str, does: str) -> None:
+    @precondition(_has_room)
+    @rule(does=st.sampled_from(list(_CODES)))
+    def submit(self, does: str) -> None:
         code, states = _CODES[does]
         if len(states) > 1 and ComputeCapability.ARRAY not in self.real.capabilities:
             return
-        key = f"{self.group}-{name}"
+        key = f"{self.group}-{len(self.jobs)}"
         [handle] = self.real.submit([self.suite.job(code, key=key, group=self.group, size=len(states))])
-        known = self.jobs.setdefault(key, _Submitted(handle, list(states)))
-        assert handle == known.handle, f"expected the handle {known.handle} of a key that is there, came {handle}"
+        self.jobs[key] = _Submitted(handle, code, list(states))
 
     @precondition(_has_jobs)
-    @rule(at=st.integers(0, 2), indexes=st.sampled_from([None, None, [0], [1], []]))
+    @rule(at=_AT)
+    def submit_again(self, at: int) -> None:
+        known, code, states = self._job(at)
+        [handle] = self.real.submit([self.suite.job(code, key=known.key, group=self.group, size=len(states))])
+        assert handle == known, f"expected the handle {known} of a key that is there, came {handle}"
+        self.watch_again(False)  # whatever began anew would be told
+
+    @precondition(_has_jobs)
+    @rule(at=_AT, indexes=st.sampled_from([None, None, [0], [1], []]))
     def cancel(self, at: int, indexes: list[int] | None) -> None:
-        handle, states = list(self.jobs.values())[at % len(self.jobs)]
+        handle, _, states = self._job(at)
         chosen = range(handle.size) if indexes is None else [index for index in indexes if index < handle.size]
         self.real.cancel(handle, None if indexes is None else list(chosen))
         for index in chosen:
@@ -110,18 +125,21 @@ class _ComputeMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_there_that_was_written(self) -> None:
-        for handle, states in self.jobs.values():
+        for handle, _, states in self.jobs.values():
             for index, state in enumerate(states):
                 if state in (JobState.SUCCEEDED, JobState.FAILED):
                     found = output(self.real, handle, index)
                     expected = b"index %d" % index
                     assert found == expected, f"expected {expected!r} from the logs of {handle.key}, came {found!r}"
 
+    def _job(self, at: int) -> _Submitted:
+        return list(self.jobs.values())[at % len(self.jobs)]
+
     def _keep(self) -> None:
         self.told |= {(event.handle.key, event.index): event.state for event in self.follower.events}
 
     def teardown(self) -> None:
-        for handle, _ in self.jobs.values():
+        for handle, _, _ in self.jobs.values():
             self.real.cancel(handle)
         self.follower.watch.close()
 
