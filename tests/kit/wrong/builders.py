@@ -237,7 +237,7 @@ class AnotherVariableEachTime(HostEnvironment):
         return self.last
 
     def list_built(self):
-        return [self.last]
+        return [self.__dict__.get("last", self._built())]
 
 
 @wrong("close_may_be_called_again")

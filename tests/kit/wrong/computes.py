@@ -208,7 +208,7 @@ class StartsWhatWasCancelled(MemoryCompute):
 
     def _submit(self, job):
         known = self._contents.jobs.get(job.key)
-        if known is not None and all(index.state == JobState.CANCELLED for index in known.indexes):
+        if known is not None and any(index.state == JobState.CANCELLED for index in known.indexes):
             del self._contents.jobs[job.key]
             return replace(super()._submit(job), id=known.handle.id)
         return super()._submit(job)

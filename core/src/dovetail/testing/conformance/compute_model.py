@@ -70,7 +70,7 @@ class _ComputeMachine(RuleBasedStateMachine):
         return Follower(self.real.watch(self.group, resume=resume), self.suite.patience)
 
     @precondition(_has_room)
-    @rule(does=st.sampled_from(list(_CODES)))
+    @rule(does=st.sampled_from([*_CODES, "waits"]))
     def submit(self, does: str) -> None:
         code, states = _CODES[does]
         if len(states) > 1 and ComputeCapability.ARRAY not in self.real.capabilities:
@@ -88,7 +88,7 @@ class _ComputeMachine(RuleBasedStateMachine):
         self.watch_again(False)  # whatever began anew would be told
 
     @precondition(_has_jobs)
-    @rule(at=_AT, indexes=st.sampled_from([None, None, [0], [1], []]))
+    @rule(at=_AT, indexes=st.sampled_from([None, None, [0], [1], [0, 1], []]))
     def cancel(self, at: int, indexes: list[int] | None) -> None:
         handle, _, states = self._job(at)
         chosen = range(handle.size) if indexes is None else [index for index in indexes if index < handle.size]
