@@ -34,6 +34,7 @@ _PLUGIN = {
     "plugin.requirements-tell": "What a descriptor `requires` is installed, or it says how to install it.",
     "plugin.floor-is-declared": "The distribution requires `dovetail` with a lower bound.",
     "plugin.is-typed": "Every package of the plugin has a `py.typed`.",
+    "plugin.decorators-are-typed": "Strict mypy takes a decorator's use, and refuses an option that it does not have.",
     "plugin.settings-are-documented": "The distribution's README names every setting.",
 }
 _DATASTORE = {

@@ -21,7 +21,8 @@ from dovetail.plugins.descriptors import API, BackendSpec, Spec
 from dovetail.plugins.opening import settings_class
 from dovetail.plugins.records import PluginRecord
 from dovetail.testing.conformance.installed import installed
-from dovetail.testing.conformance.suite import Conformance, guards
+from dovetail.testing.conformance.plugin_typing import PluginTyping
+from dovetail.testing.conformance.suite import guards
 
 __all__ = ["PluginConformance"]
 
@@ -49,7 +50,7 @@ print(json.dumps([sorted(set(sys.modules) - before), seen]))
 """
 
 
-class PluginConformance(Conformance):
+class PluginConformance(PluginTyping):
     """Give `plugin`, the name of the distribution. It must be installed, an editable install will do."""
 
     interface: ClassVar[str] = "plugin"
