@@ -237,6 +237,7 @@ class KeepsWhenItWasMade(SqliteMetadata):
 
 class Suite(MetadataProviderConformance):
     wrong: ClassVar[Wrong]
+    effort = 12
     patience = 2.0
 
     @pytest.fixture

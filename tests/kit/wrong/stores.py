@@ -328,6 +328,7 @@ class GoesOnWithDeletedLogs(LocalStore):
 
 class Suite(DataStoreConformance):
     wrong: ClassVar[Wrong]
+    effort = 12
     patience = 0.3
 
     @pytest.fixture

@@ -268,4 +268,4 @@ class ComputeControl(ComputeSuite):
         from dovetail.testing.conformance.compute_model import compute_machine
         from dovetail.testing.conformance.effort import run_machine
 
-        run_machine(compute_machine(backend, self), examples=8, steps=12)
+        run_machine(compute_machine(backend, self), effort=self.effort, examples=8, steps=12)

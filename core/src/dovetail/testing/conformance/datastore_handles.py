@@ -91,4 +91,4 @@ class DataStoreHandles(DataStoreSuite):
         from dovetail.testing.conformance.datastore_model import store_machine
         from dovetail.testing.conformance.effort import run_machine
 
-        run_machine(store_machine(store))
+        run_machine(store_machine(store), effort=self.effort)

@@ -21,11 +21,12 @@ def seed() -> int:
     return 1 if _effort() <= 1 else int.from_bytes(os.urandom(4), "big")
 
 
-def run_machine(machine: Any, *, examples: int = 12, steps: int = 20) -> None:
+def run_machine(machine: Any, *, effort: int, examples: int = 12, steps: int = 20) -> None:
     """Try sequences of calls.
 
     Args:
         machine: A class of a state machine, for this test alone.
+        effort: The suite's, which multiplies that of the variable.
         examples: How many sequences, times the effort.
         steps: Calls in one of them, at most.
     """
@@ -34,7 +35,7 @@ def run_machine(machine: Any, *, examples: int = 12, steps: int = 20) -> None:
 
     chosen = seed()
     try:
-        run_state_machine_as_test(hypothesis.seed(chosen)(machine), settings=_settings(examples, steps))
+        run_state_machine_as_test(hypothesis.seed(chosen)(machine), settings=_settings(examples * effort, steps))
     except AssertionError as error:
         text = str(error).strip().partition("\n")[0]
         raise AssertionError(f"{text} ({SEED}={chosen})") from error

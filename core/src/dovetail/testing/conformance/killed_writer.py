@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from dovetail.interfaces.datastore import DataStoreCapability
 from dovetail.interfaces.events import Event, EventKind
 
 __all__ = ["MARK", "batch", "body", "main", "record"]
@@ -48,7 +49,7 @@ def _say(what: str, n: int) -> None:
 
 
 def _objects(store: Any, prefix: str) -> None:
-    grows = any(flag.name == "APPEND" for flag in type(store.capabilities) if flag in store.capabilities)
+    grows = DataStoreCapability.APPEND in store.capabilities
     store.get(prefix + MARK).read()
     _say("found", 0)
     for n in range(1 << 20):

@@ -48,4 +48,4 @@ class MetadataHandles(MetadataSuite):
         from dovetail.testing.conformance.metadata_model import provider_machines
 
         for machine in provider_machines(provider):
-            run_machine(machine, examples=30 if "Lease" in machine.__name__ else 15)
+            run_machine(machine, effort=self.effort, examples=30 if "Lease" in machine.__name__ else 15)

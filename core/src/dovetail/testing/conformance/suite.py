@@ -89,6 +89,8 @@ class Conformance:
     tells which tests are enforced. None: all are."""
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Name of a test that can't pass, as `test_x` or `test_x[PARAMETER]` → why. It must fail then."""
+    effort: ClassVar[int] = 1
+    """Multiplies how many sequences of calls state machines try."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Values that the fixture has configured the backend with and that nobody may ever see."""
 
