@@ -13,8 +13,8 @@ from pathlib import Path
 __all__ = ["failures"]
 
 HERE = Path(__file__).parent
-WAITING = ("providers",)
-"""Modules whose tests mostly wait, for leases to run out: two at a time."""
+WAITING = ("computes", "providers")
+"""Modules whose tests mostly wait, for jobs and for leases to run out: two at a time."""
 
 
 def failures(module: str, shared: Path) -> Mapping[str, frozenset[str]]:

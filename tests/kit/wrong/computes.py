@@ -271,7 +271,7 @@ class ShowsItsToken(LocalCompute):
 class Suite(ComputeBackendConformance):
     wrong: ClassVar[Wrong]
     effort = 12
-    patience = 2.0
+    patience = 3.0
     secret = (SecretRef(provider="env", id="X"), "hidden-value-77")
 
     @pytest.fixture
