@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from seed import Seed, SeedRun, error, linear, trained
 
+from dovetail.artifacts.documents import encode_json
+from dovetail.artifacts.layout import manifest_key
+from dovetail.artifacts.manifest import read_manifest
 from dovetail.client import Client
 from dovetail.client.rebuild import Rebuilt, _swap, rebuild
 from dovetail.client.restored import run_ids
@@ -96,6 +99,18 @@ def test_twice_gives_the_same(seed: Seed) -> None:
     done = rebuild(seed.settings)
     assert done.aside is not None
     assert rows(seed) == first
+
+
+def test_the_place_of_the_store_is_that_which_was_read(seed: Seed) -> None:
+    made = trained(seed)
+    plain = read_manifest(seed.store, made.id).to_plain()
+    plain["stores"] = {uuid: {"backend": "elsewhere", "target": "else://where"} for uuid in plain["stores"]}
+    seed.store.put(manifest_key(made.id), encode_json(plain), mode="overwrite")
+    assert rebuilt(seed).runs == 1
+    with Client(seed.home, namespace=None) as client:
+        place = client.run(made.id)._row["info"]["store"]
+        assert (place["backend"], place["url"]) == ("local", seed.store.url)
+        assert client.run(made.id)["train"].tasks
 
 
 def test_tags_are_taken_over(seed: Seed, client: Client) -> None:

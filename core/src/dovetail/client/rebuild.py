@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.client.homes import NamedStore
 from dovetail.client.restored import RestoredRun, restore_run, run_ids
 from dovetail.interfaces.errors import (
     BackendError,
@@ -108,17 +109,18 @@ def rebuild(settings: Settings, *, progress: Callable[[], None] = lambda: None) 
 # -- what there is ----------------------------------------------------------------------------------------------------
 
 
-def _stores(settings: Settings, done: Rebuilt) -> dict[str, DataStore]:
+def _stores(settings: Settings, done: Rebuilt) -> dict[str, NamedStore]:
     """Every configured data store that holds something, by uuid."""
     from dovetail.artifacts.manifest import read_marker
     from dovetail.settings import Settings as Loaded
 
-    found: dict[str, DataStore] = {}
+    found: dict[str, NamedStore] = {}
     env = {**os.environ, "DOVETAIL_HOME": str(settings.home)}
     for name in (None, *settings.instances("datastore")):
         try:
             chosen = settings if name is None else Loaded.load(settings.cwd, env, settings.profile, datastore=name)
-            store: DataStore = chosen.open(chosen.select("datastore"))
+            selection = chosen.select("datastore")
+            store: DataStore = chosen.open(selection)
             if (signing := settings.core.artifacts.signing) is not None:
                 from dovetail.artifacts.signed_store import signed_store
 
@@ -138,7 +140,7 @@ def _stores(settings: Settings, done: Rebuilt) -> dict[str, DataStore]:
         if uuid in found:
             store.close()
         else:
-            found[uuid] = store
+            found[uuid] = NamedStore(uuid=uuid, store=store, pin={"url": store.url, **selection.to_plain()})
             done.stores.append(store.url)
     return found
 
@@ -194,16 +196,16 @@ def _check_idle(old: MetadataProvider | None) -> None:
 def _restore(
     new: MetadataProvider,
     old: MetadataProvider | None,
-    stores: dict[str, DataStore],
+    stores: dict[str, NamedStore],
     done: Rebuilt,
     progress: Callable[[], None],
 ) -> None:
     """Fill an empty provider from the stores, and with what only the old one knows."""
     tags = _old_tags(old, done)
     restored: set[str] = set()
-    for uuid, store in stores.items():
-        for run in run_ids(store):
-            found = None if run in restored else _read(store, uuid, run, done)
+    for place in stores.values():
+        for run in run_ids(place.store):
+            found = None if run in restored else _read(place, run, done)
             if found is None:
                 continue
             _write(new, found, done)
@@ -218,25 +220,25 @@ def _restore(
 
 
 def _add_missing(
-    provider: MetadataProvider, stores: dict[str, DataStore], done: Rebuilt, progress: Callable[[], None]
+    provider: MetadataProvider, stores: dict[str, NamedStore], done: Rebuilt, progress: Callable[[], None]
 ) -> None:
     """Add the runs that a provider lacks."""
-    for uuid, store in stores.items():
-        for run in run_ids(store):
+    for place in stores.values():
+        for run in run_ids(place.store):
             if not provider.query(Query(kind="runs", run=run, limit=1), columns=("run",)).rows:
-                found = _read(store, uuid, run, done)
+                found = _read(place, run, done)
                 if found is not None:
                     _write(provider, found, done)
             progress()
 
 
-def _read(store: DataStore, uuid: str, run: str, done: Rebuilt) -> RestoredRun | None:
+def _read(place: NamedStore, run: str, done: Rebuilt) -> RestoredRun | None:
     try:
-        return restore_run(store, uuid, run)
+        return restore_run(place, run)
     except NotFoundError as error:
-        done.failed.append(f"run {run} in {store.url} has no run.json: {error.message}")
+        done.failed.append(f"run {run} in {place.store.url} has no run.json: {error.message}")
     except (StoreError, BackendError) as error:
-        done.failed.append(f"run {run} in {store.url}: {error.message}")
+        done.failed.append(f"run {run} in {place.store.url}: {error.message}")
     return None
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dovetail.artifacts.records import CommitRecord
     from dovetail.artifacts.reports import AttemptReport
     from dovetail.artifacts.waits import Question
+    from dovetail.client.homes import NamedStore
     from dovetail.interfaces.datastore import DataStore
     from dovetail.interfaces.flow import FlowDescription
 
@@ -67,8 +68,9 @@ def run_ids(store: DataStore) -> Iterator[str]:
         after = f"runs/{run}0"  # "0" is the character behind "/": past every key of the run
 
 
-def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
-    """Make the journal of a run anew.
+def restore_run(place: NamedStore, run: str) -> RestoredRun:
+    """Make the journal of a run anew. It names the data store as that was opened here, whatever `run.json` says of it:
+    the store may have been moved, or be one that nobody trusts.
 
     Raises:
         NotFoundError: The run has no `run.json`: it was never begun.
@@ -80,6 +82,7 @@ def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
     from dovetail.artifacts.segments import read_records
     from dovetail.interfaces.flow import FlowDescription
 
+    store, uuid = place.store, place.uuid
     manifest = read_manifest(store, run)
     flow = FlowDescription.from_plain(manifest.description)
     fence = newest_fence(store, run)
@@ -87,7 +90,7 @@ def restore_run(store: DataStore, uuid: str, run: str) -> RestoredRun:
     end = read_end(store, run)
     ended = end[1] if end is not None and end[0] >= fence else None
     journal = _Journal()
-    journal.begin(manifest, flow, fence, _parameters(store, uuid, manifest, problems), uuid)
+    journal.begin(manifest, flow, fence, _parameters(store, uuid, manifest, problems), place)
     records = {record.path: record for record in read_records(store, run, uuid=uuid, problems=problems)}
     reports: dict[str, list[AttemptReport]] = {}
     for report in read_reports(store, run):
@@ -200,7 +203,7 @@ class _Journal:
         self.events.append(Event(WRITER, len(self.events) + 1, kind, self.time, path, data))
 
     def begin(
-        self, manifest: RunManifest, flow: FlowDescription, fence: int, parameters: dict[str, Any], uuid: str
+        self, manifest: RunManifest, flow: FlowDescription, fence: int, parameters: dict[str, Any], place: NamedStore
     ) -> None:
         """The run was made and a driver took it."""
         self.time = manifest.created
@@ -213,7 +216,7 @@ class _Journal:
             system_tags=list(manifest.system_tags),
             parameters=parameters,
             origin=manifest.origin,
-            store={**manifest.stores.get(uuid, {}), "uuid": uuid},
+            store={**place.pin, "uuid": place.uuid},
             start=flow.start,
             end=flow.end,
             **({"file": file} if file else {}),
