@@ -214,12 +214,13 @@ async def ship():
     return list(await asyncio.gather(legal, price))
 """,
     )
-    run = paused(project)
+    at_leisure = ("--pause-after", "1")  # at once would be between the two questions, which a body asks one by one
+    run = paused(project, *at_leisure)
     assert {one.name for one in run.waiting} == {"legal", "price"}
     said = project.fails("signal", run.id, "true", code=2)
     assert "legal" in said.err
     assert "--name" in said.err
-    said = project.ok("signal", run.id, "--name", "price", "9.5", "--pause-after", "0")
+    said = project.ok("signal", run.id, "--name", "price", "9.5", *at_leisure)
     assert [one.name for one in project.run(run.id).waiting] == ["legal"]
     project.ok("signal", run.id, "true")
     assert result(project, run) == [True, 9.5]
