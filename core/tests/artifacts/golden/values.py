@@ -65,10 +65,12 @@ def _columns(form: str) -> dict[str, Any]:
 
     values = numbers(form)
     moment = pandas.Timestamp("2024-02-29T12:00", tz="Europe/Berlin")
+    words = [None if n == 3 else f"w{n % 10}" for n in values]
+    text = pandas.StringDtype(na_value=float("nan"))  # by itself pandas 2 makes objects of words
     return {
         "n": values,
         "real": [n / 4 for n in values],
-        "word": [None if n == 3 else f"w{n % 10}" for n in values],
+        "word": pandas.array(words, text),
         "when": pandas.DatetimeIndex([moment + datetime.timedelta(hours=n % 24) for n in values]).as_unit("ns"),
         "kind": pandas.Categorical.from_codes([n % 3 for n in values], ["x", "y", "z"]),
     }
