@@ -28,7 +28,7 @@ class Part:
     """Tests and how much they try."""
 
     what: str
-    """For the record."""
+    """For the record; amounts stand in it by their names."""
     amounts: dict[str, int | str]
     """What follows `DOVETAIL_` in the name of an environment variable → its value."""
     words: tuple[str, ...]
@@ -37,49 +37,57 @@ class Part:
 
 PARTS = {
     "kills": Part(
-        "`kill -9` of the driver, the warm parent or a worker",
+        "{KILLS} `kill -9` of the driver, the warm parent or a worker",
         {"KILLS": 200},
         ("tests/kills/test_kill_anything.py", "-s"),
     ),
     "limits": Part(
-        "acquisitions of a limit, and `kill -9` of who holds it or waits",
+        "{ACQUISITIONS} acquisitions of a limit, {HOLDER_KILLS} `kill -9` of who holds it or waits",
         {"ACQUISITIONS": 2000, "HOLDER_KILLS": 50},
         ("tests/kills/test_kill_holders.py", "-s"),
     ),
     "fallback": Part(
-        "runs of each flow that can't be forked", {"FALLBACKS": 50}, ("tests/test_fork_fallback.py", *PARALLEL)
+        "{FALLBACKS} runs of each flow that can't be forked",
+        {"FALLBACKS": 50},
+        ("tests/test_fork_fallback.py", *PARALLEL),
     ),
     "models": Part(
-        "times the usual examples of every hypothesis test, and levels of random graphs",
+        "{EXAMPLES} times the usual examples of every hypothesis test, {DEPTH} levels of random graphs",
         {"EXAMPLES": 20, "DEPTH": 3},
         ("-m", "hypothesis", *PARALLEL),
     ),
     "threads": Part(
-        "crashes of runs whose threads call", {"CRASHES": 500}, ("core/tests/testing/test_threads.py", "-s")
+        "{CRASHES} crashes of runs whose threads call", {"CRASHES": 500}, ("core/tests/testing/test_threads.py", "-s")
     ),
-    "shapes": Part("random shapes of flows", {"SHAPES": 200}, ("tests/matrix", "-k", "random_shape", *PARALLEL)),
-    "wide": Part("wide foreach, reused processes and one each", {"WIDTH": 100_000}, ("tests/test_wide_foreach.py",)),
+    "shapes": Part(
+        "{SHAPES} random shapes of flows", {"SHAPES": 200}, ("tests/matrix", "-k", "random_shape", *PARALLEL)
+    ),
+    "wide": Part(
+        "{WIDTH} wide foreach, reused processes and one each", {"WIDTH": 100_000}, ("tests/test_wide_foreach.py",)
+    ),
     "faults": Part(
-        "kills of what changes a store, at every point where it touches a file",
+        "{FAULTS} kills of what changes a store, at every point where it touches a file; {STEPS} steps of two at work",
         {"FAULTS": 10_000, "STEPS": 400},
         ("tests/faults", *PARALLEL),
     ),
     "blobs": Part(
-        "blobs of which a tenth is collected, in at most 256 MB",
+        "{BLOBS} blobs of which a tenth is collected, in at most 256 MB",
         {"BLOBS": 1_000_000},
         ("core/tests/upkeep/test_many_blobs.py", "-s"),
     ),
     "templates": Part(
-        "set of rendered plugins, each kind by itself and all together, each installed alone",
+        "{TEMPLATES} set of rendered plugins, each kind by itself and all together, each installed alone",
         {"TEMPLATES": "full"},
         ("tests/template", *PARALLEL),
     ),
     "acceptance": Part(
-        "set of the kit's tests for the plugins of tests/acceptance",
+        "{ACCEPTANCE} set of the kit's tests for the plugins of tests/acceptance",
         {"ACCEPTANCE": "full"},
         ("tests/acceptance", *PARALLEL),
     ),
-    "objects": Part("small objects in a store", {"OBJECTS": 100_000}, ("core/tests/local/test_many_objects.py",)),
+    "objects": Part(
+        "{OBJECTS} small objects in a store", {"OBJECTS": 100_000}, ("core/tests/local/test_many_objects.py",)
+    ),
 }
 
 
@@ -93,14 +101,15 @@ def main() -> int:
     rows, failed = [], []
     for name in asked:
         part = PARTS[name]
-        print(f"== {name}: {_amount(part)} {part.what}", flush=True)
+        what = part.what.format(**_amounts(part))
+        print(f"== {name}: {what}", flush=True)
         began = time.monotonic()
         code, output = _run(part, seed)
         minutes = (time.monotonic() - began) / 60
         counts = SUMMARY.findall(output)
         result = counts[-1].strip() if counts else f"pytest ended with {code}"
         failed += [name] if code else []
-        rows.append(f"| {name} | {_amount(part)} {part.what} | {result} | {minutes:.1f} |")
+        rows.append(f"| {name} | {what} | {result} | {minutes:.1f} |")
     if asked == list(PARTS):
         _record(seed, rows)
         print("benchmarks/RESULTS.md has the record")
@@ -122,8 +131,8 @@ def _run(part: Part, seed: int) -> tuple[int, str]:
     return process.returncode, "".join(lines)
 
 
-def _amount(part: Part) -> str:
-    return ", ".join(value if isinstance(value, str) else f"{value:,}" for value in part.amounts.values())
+def _amounts(part: Part) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else f"{value:,}" for name, value in part.amounts.items()}
 
 
 def _record(seed: int, rows: list[str]) -> None:
