@@ -60,6 +60,8 @@ def test_what_is_said_of_it(shell: Shell, tmp_path: Path) -> None:
         (("--name", "é", "--kind", "compute"), "can't be the name", "Such as acme"),
         (("--name", "a" * 25, "--kind", "compute"), "at most 24 characters", f"Try {'a' * 24}"),
         (("--name", "local", "--kind", "compute"), "a backend of Dovetail itself", "Try my-local"),
+        (("--name", "file", "--kind", "datastore"), "a backend of Dovetail itself", "Try my-file"),
+        (("--name", "acme", "--kind", "compute", "--org", 'x y"z'), "can't be an account", "--org acme"),
         (("--name", "acme", "--kind", "datastor"), "no kind of backend 'datastor'", "Did you mean 'datastore'?"),
         (("--name", "acme", "--kind", "x"), "no kind of backend 'x'", "datastore, metadata, compute, environment"),
         (("--name", "acme", "--kind", "compute", "--licence", "GPL"), "'GPL'", "Apache-2.0, MIT"),
@@ -89,6 +91,27 @@ def test_a_folder_with_files_is_left_alone(shell: Shell, tmp_path: Path) -> None
     assert (there / "pyproject.toml").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    shell("plugins", "new", "--name", "acme", "--kind", "compute", "--into", "file/acme", code=2)
+    assert f"{tmp_path / 'file' / 'acme'} can't be written: Not a directory" in shell.err
+    assert "--into" in shell.err
+
+
+@pytest.mark.parametrize("rules", [{"DOVETAIL_PLUGINS": "off"}, {"DOVETAIL__PLUGINS__BLOCK": '["evil"]'}, {}])
+def test_no_installed_plugin_is_imported(tmp_path: Path, rules: dict[str, str]) -> None:
+    (tmp_path / "evil_plugin.py").write_text("print('imported')")
+    info = tmp_path / "evil-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: evil\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dovetail.plugins]\nevil = evil_plugin\n")
+    command = [sys.executable, "-m", "dovetail", "plugins", "new", "--name", "acme", "--kind", "compute"]
+    environment = {**os.environ, **rules, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "imported" not in done.stdout
+    assert "dovetail-acme is in" in done.stdout
+
+
 def test_without_copier_it_says_how_to_get_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "copier", None)  # as if it were not installed
     shell("plugins", "new", "--name", "acme", "--kind", "compute", code=3)
@@ -112,3 +135,17 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
     assert process.returncode == 0, out.decode()
     assert b"Name of the plugin: " in out
     assert (tmp_path / "dovetail-acme" / "src" / "dovetail_acme" / "metadata.py").exists()
+
+
+def test_a_person_who_goes_away_makes_nothing(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "dovetail", "plugins", "new", "--kind", "metadata"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    os.close(theirs)
+    os.write(ours, b"\x04")  # the end of what is typed
+    out, _ = process.communicate(timeout=120)
+    os.close(ours)
+    assert process.returncode == 130
+    assert b"interrupted" in out
+    assert b"Traceback" not in out
+    assert not (tmp_path / "dovetail-acme").exists()

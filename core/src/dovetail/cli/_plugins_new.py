@@ -20,6 +20,7 @@ __all__ = ["configure", "run", "template_folder"]
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause", "Proprietary")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_ACCOUNT = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _LONGEST = 24
 """Longer names would wrap lines of what is rendered."""
 
@@ -47,12 +48,19 @@ def run(args: argparse.Namespace) -> int:
             hint="Write dovetail plugins new --name acme --kind datastore",
         )
     if args.name is None:
-        given["name"] = _checked_name(input("Name of the plugin: ").strip())
+        given["name"] = _checked_name(_asked("Name of the plugin: "))
     folder = Path(args.into or f"dovetail-{given['name']}").absolute()
     _may_fill(folder)
     answers = _render(render, folder, given, asks="kinds" not in given)
     _tell(folder, answers, as_json=args.json)
     return 0
+
+
+def _asked(question: str) -> str:
+    try:
+        return input(question).strip()
+    except EOFError:  # the person, or the terminal, went away
+        raise KeyboardInterrupt from None
 
 
 def template_folder() -> Path:
@@ -95,6 +103,10 @@ def _answers(args: argparse.Namespace) -> dict[str, Any]:
         answers["kinds"] = [kind for kind in BACKEND_KINDS if kind in kinds]
     if args.licence is not None:
         answers["licence"] = _one_of(args.licence, LICENCES, "licence")
+    if args.org and not _ACCOUNT.fullmatch(args.org):
+        raise UsageError(
+            f"{args.org!r} can't be an account on GitHub", hint="Letters, digits and hyphens, such as --org acme"
+        )
     answers.update((name, getattr(args, name)) for name in ("author", "org") if getattr(args, name) is not None)
     return answers
 
@@ -125,9 +137,9 @@ def _built_in() -> set[str]:
     from dovetail.plugins.registry import Registry
     from dovetail.plugins.rules import PluginRules
 
-    records = Registry(PluginRules()).records()
-    offers = [offer for record in records if record.status == "built-in" for offer in record.offers]
-    return {offer.spec.name for offer in offers if offer.spec.kind in BACKEND_KINDS}
+    known = Registry(PluginRules(mode="off"))  # the reserved names are asked for: no plugin is imported
+    schemes = {scheme for spec in known.specs("datastore") for scheme in getattr(spec, "schemes", ())}
+    return schemes | {name for kind in BACKEND_KINDS for name in known.names(kind)}
 
 
 def _one_of(given: str, known: tuple[str, ...], what: str) -> str:
@@ -156,7 +168,12 @@ def _render(render: Callable[..., Any], folder: Path, given: dict[str, Any], *, 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of copier, about this folder being a part of a repository with changes
-        done = render(str(template_folder()), folder, data=given, defaults=not asks, quiet=True)
+        try:
+            done = render(str(template_folder()), folder, data=given, defaults=not asks, quiet=True)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} can't be written: {error.strerror or error}", hint="Choose another: --into FOLDER"
+            ) from None
     return dict(done.answers.combined)
 
 
