@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 
 from dovetail.interfaces.context import SecretRef
@@ -25,6 +28,9 @@ def dovetail_environment_builders():
         EnvironmentBuilderSpec(name="gone", factory="dovetail_x.gone:Shop"),
         EnvironmentBuilderSpec(name="odd", factory="dovetail_x.shop:Odd"),
         EnvironmentBuilderSpec(name="bare", factory="dovetail_x.shop:Shop", guard=False),
+        EnvironmentBuilderSpec(
+            name="near", factory="dovetail_x.shop:Shop", settings="dovetail_x.shop:ShopSettings", guard=False
+        ),
     ]
 
 @hookimpl
@@ -53,6 +59,7 @@ class Vault(SecretsProvider):
 class Shop(EnvironmentBuilder):
     @classmethod
     def open(cls, target, settings, ctx):
+        if target == "full": raise ValueError("no room")
         self = cls()
         self.opened = (target, settings, ctx)
         return self
@@ -87,6 +94,20 @@ def test_backends_of_this_machine_are_handed_out_bare(registry, tmp_path):
     assert type(open_backend("environment", {"backend": "bare"}, home=tmp_path, known=registry)).__name__ == "Shop"
 
 
+def test_what_opening_one_of_this_machine_raises_names_it(registry, tmp_path):
+    with pytest.raises(BackendError, match="environment 'bare': open failed: ValueError: no room"):
+        open_backend("environment", {"backend": "bare", "target": "full"}, home=tmp_path, known=registry)
+
+
+def test_a_backend_of_this_machine_with_a_secret_is_guarded(registry, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_TOKEN", "s3cr3t-value")
+    assert type(open_backend("environment", {"backend": "near"}, home=tmp_path, known=registry)).__name__ == "Shop"
+    pinned = {"backend": "near", "settings": {"token": {"secret": "env:SHOP_TOKEN"}}}
+    builder = open_backend("environment", pinned, home=tmp_path, known=registry)
+    with pytest.raises(BackendError, match=r"refused: \*\*\*$"):
+        builder.lock(None, platform="linux-64")
+
+
 def test_pinned_settings_that_no_longer_fit(registry, tmp_path):
     with pytest.raises(SettingsError, match=r"environment 'shop' has no setting 'indx'\. Did you mean 'index'\?"):
         open_backend("environment", {"backend": "shop", "settings": {"indx": 1}}, home=tmp_path, known=registry)
@@ -118,6 +139,18 @@ def test_secrets_are_resolved_in_the_process_and_cut_out_of_errors(registry, tmp
     assert str(caught.value).endswith("RuntimeError: refused: ***")
     assert caught.value.__cause__ is None
     assert "s3cr3t" not in repr(builder.opened)
+
+
+@pytest.mark.parametrize(
+    "spell", [str, lambda text: repr(text)[1:-1], json.dumps, quote, lambda text: quote(text, safe=""), quote_plus]
+)
+def test_a_secret_is_cut_out_however_it_is_spelt(registry, tmp_path, monkeypatch, spell):
+    secret = "p w/ö='\\\n"
+    monkeypatch.setenv("A", secret)
+    lookup = SecretLookup(registry, tmp_path)
+    lookup(SecretRef(provider="env", id="A"))
+    inner = spell(secret).strip('"')
+    assert lookup.redact(f"refused: {inner}.") == "refused: ***."
 
 
 def test_providers(registry, tmp_path, monkeypatch):

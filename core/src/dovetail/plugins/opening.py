@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dovetail.interfaces.context import PluginContext, SecretRef
-from dovetail.interfaces.errors import PluginNotFoundError, SettingsError
+from dovetail.interfaces.errors import BackendError, DovetailError, PluginNotFoundError, SettingsError
 from dovetail.plugins.descriptors import BackendSpec
 from dovetail.plugins.loading import import_object
 from dovetail.plugins.registry import Registry, registry
@@ -46,12 +46,35 @@ def open_backend(
     lookup = SecretLookup(known, home)
     context = PluginContext(instance=instance, home=home, secret=lookup)
     target = str(pinned.get("target") or "")
-    if bare or not spec.guard:
-        return cls.open(target, settings, context)
+    if bare or not (spec.guard or _holds_secret(settings)):
+        return _open_bare(kind, cls, target, settings, context)
     from dovetail.plugins.guard import GuardPolicy, open_guarded
 
     policy = GuardPolicy.from_plain(pinned)
     return open_guarded(lambda: cls.open(target, settings, context), spec, instance, policy, lookup.redact)
+
+
+def _holds_secret(value: Any) -> bool:
+    """Whether settings refer to a secret, of which messages must be freed: also those of a backend of this machine."""
+    if isinstance(value, SecretRef):
+        return True
+    if isinstance(value, Mapping):
+        return any(map(_holds_secret, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_secret, value))
+    return any(_holds_secret(getattr(value, name)) for name in getattr(type(value), "__dataclass_fields__", ()))
+
+
+def _open_bare(kind: str, cls: Any, target: str, settings: Any, context: PluginContext) -> Any:
+    """Open without the guard. What a plugin raises unawares still names its backend."""
+    try:
+        return cls.open(target, settings, context)
+    except DovetailError:
+        raise
+    except Exception as error:
+        if cls.__module__.startswith("dovetail."):
+            raise
+        raise BackendError(f"{kind} {context.instance!r}: open failed: {type(error).__name__}: {error}") from error
 
 
 def _settings(spec: BackendSpec, values: Mapping[str, Any], where: str) -> Any:
@@ -124,7 +147,21 @@ class SecretLookup:
 
     def redact(self, text: str) -> str:
         """A text without the values that were looked up."""
-        for value in sorted(self._values, key=len, reverse=True):
-            if len(value) >= 4:  # A shorter one would maul every message, and is no secret.
-                text = text.replace(value, "***")
+        # A shorter one would maul every message, and is no secret.
+        spellings = {spelling for value in self._values if len(value) >= 4 for spelling in _spellings(value)}
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = text.replace(spelling, "***")
         return text
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """A value as messages may hold it: as it is, in a `repr`, in JSON, in a URL."""
+    from json import dumps
+    from urllib.parse import quote, quote_plus
+
+    yield value
+    yield repr(value)[1:-1]
+    yield dumps(value)[1:-1]
+    for safe in ("", "/"):
+        yield quote(value, safe=safe)
+        yield quote_plus(value, safe=safe)
