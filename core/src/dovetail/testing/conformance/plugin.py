@@ -70,7 +70,9 @@ class PluginConformance(PluginTyping):
     @pytest.fixture
     def records(self, dist: Distribution) -> list[PluginRecord]:
         """What the registry knows of each of its manifests."""
-        found = [record for record in Registry(PluginRules()).records() if record.dist == dist.metadata["Name"]]
+        found = [
+            record for record in Registry(PluginRules.from_env()).records() if record.dist == dist.metadata["Name"]
+        ]
         if not found:
             pytest.fail(f"{dist.metadata['Name']} has no entry point in the group {_GROUP}")
         return found
@@ -119,7 +121,7 @@ class PluginConformance(PluginTyping):
 
     @guards("plugin.factories-resolve")
     def test_every_factory_resolves(self, specs: list[Spec]) -> None:
-        registry = Registry(PluginRules())
+        registry = Registry(PluginRules.from_env())
         for spec in specs:
             if spec.kind == "command":
                 assert find_spec(spec.factory.partition(":")[0]), f"expected the module {spec.factory}, came none"
@@ -157,7 +159,7 @@ class PluginConformance(PluginTyping):
 
     @guards("plugin.capabilities-agree")
     def test_descriptors_list_what_classes_declare(self, specs: list[Spec]) -> None:
-        registry = Registry(PluginRules())
+        registry = Registry(PluginRules.from_env())
         for spec in specs:
             if isinstance(spec, BackendSpec):
                 flags: Any = getattr(registry.load(spec), "capabilities", None)

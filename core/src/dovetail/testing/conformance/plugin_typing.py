@@ -77,7 +77,7 @@ class PluginTyping(Conformance):
 
 def _defaults(spec: DecoratorSpec) -> str:
     """Each option with its default, as far as that can be written down."""
-    parameters = inspect.signature(Registry(PluginRules()).load(spec)).parameters.values()
+    parameters = inspect.signature(Registry(PluginRules.from_env()).load(spec)).parameters.values()
     plain = (bool, int, float, str, bytes, tuple, type(None))
     return ", ".join(
         f"{one.name}={one.default!r}"
