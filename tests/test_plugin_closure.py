@@ -274,3 +274,39 @@ def test_resume_looks_at_the_plugins_of_stores_that_calls_chose(calls: Project) 
     assert code == 0, printed
     assert "length 400000" in printed
     assert calls.manifests()[-1]["info"]["ignore_plugins"] == ["boxes"]
+
+
+KEPT = """
+import os
+from dovetail import FlowSpec, step
+
+class Kept(FlowSpec):
+    @step
+    def start(self):
+        self.text = "x" * 200_000
+        self.next(self.end)
+
+    @step
+    def end(self):
+        if os.environ.get("FAIL"):
+            raise ValueError("as asked")
+        print("length", len(self.text))
+"""
+
+
+def test_a_resumed_run_pins_the_plugins_of_stores_that_it_has_from_before(calls: Project) -> None:
+    (calls.folder / "flow.py").write_text(KEPT)
+    code, printed = calls("run", "flow.py", "--datastore", "late", FAIL="1")
+    assert code == 1, printed
+    code, printed = calls("resume", "flow.py", FAIL="1")  # the values of the first are in its store, others not
+    assert code == 1, printed
+    (resumed,) = calls.manifests()
+    assert resumed["plugins"]["boxes"]["version"] == "1.0"
+    calls.set_version("boxes", "2.0")
+    code, printed = calls("resume", "flow.py", resumed["run"])
+    assert code == 3, printed
+    assert "the run pins boxes 1.0, and boxes 2.0 is installed" in printed
+    code, printed = calls("resume", "flow.py", resumed["run"], "--ignore", "plugins")
+    assert code == 0, printed
+    assert "length 200000" in printed
+    assert calls.manifests()[-1]["plugins"]["boxes"]["version"] == "2.0"

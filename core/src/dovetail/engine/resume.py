@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -135,9 +135,10 @@ def resume_run(
         check_parameters(group, flow, given, str(file), listener.output)
         plan = plan_run(session, flow, group, debug=None)
         home = open_store(store)
-        stores = {**manifest.stores, **_pinned_now(late, settings)}
+        stores = _pinned_now({**manifest.stores, **late}, settings)
         if settings.core.artifacts.distrusts_store:  # others are opened where settings name them
             stores = {uuid: pin for uuid, pin in stores.items() if is_harmless(pin)}
+        plan = _with_plugins_of(plan, stores.values(), settings)
         plan.plans.stores = {**stores, **plan.plans.stores}
         plan.plans.datastores.setdefault(home, store)
         artifacts = ArtifactStore(plan.plans.datastores, default=plan.store, **settings.core.artifacts.policy)
@@ -284,7 +285,7 @@ def _check_plugins(
     from dovetail.plugins.closure import check_closure, differences
 
     pinned = dict(manifest.plugins)
-    for pin in late.values():
+    for pin in (*manifest.stores.values(), *late.values()):
         pinned.update(pin.get("plugins", {}))
     if request.ignore_plugins:
         return differences(pinned, missing=True)
@@ -294,10 +295,22 @@ def _check_plugins(
     return {}
 
 
-def _pinned_now(late: Mapping[str, Mapping[str, Any]], settings: Settings) -> dict[str, Mapping[str, Any]]:
+def _with_plugins_of(plan: RunPlan, pins: Iterable[Mapping[str, Any]], settings: Settings) -> RunPlan:
+    """The plan with the plugins of data stores that the run has from before: settings need not choose them any more."""
+    if not settings.registry.has_plugins:
+        return plan
+    plugins = dict(plan.plugins)
+    for pin in pins:
+        if "plugins" not in pin:  # else it pins them itself
+            with suppress(PluginError):  # as in `_pinned_now`
+                plugins.update(settings.registry.closure([("datastore", str(pin["backend"]))]))
+    return replace(plan, plugins=plugins)
+
+
+def _pinned_now(pins: Mapping[str, Mapping[str, Any]], settings: Settings) -> dict[str, Mapping[str, Any]]:
     """Pins of data stores, each with the plugin that is installed: whether it may be another one is settled."""
     found = {}
-    for uuid, pin in late.items():
+    for uuid, pin in pins.items():
         if "plugins" in pin:
             with suppress(PluginError):  # it may not be needed again; who needs it says what is wrong
                 pin = {**pin, "plugins": settings.registry.closure([("datastore", str(pin["backend"]))])}
