@@ -217,7 +217,20 @@ def test_off_finds_nothing_and_says_why(site, load):
     registry = load(mode="off")
     with pytest.raises(PluginBlockedError, match="plugins are off"):
         registry.datastore("s3")
+    with pytest.raises(PluginNotFoundError) as caught:
+        registry.datastore_for_url("acme://place")
+    assert caught.value.hint == "There are: file. Plugins are off (--no-plugins, DOVETAIL_PLUGINS or plugins.mode)."
     assert registry.names("datastore") == ["local"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "hint"), [({"block": ["s9"]}, "plugins.block"), ({"allow": []}, "plugins.allow = ['dov")]
+)
+def test_what_settings_refuse_says_how_to_allow_it(site, load, rules, hint):
+    site.add("dovetail-s9", store("s9", "dovetail_s9"))
+    with pytest.raises(PluginBlockedError, match=r"dovetail-s9 1\.0 seems to provide that, and is") as caught:
+        load(**rules).datastore_for_url("s9://place")
+    assert hint in str(caught.value.hint)
 
 
 def test_scan_happens_once_a_process_and_only_when_needed(site, tmp_path: Path):

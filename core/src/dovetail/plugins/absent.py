@@ -55,13 +55,14 @@ def not_found(
     if url:
         names = {scheme for spec in registry.specs(kind) if isinstance(spec, DataStoreSpec) for scheme in spec.schemes}
     near = name if install_command(name, kind) else nearest(name, names | known_names(kind))
+    off = " Plugins are off (--no-plugins, DOVETAIL_PLUGINS or plugins.mode)." if registry.rules.mode == "off" else ""
     if near is None:
-        return PluginNotFoundError(message, hint=f"There are: {', '.join(sorted(names)) or 'none'}.")
+        return PluginNotFoundError(message, hint=f"There are: {', '.join(sorted(names)) or 'none'}.{off}")
     command = None if near in names else install_command(near, kind)
     hints = [] if near == name else [f"Did you mean {near!r}?"]
     if command is not None:
         hints.append(f"It is provided by {KNOWN[near]} (not installed): {command}")
-    return PluginNotFoundError(message, hint=" ".join(hints))
+    return PluginNotFoundError(message, hint=" ".join(hints) + off)
 
 
 def _unusable(registry: Registry, plugins: Sequence[Plugin], kind: str, name: str, thing: str) -> PluginError | None:
@@ -73,9 +74,11 @@ def _unusable(registry: Registry, plugins: Sequence[Plugin], kind: str, name: st
     for plugin in plugins:
         if wanted not in (normalised(plugin.entry), normalised(plugin.dist).removeprefix("dovetail-")):
             continue
-        text = f"{thing} seems to be provided by {plugin.who}, which is {plugin.status}: {plugin.reason}"
-        if plugin.status in ("blocked", "not-allowed"):
-            return PluginBlockedError(text)
+        text = f"{thing}: {plugin.who} seems to provide that, and is {plugin.status}: {plugin.reason}"
+        if plugin.status == "blocked":
+            return PluginBlockedError(text, hint="Take it from plugins.block where you trust it.")
+        if plugin.status == "not-allowed":
+            return PluginBlockedError(text, hint=f"Allow it where you trust it: plugins.allow = [{plugin.dist!r}, ...]")
         if plugin.status == "incompatible":
             return PluginIncompatibleError(text, hint=f"pip install --upgrade dovetail {plugin.dist}")
         if plugin.status == "broken":

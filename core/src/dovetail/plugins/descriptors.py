@@ -73,7 +73,8 @@ class BackendSpec(Spec):
     """Names of the abilities that the class declares, for listings."""
     guard: bool = True
     """Whether the core retries, limits, times and maps errors around it. False for what works on this machine
-    alone, has nothing to throttle, and is called too often to be wrapped."""
+    alone, has nothing to throttle, and is called too often to be wrapped; it is wrapped all the same
+    where its settings refer to a secret, so that messages are freed of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
