@@ -237,6 +237,9 @@ def test_a_kind_in_front_of_a_name(project: Project) -> None:
     assert [offer["name"] for offer in shown["offers"]] == ["crate"]
     _, printed = project("test", "datastore:boxes", "-k", "unchanged", "--json")
     assert [suite["interface"] for suite in json.loads(printed)["suites"]] == ["datastore"]
+    code, printed = project("test", "datastore:boxes", "--kind", "compute")
+    assert code == 2
+    assert "datastore:boxes is no compute" in printed
     for verb, said in (("doctor", "no compute 'boxes' is"), ("show", "is called 'compute:boxes'"), ("test", "to test")):
         code, printed = project(verb, "compute:boxes")
         assert code == 2

@@ -354,6 +354,11 @@ def test_a_pin_that_nobody_signed_names_no_value(signed: FlowProject) -> None:
         assert ("is not what was signed" if keep_signature else "is not signed") in said.err
         assert first in signed.fails("store", "verify", code=4, env=KEYS).out
         assert not by.canary.exists()
+    by.put(first, original[: len(original) // 2])  # one that is damaged hides no other
+    assert signed.ok("get", pinned[1], env=KEYS).out.strip() == "{1, 2}"
+    by.put(first, original)
+    said = signed.fails("get", pinned[0], code=2)
+    assert "Whether it was pinned is not known: the secret env:OLD_KEY is not there." in said.err
     # They are listed, kept from a collector, and taken away as before.
     assert pinned[0] in signed.ok("store", "pins", env=KEYS).out
     signed.ok("store", "gc", "--dry-run", env=KEYS)

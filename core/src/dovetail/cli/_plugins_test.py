@@ -94,6 +94,8 @@ def _check_extra() -> None:
 def _subjects(settings: Settings, records: Sequence[PluginRecord], args: argparse.Namespace) -> list[dict[str, Any]]:
     """What is tested, as data for the process that tests it."""
     asked, name = kind_and_name(args.name)
+    if args.kind and asked not in ("", args.kind):
+        raise UsageError(f"{args.name} is no {args.kind}", hint="Leave --kind out.")
     asked = args.kind or asked
     kinds = [asked] if asked else BACKEND_KINDS
     owners = {

@@ -11,7 +11,7 @@ from dovetail.client.flow import Flow, runs_in
 from dovetail.client.run import Run
 from dovetail.client.step import Step
 from dovetail.client.task import Task
-from dovetail.interfaces.errors import UnknownNameError
+from dovetail.interfaces.errors import BackendError, PluginError, SettingsError, UnknownNameError
 
 if TYPE_CHECKING:
     from types import EllipsisType
@@ -120,7 +120,12 @@ class Client:
         """What a pin of that name keeps; raises the error where there is none."""
         from dovetail.client.pinned import find_pinned
 
-        found = find_pinned(self._connection, pathspec)
+        try:
+            found = find_pinned(self._connection, pathspec)
+        except (BackendError, PluginError, SettingsError) as unread:
+            unseen = f"Whether it was pinned is not known: {unread.message}."
+            error.hint = f"{error.hint} {unseen}" if error.hint else unseen
+            raise error from unread
         if found is None:
             raise error
         return found

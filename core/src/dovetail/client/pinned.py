@@ -8,9 +8,9 @@ from dovetail.client.artifact import DataArtifact
 from dovetail.client.pathspec import parse_pathspec
 from dovetail.interfaces.errors import (
     ArtifactGoneError,
-    DovetailError,
     NotFoundError,
     SignatureError,
+    StoreError,
     UsageError,
 )
 
@@ -120,9 +120,10 @@ class PinnedArtifact(DataArtifact):
 def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
     """The pinned artifact that a name means: the pin's own name, or `run/path/name` with any prefix of the run's id.
 
-    None where no pin has that name, or the store can't be read.
+    None where no whole pin has that name, or nothing was ever stored.
 
     Raises:
+        BackendError, PluginError, SettingsError: The store, or a key of it, can't be had.
         UsageError: It fits several.
         SignatureError: No trusted key has signed the pin, where signatures are asked for.
     """
@@ -131,8 +132,8 @@ def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
 
     try:
         uuid, store = connection.default_store()
-        pins = [pin for pin in read_pins(store) if pin.ref is not None]
-    except DovetailError:
+        pins = [pin for pin in read_pins(store, {}) if pin.ref is not None]
+    except StoreError:
         return None
     found = [pin for pin in pins if text in (pin.name, f"{pin.run}/{pin.artifact}")]
     if not found:
@@ -152,8 +153,8 @@ def find_pinned(connection: Connection, text: str) -> PinnedArtifact | None:
         raise SignatureError(
             f"artifact {found[0].run}/{found[0].artifact} is not loaded: {error.message}",
             key=error.key,
-            hint="Its run is gone, so only the pin could say which value it is. If you trust whoever wrote the store, "
-            "load it with artifacts.signed off.",
+            hint="Its run is gone, so only the pin could say which value it is. If you trust whoever wrote it, put "
+            "that key into artifacts.trusted_keys, or load it with artifacts.signed off.",
         ) from error
     if pin.ref is None:
         return None
