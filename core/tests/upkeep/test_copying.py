@@ -8,7 +8,7 @@ import pytest
 from storemaking import Making, age, big, objects, values_of
 
 from dovetail.artifacts.fences import claim_fence
-from dovetail.artifacts.layout import manifest_key, object_digest
+from dovetail.artifacts.layout import manifest_key, object_digest, object_key
 from dovetail.artifacts.manifest import open_store, read_manifest
 from dovetail.artifacts.segments import SegmentWriter
 from dovetail.artifacts.upkeep.collecting import collect
@@ -108,6 +108,21 @@ def test_a_damaged_object_is_not_copied(store: DataStore, target: DataStore) -> 
             copy_run(store, target, run.id, stores=making.stores, pin=PIN)
         assert not list(target.scan(manifest_key(run.id)))
         assert key not in objects(target)
+
+
+def test_what_is_damaged_is_not_replaced_by_what_is_damaged_too(store: DataStore, target: DataStore) -> None:
+    digest = Making(store).artifacts.save(big("value")).digest
+    copy_object(store, target, digest)
+    key = object_key(digest)
+    damaged = {}
+    for place, at in ((store, -20_000), (target, -40_000)):
+        body = bytearray(place.get(key).read())
+        body[at] ^= 1
+        place.put(key, bytes(body), mode="overwrite")
+        damaged[place.url] = bytes(body)
+    with pytest.raises(CorruptDataError):
+        copy_object(store, target, digest, replace=True)
+    assert target.get(key).read() == damaged[target.url]
 
 
 def test_parts_that_lie_in_other_objects_come_along(store: DataStore, target: DataStore) -> None:

@@ -47,7 +47,9 @@ def copy_object(source: DataStore, target: DataStore, digest: bytes, *, replace:
     for owner in owners_of(source, digest):
         written += copy_object(source, target, owner)
         _put_edge(target, edges_of(digest) + owner.hex())
-    if source.capabilities & DataStoreCapability.LOCAL_PATH:  # of others it would have to be fetched twice
+    # What is not of this machine has to be fetched twice for it. That is worth it where something is replaced, whose
+    # sound parts others may hold.
+    if replace or source.capabilities & DataStoreCapability.LOCAL_PATH:
         check_object(source, key)
     with TemporaryDirectory(prefix="dovetail-copy-") as folder:
         try:
